@@ -1,0 +1,29 @@
+# streamfuse: continuous queries for PostgreSQL
+EXTENSION    = streamfuse
+EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" streamfuse.control)
+MODULE_big   = streamfuse
+OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+DATA_built   = sql/streamfuse--$(EXTVERSION).sql
+DATA         = $(filter-out $(DATA_built),$(wildcard sql/streamfuse--*--*.sql))
+REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=streamfuse
+EXTRA_CLEAN  = $(DATA_built) results output_iso regression.diffs regression.out
+
+# CHECK=1 builds what the tests run: assertions and fault points on.
+ifdef CHECK
+PG_CPPFLAGS += -DUSE_ASSERT_CHECKING -DSTREAMFUSE_TEST
+endif
+PG_CPPFLAGS += -I$(srcdir)/src -Wno-unused-parameter
+
+PG_CONFIG   ?= pg_config
+PGXS        := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# WERROR=1, as CI builds: our own warnings are errors, PostgreSQL's headers are system headers.
+ifdef WERROR
+override CFLAGS += -Wall -Wextra -Werror
+override CPPFLAGS := $(subst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
+endif
+
+sql/streamfuse--$(EXTVERSION).sql: sql/streamfuse.sql
+	cp $< $@

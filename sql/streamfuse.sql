@@ -1,0 +1,96 @@
+\echo Use "CREATE EXTENSION streamfuse" to load this file. \quit
+
+CREATE SCHEMA streamfuse;
+COMMENT ON SCHEMA streamfuse IS 'continuous queries: functions, catalogs and state of streamfuse';
+GRANT USAGE ON SCHEMA streamfuse TO PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Streams
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- Windows
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- Watermarks
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- Catalogs and state: keyed by fragment, never dumped
+-- ---------------------------------------------------------------------------
+
+-- Written by DDL on views.
+CREATE TABLE streamfuse.fragment (
+  id        int4 PRIMARY KEY,
+  view      oid NOT NULL UNIQUE,
+  output    oid NOT NULL,
+  stream    oid NOT NULL,
+  begins_at timestamptz           -- windows that start earlier are not the view's; NULL: all are
+);
+COMMENT ON TABLE streamfuse.fragment IS 'the maintained parts of continuous views';
+CREATE SEQUENCE streamfuse.fragment_id AS int4 OWNED BY streamfuse.fragment.id;
+
+-- Written by the worker: how far a fragment is; one row each, in the transaction that makes it durable.
+CREATE TABLE streamfuse.progress (
+  fragment     int4 PRIMARY KEY,
+  position     bytea,              -- rows counted, per relation, and the strategy's memory
+  watermark    timestamptz NOT NULL DEFAULT '-infinity',
+  closed_until timestamptz NOT NULL DEFAULT '-infinity',
+  rows_in      int8 NOT NULL DEFAULT 0,
+  rows_late    int8 NOT NULL DEFAULT 0,
+  rows_missed  int8 NOT NULL DEFAULT 0,
+  rows_ahead   int8 NOT NULL DEFAULT 0,
+  backfilled   bool NOT NULL DEFAULT false,
+  failed       bool NOT NULL DEFAULT false,
+  sqlstate     text,
+  error        text
+) WITH (fillfactor = 50);
+ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
+COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
+
+-- Written by the worker: open windows' groups in flat form.  Later rows of a window override earlier ones.
+CREATE TABLE streamfuse.state (
+  fragment     int4 NOT NULL,
+  window_start timestamptz NOT NULL,
+  seq          int4 NOT NULL,
+  window_end   timestamptz NOT NULL,
+  payload      bytea NOT NULL,
+  PRIMARY KEY (fragment, window_start, seq)
+);
+ALTER TABLE streamfuse.state ALTER COLUMN payload SET STORAGE EXTERNAL;
+ALTER TABLE streamfuse.state SET (toast_tuple_target = 8160);
+COMMENT ON TABLE streamfuse.state IS 'open groups of each fragment, as of its last checkpoint';
+
+-- Written by the worker: windows that rows came too late for.
+CREATE TABLE streamfuse.dirty_window (
+  fragment     int4 NOT NULL,
+  window_start timestamptz NOT NULL,
+  window_end   timestamptz NOT NULL,
+  missed       int8 NOT NULL,
+  first_missed timestamptz NOT NULL,
+  last_missed  timestamptz NOT NULL,
+  PRIMARY KEY (fragment, window_start)
+);
+COMMENT ON TABLE streamfuse.dirty_window IS 'windows that missed rows, by fragment';
+
+-- Written by advance_watermark and reset_watermark; read by the worker once committed.
+CREATE TABLE streamfuse.punctuation (
+  stream    oid NOT NULL,
+  id        int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  reset     bool NOT NULL,
+  watermark timestamptz NOT NULL
+);
+COMMENT ON TABLE streamfuse.punctuation IS 'watermarks set by hand';
+
+-- ---------------------------------------------------------------------------
+-- Views
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- Working with views: flush, verify
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- What there is and how far it is
+-- ---------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+/*
+ * fragment.h
+ *		From a view's query to its fragment: what is maintained, and how the view's columns follow from it.
+ *
+ * A definition is process-local and built from the stored query, by the DDL (which thereby learns what cannot be
+ * maintained), by the worker, and by readers.  The same query gives the same definition in every process.
+ */
+#ifndef SF_FRAGMENT_H
+#define SF_FRAGMENT_H
+
+#include "streamfuse.h"
+
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "nodes/parsenodes.h"
+#include "nodes/execnodes.h"
+#include "state/store.h"
+#include "time/window.h"
+
+typedef struct SfDefinition
+{
+	MemoryContext context;
+	Oid			view;			/* InvalidOid while it is being created */
+	Oid			stream;			/* the stream relation (or partitioned parent) in Q's FROM */
+	Index		stream_varno;	/* its range table index in Q */
+	SfWindowSpec window;
+	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID */
+	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
+
+	/* Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner). */
+	Expr	   *time;			/* the window's time argument */
+	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
+	int			nkeys;
+	List	   *keys;			/* Expr, grouping columns but window_start and window_end */
+	int			naggs;
+	List	   *aggrefs;		/* Aggref, distinct ones; args and filters over a row of the stream */
+
+	/* Over a group row: Vars have varno 1 and attnos 1 = window_start, 2 = window_end, keys, aggregates. */
+	TupleDesc	group_desc;
+	Expr	   *having;			/* or NULL */
+	List	   *target;			/* TargetEntry: the view's columns in order (no junk) */
+
+	/* The output table: the view's columns, then closed_xid, then what Q does not select of window and keys. */
+	TupleDesc	output_desc;
+	AttrNumber	output_closed_xid;
+	AttrNumber	output_window_start;
+	AttrNumber	output_window_end;
+	AttrNumber *output_keys;	/* [nkeys] */
+	List	   *output_target;	/* TargetEntry over the group row for each output column but closed_xid (NULL expr) */
+
+	/* For reads: the view's column i (from 1) is the plain window or key column `view_column[i-1]` of the group row, or 0. */
+	AttrNumber *view_column;
+
+	SfLayout   *layout;
+} SfDefinition;
+
+/*
+ * Analyses a view's query.  Raises ERRCODE_FEATURE_NOT_SUPPORTED (with the construct and a hint) for what cannot be
+ * maintained.  The caller holds locks on Q's relations.
+ */
+extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
+
+/* The definition of an existing view, from its stored query. */
+extern SfDefinition *sf_define_view(MemoryContext context, Oid view);
+
+/*
+ * Turns groups into view rows (or output rows).  A projector owns an ExprContext; group slots are virtual.
+ */
+typedef struct SfProjector SfProjector;
+extern SfProjector *sf_projector_create(EState *estate, SfDefinition *definition, bool output);
+
+/* False when HAVING rejects the group.  data: a group's data (copy).  Result slot valid until the next call. */
+extern TupleTableSlot *sf_projector_row(SfProjector *projector, SfBlobSpace *blobs, SfTime start, SfTime end,
+										const char *data);
+
+#endif /* SF_FRAGMENT_H */

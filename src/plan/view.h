@@ -1,0 +1,56 @@
+/*
+ * view.h
+ *		The view object: a materialized view of our access method, its options, and its rows in the catalog tables.
+ */
+#ifndef SF_VIEW_H
+#define SF_VIEW_H
+
+#include "streamfuse.h"
+
+#include "nodes/parsenodes.h"
+#include "utils/snapshot.h"
+#include "utils/timestamp.h"
+
+typedef struct SfViewOptions
+{
+	bool		continuous;
+	bool		emit_final;		/* emit = 'final' */
+	Interval	allowed_lateness;	/* must be zero until lateness policies come */
+	char	   *output;			/* name of the output table, as stored in the options */
+	bool		with_data;
+} SfViewOptions;
+
+extern void sf_view_ddl_init(void); /* installs the hooks; from _PG_init */
+
+extern bool sf_is_continuous_view(Oid relid);
+extern void sf_view_options_get(Oid view, SfViewOptions *options);
+
+/* The output table, or InvalidOid while the view is inert (restored and not yet refreshed). */
+extern Oid	sf_view_output(Oid view);
+
+/* Q as stored, a copy, not locked and not rewritten. */
+extern Query *sf_view_query(Oid view);
+
+/* Q ready to be planned in place of the view: locked, rewritten (RLS included), checked as the view's owner. */
+extern Query *sf_view_batch_query(Oid view);
+
+/*
+ * The settings the view was created under (TimeZone, DateStyle, …), kept in the option streamfuse.settings.  Apply sets
+ * them in a new GUC nest level, which it returns for AtEOXact_GUC(true, level).
+ */
+extern int	sf_view_settings_apply(Oid view);
+
+/* A row of streamfuse.fragment. */
+typedef struct SfFragmentRow
+{
+	int32		id;
+	Oid			view;
+	Oid			output;
+	Oid			stream;
+	SfTime		begins_at;		/* windows starting earlier are not the view's (WITH NO DATA); MINUS_INFINITY: all */
+} SfFragmentRow;
+
+/* All rows of streamfuse.fragment visible to the snapshot (NULL: the catalog snapshot's equivalent). */
+extern List *sf_fragment_rows(Snapshot snapshot);
+
+#endif /* SF_VIEW_H */

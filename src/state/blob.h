@@ -1,0 +1,48 @@
+/*
+ * blob.h
+ *		Values of variable length in DSA: what does not fit into a group's fixed part.
+ *
+ * A blob that was allocated in the current tick may be overwritten in place; an older one is left to the pre-image that
+ * still refers to it, and a new one is made (copy on write).  Who replaces an older blob records it as orphaned with the
+ * undo log, which frees it when no reader can need it.
+ */
+#ifndef SF_BLOB_H
+#define SF_BLOB_H
+
+#include "streamfuse.h"
+
+#include "state/shared.h"
+
+typedef struct SfBlobSpace
+{
+	dsa_area   *area;
+	SfFragment *fragment;		/* whose account the memory is on */
+	SfTick		tick;			/* the tick being applied; SF_TICK_NONE for readers */
+} SfBlobSpace;
+
+typedef struct SfBlob
+{
+	SfTick		tick;			/* tick that allocated it */
+	uint32		capacity;		/* bytes in data */
+	uint32		length;			/* bytes used */
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} SfBlob;
+
+/*
+ * Stores length bytes at *pointer (a field of a touched group; InvalidDsaPointer at first), in place or copied on
+ * write.  Raises ERRCODE_OUT_OF_MEMORY with detail when streamfuse.state_memory is used up.  The old blob, if it
+ * belongs to an older tick, stays where it is: the pre-image taken by the touch refers to it and frees it.
+ */
+extern void sf_blob_store(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size length);
+extern SfBlob *sf_blob_get(SfBlobSpace *space, dsa_pointer pointer);
+extern void sf_blob_free(SfBlobSpace *space, dsa_pointer pointer);
+
+/* Accounted allocation for the store: raises ERRCODE_OUT_OF_MEMORY as above. */
+extern dsa_pointer sf_state_allocate(SfBlobSpace *space, Size size);
+extern void sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size);
+
+/* A datum of any type in flat form (detoasted, expanded objects flattened), and back.  Null is the caller's matter. */
+extern void sf_blob_store_datum(SfBlobSpace *space, dsa_pointer *pointer, Datum value, int16 typlen);
+extern Datum sf_blob_get_datum(SfBlobSpace *space, dsa_pointer pointer, int16 typlen); /* palloc'd copy */
+
+#endif /* SF_BLOB_H */

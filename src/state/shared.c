@@ -1,0 +1,184 @@
+/*
+ * shared.c
+ *		Shared memory: dataflows, fragments' headers, pin slots, and the DSA area everything that grows lives in.
+ *
+ * Main shared memory is fixed at server start.  The area cannot be made by the postmaster, so the launcher makes it and
+ * stores its handle; every other process attaches on first use and stays attached.  Lock order: SfShared.lock, then
+ * SfDataflow.lock, then SfFragment.lock; none is held across user code or I/O.
+ */
+#include "state/shared.h"
+
+#include "miscadmin.h"
+#include "storage/backendid.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+SfShared *sf_shared;
+
+static dsa_area *attached_area;
+
+Size
+sf_shared_shmem_size(void)
+{
+	return add_size(offsetof(SfShared, pins), mul_size(MaxBackends, sizeof(SfPinSlot)));
+}
+
+static void
+dataflow_init(SfDataflow *dataflow, int tranche)
+{
+	memset(dataflow, 0, sizeof(SfDataflow));
+	dataflow->database = InvalidOid;
+	LWLockInitialize(&dataflow->lock, tranche);
+	dataflow->fragments = InvalidDsaPointer;
+	pg_atomic_init_u64(&dataflow->published, SF_TICK_NONE);
+	pg_atomic_init_u32(&dataflow->ready, 0);
+	pg_atomic_init_u32(&dataflow->has_pending, 0);
+	pg_atomic_init_u32(&dataflow->catalog_generation, 0);
+	pg_atomic_init_u64(&dataflow->flush_asked, 0);
+	pg_atomic_init_u64(&dataflow->flush_counted, 0);
+	pg_atomic_init_u64(&dataflow->flush_committed, 0);
+	ConditionVariableInit(&dataflow->progress);
+	pg_atomic_init_u64(&dataflow->ticks, 0);
+	pg_atomic_init_u64(&dataflow->commits, 0);
+}
+
+void
+sf_shared_shmem_init(void)
+{
+	bool found;
+
+	sf_shared = ShmemInitStruct("streamfuse", sf_shared_shmem_size(), &found);
+	if (!found)
+	{
+		memset(sf_shared, 0, offsetof(SfShared, pins));
+		sf_shared->dataflow_tranche = LWLockNewTrancheId();
+		sf_shared->fragment_tranche = LWLockNewTrancheId();
+		sf_shared->area_tranche = LWLockNewTrancheId();
+		LWLockInitialize(&sf_shared->lock, sf_shared->dataflow_tranche);
+		sf_shared->area = DSM_HANDLE_INVALID;
+		pg_atomic_init_u64(&sf_shared->state_bytes, 0);
+		for (int i = 0; i < SF_MAX_DATAFLOWS; i++)
+			dataflow_init(&sf_shared->dataflows[i], sf_shared->dataflow_tranche);
+		for (int i = 0; i < MaxBackends; i++)
+		{
+			SfPinSlot *slot = &sf_shared->pins[i];
+
+			pg_atomic_init_u64(&slot->tick, SF_TICK_MAX);
+			pg_atomic_init_u64(&slot->xmin, PG_UINT64_MAX);
+			pg_atomic_init_u32(&slot->database, InvalidOid);
+			pg_atomic_init_u64(&slot->expired, 0);
+		}
+	}
+	LWLockRegisterTranche(sf_shared->dataflow_tranche, "StreamfuseDataflow");
+	LWLockRegisterTranche(sf_shared->fragment_tranche, "StreamfuseFragment");
+	LWLockRegisterTranche(sf_shared->area_tranche, "StreamfuseArea");
+}
+
+dsa_area *
+sf_area(void)
+{
+	MemoryContext old;
+	dsa_handle handle;
+
+	if (attached_area != NULL || sf_shared == NULL)
+		return attached_area;
+
+	LWLockAcquire(&sf_shared->lock, LW_SHARED);
+	handle = sf_shared->area;
+	LWLockRelease(&sf_shared->lock);
+	if (handle == DSM_HANDLE_INVALID)
+		return NULL;
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	attached_area = dsa_attach(handle);
+	dsa_pin_mapping(attached_area);
+	MemoryContextSwitchTo(old);
+	return attached_area;
+}
+
+/* For the launcher, once per server start: makes the area and keeps it for the life of the server. */
+void
+sf_area_create(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	attached_area = dsa_create(sf_shared->area_tranche);
+	dsa_pin(attached_area);
+	dsa_pin_mapping(attached_area);
+	MemoryContextSwitchTo(old);
+
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	sf_shared->area = dsa_get_handle(attached_area);
+	LWLockRelease(&sf_shared->lock);
+}
+
+static SfDataflow *
+find_dataflow(Oid database)
+{
+	for (int i = 0; i < SF_MAX_DATAFLOWS; i++)
+		if (sf_shared->dataflows[i].database == database)
+			return &sf_shared->dataflows[i];
+	return NULL;
+}
+
+SfDataflow *
+sf_dataflow_get(Oid database, bool make)
+{
+	SfDataflow *dataflow;
+
+	if (sf_shared == NULL)
+		return NULL;
+	LWLockAcquire(&sf_shared->lock, LW_SHARED);
+	dataflow = find_dataflow(database);
+	LWLockRelease(&sf_shared->lock);
+	if (dataflow != NULL || !make)
+		return dataflow;
+
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	dataflow = find_dataflow(database);
+	if (dataflow == NULL)
+	{
+		dataflow = find_dataflow(InvalidOid);
+		if (dataflow != NULL)
+			dataflow->database = database;
+	}
+	LWLockRelease(&sf_shared->lock);
+	if (dataflow == NULL)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("too many databases with continuous views"),
+						errdetail("streamfuse serves at most %d databases of a server.", SF_MAX_DATAFLOWS)));
+	return dataflow;
+}
+
+SfFragment *
+sf_fragment_find(SfDataflow *dataflow, Oid view)
+{
+	dsa_area *area = sf_area();
+	SfFragment *found = NULL;
+
+	if (area == NULL || dataflow == NULL)
+		return NULL;
+	LWLockAcquire(&dataflow->lock, LW_SHARED);
+	for (dsa_pointer p = dataflow->fragments; DsaPointerIsValid(p) && found == NULL;)
+	{
+		SfFragment *fragment = dsa_get_address(area, p);
+
+		if (fragment->view == view && !fragment->dropped)
+			found = fragment;
+		p = fragment->next;
+	}
+	LWLockRelease(&dataflow->lock);
+	return found;
+}
+
+void
+sf_wake_worker(SfDataflow *dataflow)
+{
+	Latch *latch = dataflow ? dataflow->worker_latch : NULL;
+
+	if (latch == NULL)
+		latch = sf_shared->launcher_latch;
+	if (latch != NULL)
+		SetLatch(latch);
+}

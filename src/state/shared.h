@@ -1,0 +1,153 @@
+/*
+ * shared.h
+ *		The map of shared memory: dataflows (one per database), their fragments, and the pins of readers.
+ *
+ * Main shared memory holds a fixed array of dataflows and one pin slot per backend.  Everything that grows is in one
+ * DSA area, created by the launcher and pinned.  Each field says who writes it and under which lock.
+ */
+#ifndef SF_SHARED_H
+#define SF_SHARED_H
+
+#include "streamfuse.h"
+
+#include "access/transam.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/dsa.h"
+
+#define SF_MAX_DATAFLOWS 64
+
+typedef enum SfFragmentStatus
+{
+	SF_FRAGMENT_STARTING,		/* known to the worker, nothing counted: reads run Q itself */
+	SF_FRAGMENT_BACKFILLING,	/* history is being worked in: reads run Q itself */
+	SF_FRAGMENT_RUNNING,
+	SF_FRAGMENT_FAILED,			/* stopped by an error; error_message says why */
+} SfFragmentStatus;
+
+/* Positions of a fragment's relations and its watermark, as of one published tick; replaced whole by the worker. */
+typedef struct SfSharedPosition
+{
+	SfTick		tick;			/* the tick this copy describes */
+	dsa_pointer data;			/* flat form, see state/progress.h */
+	Size		size;
+} SfSharedPosition;
+
+/*
+ * One fragment: the maintained part of a view.  In DSA.  Linked from its dataflow; freed by the worker after the view
+ * is gone and no pin can see it.
+ */
+typedef struct SfFragment
+{
+	dsa_pointer next;			/* dataflow->lock */
+	int32		id;				/* set once */
+	Oid			view;			/* set once */
+	Oid			output;			/* set once */
+	LWLock		lock;			/* guards the structure of the store: windows, chunks, index, first touches */
+
+	pg_atomic_uint32 status;	/* SfFragmentStatus; worker */
+	bool		dropped;		/* worker, under dataflow->lock */
+
+	/* The store (state/store.c); written by the worker under lock, read by anybody under lock in shared mode. */
+	dsa_pointer windows;		/* array of dsa_pointer to SfWindow, ordered by start */
+	int			nwindows;
+	int			max_windows;
+	dsa_pointer undo_head;		/* oldest undo segment */
+	dsa_pointer undo_tail;		/* newest undo segment */
+	FullTransactionId evicted_xid;	/* newest closing transaction whose windows have left memory */
+
+	/* Progress; written by the worker under lock. position[] alternate: the newer published one counts. */
+	SfSharedPosition position[2];
+	SfTime		watermark;		/* as of the last published tick */
+	SfTime		closed_until;	/* windows ending at or before it are closed; never goes back */
+
+	/* Figures for statistics; written by the worker without a lock, each read on its own. */
+	pg_atomic_uint64 bytes;		/* DSA memory in use by this fragment */
+	pg_atomic_uint64 undo_bytes;
+	pg_atomic_uint64 groups;
+	pg_atomic_uint64 rows_in;
+	pg_atomic_uint64 rows_late;
+	pg_atomic_uint64 rows_missed;
+	pg_atomic_uint64 rows_ahead;
+
+	char		error_message[512]; /* under lock */
+	char		error_sqlstate[6];
+} SfFragment;
+
+/* A worker group: all streams of one database.  In main shared memory. */
+typedef struct SfDataflow
+{
+	Oid			database;		/* InvalidOid when free; SfShared.lock */
+	LWLock		lock;			/* the fragment list */
+	dsa_pointer fragments;		/* lock */
+
+	/* The worker: written by the launcher and the worker under SfShared.lock. */
+	int			worker_pid;		/* 0 when none runs */
+	Latch	   *worker_latch;
+	bool		parked;			/* no worker may start (DROP DATABASE and the like are under way) */
+
+	pg_atomic_uint64 published; /* last published tick; written by the worker only */
+	pg_atomic_uint32 ready;		/* 1 once the worker has recovered and published; 0 while it starts */
+	pg_atomic_uint32 has_pending;	/* worker waits for transactions: every commit wakes it */
+	pg_atomic_uint32 catalog_generation;	/* bumped at the commit of DDL on views or stream settings */
+
+	/* flush: a backend takes a number from flush_asked; the worker stores the number its tick covers. */
+	pg_atomic_uint64 flush_asked;	/* also rows-are-counted requests: see worker/flush.h */
+	pg_atomic_uint64 flush_counted; /* a published tick covers requests up to this */
+	pg_atomic_uint64 flush_committed;	/* a durable commit covers requests up to this */
+	ConditionVariable progress; /* broadcast when published, flush_*, ready or a status changes and someone waits */
+
+	pg_atomic_uint64 ticks;		/* statistics */
+	pg_atomic_uint64 commits;
+} SfDataflow;
+
+/*
+ * What a backend's statements have pinned.  Written by its backend only (expired: by the worker).  A backend keeps the
+ * minimum over its open statements here.
+ */
+typedef struct SfPinSlot
+{
+	pg_atomic_uint64 tick;		/* oldest pinned tick; SF_TICK_MAX when none */
+	pg_atomic_uint64 xmin;		/* full xid: closes below it are visible or aborted for all its snapshots; MAX: none */
+	pg_atomic_uint32 database;
+	pg_atomic_uint64 expired;	/* pins of ticks below this are too old (ERRCODE_SNAPSHOT_TOO_OLD) */
+	char		pad[32];
+} SfPinSlot;
+
+typedef struct SfShared
+{
+	LWLock		lock;			/* the array of dataflows; the DSA handle */
+	dsa_handle	area;			/* DSM_HANDLE_INVALID until the launcher has made it */
+	int			launcher_pid;
+	Latch	   *launcher_latch;
+	int			dataflow_tranche;
+	int			fragment_tranche;
+	int			area_tranche;
+	pg_atomic_uint64 state_bytes;	/* all fragments together; bounded by streamfuse.state_memory */
+	SfDataflow	dataflows[SF_MAX_DATAFLOWS];
+	SfPinSlot	pins[FLEXIBLE_ARRAY_MEMBER];	/* by MyBackendId - 1; MaxBackends of them */
+} SfShared;
+
+extern SfShared *sf_shared;		/* NULL when not preloaded */
+
+extern Size sf_shared_shmem_size(void);
+extern void sf_shared_shmem_init(void);
+
+/* The DSA area, attached on first use; lives as long as the process.  NULL while the launcher has not made it. */
+extern dsa_area *sf_area(void);
+
+/* Makes the area; called by the launcher once per server start. */
+extern void sf_area_create(void);
+
+/* The dataflow of this database; make = true creates it (ERRCODE_CONFIGURATION_LIMIT_EXCEEDED when all are taken). */
+extern SfDataflow *sf_dataflow_get(Oid database, bool make);
+
+/* Finds a live fragment by view, or NULL.  The pointer stays valid while the caller holds a pin or a lock on the view. */
+extern SfFragment *sf_fragment_find(SfDataflow *dataflow, Oid view);
+
+/* Wakes the worker of a dataflow, or the launcher when there is none.  Async-signal cheap; no locks. */
+extern void sf_wake_worker(SfDataflow *dataflow);
+
+#endif /* SF_SHARED_H */

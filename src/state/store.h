@@ -1,0 +1,172 @@
+/*
+ * store.h
+ *		The groups of a fragment in shared memory, versioned by tick.
+ *
+ * One writer (the dataflow's worker), any number of readers.  Each open window has a hash table of its own: groups are
+ * fixed-size entries in chunks, found through an open-addressing index; a closed window's memory is freed whole.
+ *
+ * Versions.  The first touch of a group in a tick saves its pre-image in the fragment's undo log and stamps the group
+ * with the tick.  A reader pinned at T takes the group itself if its version is <= T, else the newest pre-image that is,
+ * else the group does not exist for it.
+ *
+ * Locks.  Structure and first touches change under fragment->lock exclusive; user code never runs under it.  The states
+ * of a group stamped with the unpublished tick belong to the worker alone and are changed without a lock: no reader
+ * looks at them.  Readers copy under the lock in shared mode.
+ *
+ * Group data (SfLayout): key values (8 bytes each: a by-value Datum, or a dsa_pointer to a flat copy that lives as long
+ * as the window), a null bitmap for the keys, then the aggregate states.
+ */
+#ifndef SF_STORE_H
+#define SF_STORE_H
+
+#include "streamfuse.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "state/aggregate.h"
+#include "state/blob.h"
+#include "state/shared.h"
+#include "utils/snapshot.h"
+
+typedef struct SfKeyColumn
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	FmgrInfo	hash;			/* extended-less hash function of the default hash opclass */
+	FmgrInfo	equal;
+} SfKeyColumn;
+
+typedef struct SfLayout			/* process-local, the same in every process for one definition */
+{
+	int			nkeys;			/* at most 64; window columns are not among them */
+	SfKeyColumn *keys;
+	int			naggs;
+	SfAggregate **aggs;
+	Size		nulls_offset;	/* uint64 bitmap, bit i: key i is null */
+	Size	   *state_offset;	/* per aggregate */
+	Size		data_size;		/* MAXALIGNed size of a group's data */
+	int			nblobs;
+	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
+} SfLayout;
+
+typedef struct SfGroup			/* in DSA */
+{
+	SfTick		version;		/* tick of the last change */
+	dsa_pointer undo;			/* newest pre-image; meaningful only to readers pinned before version */
+	uint32		hash;
+	uint32		id;				/* ordinal in its window */
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} SfGroup;
+
+typedef struct SfWindow			/* in DSA */
+{
+	SfTime		start;			/* set once, like end */
+	SfTime		end;
+	SfTick		born;			/* tick that made it */
+	SfTick		closed;			/* tick that closed it, SF_TICK_NONE while open; worker, fragment->lock */
+	pg_atomic_uint64 closed_xid;	/* full xid of the closing transaction, 0 before; set before that commits */
+	uint32		ngroups;		/* fragment->lock */
+	uint32		ngroups_published;	/* as of the last published tick */
+	uint32		nslots;			/* power of two */
+	dsa_pointer slots;			/* uint64[nslots]: hash << 32 | (id + 1); 0 = free */
+	uint32		nchunks;
+	uint32		max_chunks;
+	dsa_pointer chunks;			/* dsa_pointer[max_chunks], SF_CHUNK_GROUPS groups each */
+	dsa_pointer key_chunks;		/* chain of bump-allocated memory for keys passed by reference */
+	uint32		key_chunk_used;
+	uint32		key_chunk_size;
+	SfTick		checkpointed;	/* groups with a newer version are dirty; worker only */
+	uint64		checkpoint_bytes;	/* payload written for this window since it was last written whole; worker only */
+	uint32		checkpoint_seq; /* next sequence number of a state row; 0 = none written; worker only */
+} SfWindow;
+
+#define SF_CHUNK_GROUPS 64
+
+/* ---- layout ---- */
+extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods,
+								  const Oid *collations, int naggs, SfAggregate **aggs);
+extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls);
+
+/* ---- the worker's side ---- */
+typedef struct SfStore SfStore; /* process-local handle */
+
+extern SfStore *sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout);
+extern SfBlobSpace *sf_store_blobs(SfStore *store);
+
+/* Starts tick `tick` (greater than any before).  Each tick ends in publish or rollback. */
+extern void sf_store_begin(SfStore *store, SfTick tick);
+
+/* Finds or makes the window; NULL never.  Cheap when it is the window of the call before. */
+extern SfWindow *sf_store_window(SfStore *store, SfTime start, SfTime end);
+extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL when there is none */
+
+/*
+ * Finds or makes the group and makes it the worker's own for this tick.  Key equality runs without the lock.  On return
+ * group->data may be changed freely until publish.
+ */
+extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+
+/* Fast form for one key column of 8 bytes or less, by value, never null, whose equality is that of the Datum. */
+extern void sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys,
+									 SfGroup **groups, int n);
+
+/* After the driver has stored `published`: bookkeeping.  Cannot fail. */
+extern void sf_store_publish(SfStore *store);
+
+/* Undo all of the unpublished tick: pre-images back, new groups and windows gone.  Cannot fail. */
+extern void sf_store_rollback(SfStore *store);
+
+/* Successor of a worker that died in a tick: undoes whatever is newer than `published`. */
+extern void sf_store_take_over(SfStore *store, SfTick published);
+
+/*
+ * Frees pre-images that no reader pinned at oldest_tick or later can need, and windows whose closing transaction is
+ * below oldest_xmin (a full xid) and committed.
+ */
+extern void sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin);
+
+/* Drops everything, also what readers might see (the view is gone, or the state is to be rebuilt). */
+extern void sf_store_reset(SfStore *store);
+
+/* Iteration for closing and checkpoints; between ticks, by the worker. */
+extern int	sf_store_nwindows(SfStore *store);
+extern SfWindow *sf_store_window_at(SfStore *store, int i); /* ordered by start */
+extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
+
+/* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
+extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, bool *nulls);
+
+/* Flat form of one group's keys and states, for checkpoints. */
+extern void sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out);
+extern void sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end);
+
+/* ---- the readers' side ---- */
+typedef struct SfStoreScan SfStoreScan;
+
+typedef struct SfGroupCopy
+{
+	SfTime		start;
+	SfTime		end;
+	char	   *data;			/* copy of the group's data, valid until the next call */
+} SfGroupCopy;
+
+/*
+ * Scans the groups that exist at `tick` in windows with from <= start and start < to, ordered by window, skipping
+ * windows whose closing transaction has committed and is visible in the snapshot.  Needs a pin on `tick`.
+ */
+extern SfStoreScan *sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layout, SfTick tick,
+										Snapshot snapshot, SfTime from, SfTime to);
+extern bool sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy);
+extern void sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to);
+
+/* Restricts a scan to one full key: one hash probe per window in range.  NULL keys: back to all groups. */
+extern void sf_store_scan_key(SfStoreScan *scan, const Datum *keys, const bool *nulls);
+extern void sf_store_scan_end(SfStoreScan *scan);
+
+/* Is a window closed for this snapshot?  closed_xid 0: no. */
+extern bool sf_close_visible(uint64 closed_xid, Snapshot snapshot);
+
+#endif /* SF_STORE_H */

@@ -1,0 +1,56 @@
+/*
+ * streamfuse.h
+ *		What every module may use: settings, time units, the tick number, and the module initialisers.
+ */
+#ifndef SF_STREAMFUSE_H
+#define SF_STREAMFUSE_H
+
+#include "postgres.h"
+
+#include "compat.h"
+
+/* Number of a tick: one pass that takes in a set of committed rows.  0 is "before any tick". */
+typedef uint64 SfTick;
+#define SF_TICK_NONE ((SfTick) 0)
+#define SF_TICK_MAX PG_UINT64_MAX
+
+/* An event time or watermark: a TimestampTz (or a Timestamp taken as UTC), in microseconds. */
+typedef int64 SfTime;
+#define SF_TIME_MINUS_INFINITY PG_INT64_MIN
+#define SF_TIME_INFINITY PG_INT64_MAX
+
+#define SF_SCHEMA "streamfuse"
+#define SF_STREAM_AM "stream"
+#define SF_VIEW_AM "streamfuse_view"
+
+/* Settings (streamfuse.c). */
+extern int sf_state_memory_mb;		   /* bound on all operator state, in MB */
+extern int sf_reader_memory_mb;		   /* bound on pre-images kept for readers, in MB */
+extern int sf_checkpoint_interval_ms;  /* longest time between two checkpoints of a fragment's state */
+extern int sf_checkpoint_rows;		   /* most rows between two checkpoints of a fragment's state */
+extern int sf_commit_interval_ms;	   /* closes are grouped for so long */
+extern int sf_tick_interval_ms;		   /* rest after a tick */
+extern int sf_max_streams;			   /* slots for streams (leaf partitions count) */
+extern int sf_read_consistency;		   /* SfReadConsistency */
+extern int sf_read_backfilling;		   /* SfReadBackfilling */
+
+typedef enum SfReadConsistency
+{
+	SF_READ_AVAILABLE,
+	SF_READ_LATEST,
+} SfReadConsistency;
+
+typedef enum SfReadBackfilling
+{
+	SF_BACKFILLING_BATCH,
+	SF_BACKFILLING_PARTIAL,
+	SF_BACKFILLING_ERROR,
+} SfReadBackfilling;
+
+/* True when the library was preloaded, i.e. shared memory and workers are there. */
+extern bool sf_is_preloaded(void);
+
+/* Raises the one clear error (ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) if it was not. */
+extern void sf_require_preload(void);
+
+#endif /* SF_STREAMFUSE_H */
