@@ -36,8 +36,8 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	pg_atomic_init_u32(&dataflow->has_pending, 0);
 	pg_atomic_init_u32(&dataflow->catalog_generation, 0);
 	pg_atomic_init_u64(&dataflow->flush_asked, 0);
-	pg_atomic_init_u64(&dataflow->flush_counted, 0);
-	pg_atomic_init_u64(&dataflow->flush_committed, 0);
+	pg_atomic_init_u64(&dataflow->commit_asked, 0);
+	pg_atomic_init_u32(&dataflow->wanted, 0);
 	ConditionVariableInit(&dataflow->progress);
 	pg_atomic_init_u64(&dataflow->ticks, 0);
 	pg_atomic_init_u64(&dataflow->commits, 0);

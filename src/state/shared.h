@@ -33,6 +33,7 @@ typedef struct SfSharedPosition
 	SfTick		tick;			/* the tick this copy describes */
 	dsa_pointer data;			/* flat form, see state/progress.h */
 	Size		size;
+	Size		capacity;
 } SfSharedPosition;
 
 /*
@@ -62,6 +63,10 @@ typedef struct SfFragment
 	SfSharedPosition position[2];
 	SfTime		watermark;		/* as of the last published tick */
 	SfTime		closed_until;	/* windows ending at or before it are closed; never goes back */
+
+	/* flush: requests up to these are covered by a published tick, by a durable commit; worker, then broadcast. */
+	pg_atomic_uint64 flush_counted;
+	pg_atomic_uint64 flush_committed;
 
 	/* Figures for statistics; written by the worker without a lock, each read on its own. */
 	pg_atomic_uint64 bytes;		/* DSA memory in use by this fragment */
@@ -93,11 +98,11 @@ typedef struct SfDataflow
 	pg_atomic_uint32 has_pending;	/* worker waits for transactions: every commit wakes it */
 	pg_atomic_uint32 catalog_generation;	/* bumped at the commit of DDL on views or stream settings */
 
-	/* flush: a backend takes a number from flush_asked; the worker stores the number its tick covers. */
-	pg_atomic_uint64 flush_asked;	/* also rows-are-counted requests: see worker/flush.h */
-	pg_atomic_uint64 flush_counted; /* a published tick covers requests up to this */
-	pg_atomic_uint64 flush_committed;	/* a durable commit covers requests up to this */
-	ConditionVariable progress; /* broadcast when published, flush_*, ready or a status changes and someone waits */
+	/* flush: a backend takes a number from flush_asked and waits for its fragments to reach it. */
+	pg_atomic_uint64 flush_asked;	/* last number given out; see worker/flush.h */
+	pg_atomic_uint64 commit_asked;	/* highest number that waits for a commit */
+	pg_atomic_uint32 wanted;		/* a worker is wanted: set by backends, cleared by a worker that finds no views */
+	ConditionVariable progress; /* broadcast when flush_*, ready or a status changes */
 
 	pg_atomic_uint64 ticks;		/* statistics */
 	pg_atomic_uint64 commits;

@@ -1,0 +1,206 @@
+/*
+ * batch.c
+ *		Fills column arrays from heap tuples.
+ *
+ * A tuple without nulls whose needed columns all lie at fixed offsets is read straight from the page; any other goes
+ * through a slot.  Where a needed column is passed by reference the tuple is copied first, because a batch outlives
+ * the pin of its pages.
+ */
+#include "flow/batch.h"
+
+#include "access/htup_details.h"
+#include "access/tupmacs.h"
+#include "executor/tuptable.h"
+#include "utils/memutils.h"
+
+typedef struct SfBatchColumn
+{
+	int			column;			/* index into SfBatch.values */
+	AttrNumber	attno;			/* in the relation being read */
+	int			offset;			/* fixed offset in a tuple without nulls, or -1 */
+	int16		length;
+} SfBatchColumn;
+
+typedef struct SfBatchReader
+{
+	Oid			relid;			/* relation set last */
+	int			ncolumns;
+	SfBatchColumn *columns;
+	AttrNumber	max_attno;
+	bool		fixed;			/* all columns have an offset */
+	bool		by_reference;	/* some needed column is passed by reference */
+	TupleDesc	desc;			/* of the relation, a copy */
+	TupleTableSlot *slot;
+	MemoryContext context;
+} SfBatchReader;
+
+SfBatch *
+sf_batch_create(MemoryContext context, TupleDesc stream, const Bitmapset *needed)
+{
+	MemoryContext own = AllocSetContextCreate(context, "streamfuse batch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(own);
+	SfBatch    *batch = palloc0(sizeof(SfBatch));
+	SfBatchReader *reader = palloc0(sizeof(SfBatchReader));
+	int			column = -1;
+
+	batch->natts = stream->natts;
+	batch->values = palloc0(batch->natts * sizeof(Datum *));
+	batch->nulls = palloc0(batch->natts * sizeof(bool *));
+	batch->has_nulls = palloc0(batch->natts * sizeof(bool));
+	batch->rows = AllocSetContextCreate(own, "streamfuse batch rows", ALLOCSET_DEFAULT_SIZES);
+	batch->reader = reader;
+	reader->context = own;
+	reader->columns = palloc0((bms_num_members(needed) + 1) * sizeof(SfBatchColumn));
+	while ((column = bms_next_member(needed, column)) >= 0)
+	{
+		batch->values[column] = palloc(SF_BATCH_ROWS * sizeof(Datum));
+		batch->nulls[column] = palloc0(SF_BATCH_ROWS * sizeof(bool));
+		reader->columns[reader->ncolumns++].column = column;
+		if (!TupleDescAttr(stream, column)->attbyval)
+			reader->by_reference = true;
+	}
+	MemoryContextSwitchTo(old);
+	return batch;
+}
+
+void
+sf_batch_destroy(SfBatch *batch)
+{
+	if (batch->reader->slot != NULL)
+		ExecDropSingleTupleTableSlot(batch->reader->slot);
+	MemoryContextDelete(batch->reader->context);
+}
+
+/* Offset of a column in a tuple that has no nulls; -1 when a column of variable length comes before it. */
+static int
+fixed_offset(TupleDesc desc, AttrNumber attno)
+{
+	int			offset = 0;
+
+	for (int i = 0; i < attno; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attlen <= 0)
+			return -1;
+		offset = att_align_nominal(offset, att->attalign);
+		if (i == attno - 1)
+			return att->attbyval ? offset : -1;
+		offset += att->attlen;
+	}
+	return -1;
+}
+
+void
+sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream)
+{
+	SfBatchReader *reader = batch->reader;
+	MemoryContext old;
+	AttrMap    *map;
+
+	if (reader->relid == RelationGetRelid(rel) && equalTupleDescs(reader->desc, RelationGetDescr(rel)))
+		return;
+	old = MemoryContextSwitchTo(reader->context);
+	if (reader->slot != NULL)
+		ExecDropSingleTupleTableSlot(reader->slot);
+	reader->slot = NULL;
+	reader->relid = RelationGetRelid(rel);
+	reader->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	reader->slot = MakeSingleTupleTableSlot(reader->desc, &TTSOpsHeapTuple);
+	reader->max_attno = 0;
+	reader->fixed = !reader->by_reference;
+	map = build_attrmap_by_name_if_req(reader->desc, stream);
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		SfBatchColumn *column = &reader->columns[i];
+
+		column->attno = map == NULL ? column->column + 1 : map->attnums[column->column];
+		column->offset = fixed_offset(reader->desc, column->attno);
+		column->length = TupleDescAttr(reader->desc, column->attno - 1)->attlen;
+		reader->max_attno = Max(reader->max_attno, column->attno);
+		if (column->offset < 0)
+			reader->fixed = false;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+sf_batch_reset(SfBatch *batch)
+{
+	batch->nrows = 0;
+	memset(batch->has_nulls, 0, batch->natts * sizeof(bool));
+	if (batch->reader->by_reference)
+		MemoryContextReset(batch->rows);
+}
+
+static inline void
+add_fixed(SfBatch *batch, HeapTupleHeader tuple, int row)
+{
+	SfBatchReader *reader = batch->reader;
+	char	   *data = (char *) tuple + tuple->t_hoff;
+
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		SfBatchColumn *column = &reader->columns[i];
+
+		batch->values[column->column][row] = fetch_att(data + column->offset, true, column->length);
+		batch->nulls[column->column][row] = false;
+	}
+}
+
+static void
+add_any(SfBatch *batch, HeapTuple tuple, int row)
+{
+	SfBatchReader *reader = batch->reader;
+
+	if (reader->by_reference)
+	{
+		MemoryContext old = MemoryContextSwitchTo(batch->rows);
+
+		tuple = heap_copytuple(tuple);
+		MemoryContextSwitchTo(old);
+	}
+	ExecStoreHeapTuple(tuple, reader->slot, false);
+	slot_getsomeattrs(reader->slot, reader->max_attno);
+	for (int i = 0; i < reader->ncolumns; i++)
+	{
+		SfBatchColumn *column = &reader->columns[i];
+		bool		isnull = reader->slot->tts_isnull[column->attno - 1];
+
+		batch->values[column->column][row] = isnull ? (Datum) 0 : reader->slot->tts_values[column->attno - 1];
+		batch->nulls[column->column][row] = isnull;
+		if (isnull)
+			batch->has_nulls[column->column] = true;
+	}
+	ExecClearTuple(reader->slot);
+}
+
+int
+sf_batch_add(SfBatch *batch, Page page, const OffsetNumber *offsets, int noffsets)
+{
+	SfBatchReader *reader = batch->reader;
+	int			n = Min(noffsets, SF_BATCH_ROWS - batch->nrows);
+
+	for (int i = 0; i < n; i++)
+	{
+		ItemId		item = PageGetItemId(page, offsets[i]);
+		HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
+		int			row = batch->nrows + i;
+
+		if (reader->fixed && (header->t_infomask & HEAP_HASNULL) == 0 &&
+			HeapTupleHeaderGetNatts(header) >= reader->max_attno)
+			add_fixed(batch, header, row);
+		else
+		{
+			HeapTupleData tuple;
+
+			tuple.t_data = header;
+			tuple.t_len = ItemIdGetLength(item);
+			ItemPointerSetInvalid(&tuple.t_self);
+			tuple.t_tableOid = reader->relid;
+			add_any(batch, &tuple, row);
+		}
+	}
+	batch->nrows += n;
+	return n;
+}

@@ -1,0 +1,585 @@
+/*
+ * define.c
+ *		From a view's query to its definition: stream, window, filter, keys, aggregates, and what stands above them.
+ *
+ * A query of the maintained shape is
+ *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
+ * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
+ *
+ * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
+ * columns become INNER_VAR 1 and 2.  Expressions above are rewritten over the group row: varno 1, columns window_start,
+ * window_end, keys, aggregates.
+ */
+#include "plan/fragment.h"
+
+#include "access/table.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "plan/mutable.h"
+#include "plan/view.h"
+#include "stream/settings.h"
+
+#define SF_MAX_KEYS 60
+
+/* What the analysis knows while it works. */
+typedef struct DefineContext
+{
+	Query	   *query;
+	SfDefinition *definition;
+	Index		window_varno;	/* of tumble() */
+	List	   *quals;
+	List	   *group_exprs;	/* grouping expressions of Q, in the order of `keys` */
+} DefineContext;
+
+static void
+refuse(const char *what, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("continuous view cannot maintain %s", what),
+					errhint("%s", hint)));
+}
+
+/* Constructs of a SELECT that this shape leaves no room for. */
+static void
+refuse_constructs(Query *query)
+{
+	if (query->commandType != CMD_SELECT || query->utilityStmt != NULL)
+		refuse("anything but SELECT", "Write the view as a SELECT.");
+	if (query->cteList != NIL)
+		refuse("WITH", "Write the query without common table expressions.");
+	if (query->setOperations != NULL)
+		refuse("UNION, INTERSECT or EXCEPT", "Create one continuous view for each branch.");
+	if (query->hasWindowFuncs)
+		refuse("window functions", "Apply window functions in a query over the continuous view.");
+	if (query->hasTargetSRFs)
+		refuse("set-returning functions in the select list", "Apply them in a query over the continuous view.");
+	if (query->distinctClause != NIL)
+		refuse("SELECT DISTINCT", "Use GROUP BY.");
+	if (query->sortClause != NIL)
+		refuse("ORDER BY", "Order the rows in queries over the continuous view.");
+	if (query->limitCount != NULL || query->limitOffset != NULL)
+		refuse("LIMIT or OFFSET", "Limit the rows in queries over the continuous view.");
+	if (query->groupingSets != NIL)
+		refuse("GROUPING SETS, ROLLUP or CUBE", "Create one continuous view for each grouping.");
+	if (query->rowMarks != NIL)
+		refuse("FOR UPDATE or FOR SHARE", "Remove the locking clause.");
+	if (query->hasSubLinks)
+		refuse("subqueries in expressions", "Apply the condition in a query over the continuous view.");
+	if (query->constraintDeps != NIL)
+		refuse("columns that depend on a grouped primary key", "Name all columns in GROUP BY.");
+	if (query->groupClause == NIL)
+		refuse("a query without GROUP BY", "Group by window_start and window_end of tumble().");
+}
+
+/* Collects range table indexes and conditions of comma lists and inner joins. */
+static List *
+flatten_from(Node *node, List *varnos, List **quals)
+{
+	if (node == NULL)
+		return varnos;
+	if (IsA(node, RangeTblRef))
+		return lappend_int(varnos, castNode(RangeTblRef, node)->rtindex);
+	if (IsA(node, FromExpr))
+	{
+		FromExpr   *from = castNode(FromExpr, node);
+		ListCell   *cell;
+
+		foreach(cell, from->fromlist)
+			varnos = flatten_from(lfirst(cell), varnos, quals);
+		if (from->quals != NULL)
+			*quals = lappend(*quals, from->quals);
+		return varnos;
+	}
+	else
+	{
+		JoinExpr   *join = castNode(JoinExpr, node);
+
+		if (join->jointype != JOIN_INNER)
+			refuse("outer joins", "Read one stream and one window function in FROM.");
+		varnos = flatten_from(join->larg, varnos, quals);
+		varnos = flatten_from(join->rarg, varnos, quals);
+		if (join->quals != NULL)
+			*quals = lappend(*quals, join->quals);
+		return varnos;
+	}
+}
+
+static void
+accept_stream(DefineContext *context, Index varno, RangeTblEntry *rte)
+{
+	if (context->definition->stream_varno != 0)
+		refuse("more than one relation in FROM", "Join other tables in a query over the continuous view.");
+	if (!sf_is_stream(rte->relid))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a stream", get_rel_name(rte->relid)),
+						errdetail("A continuous view reads tables created USING stream."),
+						errhint("Move the rows to a table created USING stream.")));
+	if (rte->tablesample != NULL)
+		refuse("TABLESAMPLE", "Read the whole stream.");
+	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)
+		refuse("ONLY on a partitioned stream", "Remove ONLY.");
+	context->definition->stream_varno = varno;
+	context->definition->stream = rte->relid;
+}
+
+static void
+accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
+{
+	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
+
+	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
+		!sf_is_tumble(castNode(FuncExpr, function->funcexpr)->funcid))
+		refuse("functions in FROM other than tumble()", "Read one stream and one window function in FROM.");
+	if (context->window_varno != 0)
+		refuse("more than one window function", "Create one continuous view for each window.");
+	context->window_varno = varno;
+}
+
+static void
+analyse_from(DefineContext *context)
+{
+	List	   *varnos = flatten_from((Node *) context->query->jointree, NIL, &context->quals);
+	ListCell   *cell;
+
+	foreach(cell, varnos)
+	{
+		Index		varno = lfirst_int(cell);
+		RangeTblEntry *rte = rt_fetch(varno, context->query->rtable);
+
+		if (rte->rtekind == RTE_RELATION)
+			accept_stream(context, varno, rte);
+		else if (rte->rtekind == RTE_FUNCTION)
+			accept_window(context, varno, rte);
+		else
+			refuse("subqueries, VALUES or table functions in FROM", "Read one stream and one window function in FROM.");
+	}
+	if (context->definition->stream_varno == 0)
+		refuse("a query without a stream", "Read a table created USING stream.");
+	if (context->window_varno == 0)
+		refuse("a query without a window", "Add tumble(time, size) to FROM and group by its columns.");
+}
+
+/* Q's Vars become Vars over a row of the stream, and INNER_VARs for the window's columns. */
+static Node *
+row_mutator(Node *node, void *arg)
+{
+	DefineContext *context = arg;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) copyObject(node);
+
+		if (var->varno == (int) context->definition->stream_varno)
+		{
+			if (var->varattno == InvalidAttrNumber)
+				refuse("whole-row references to a stream", "Name the columns.");
+			if (var->varattno < 0)
+				refuse("system columns of a stream", "Use ordinary columns.");
+			var->varno = 1;
+		}
+		else
+		{
+			Assert(var->varno == (int) context->window_varno);
+			if (var->varattno == InvalidAttrNumber)
+				refuse("whole-row references to a window", "Name window_start and window_end.");
+			var->varno = INNER_VAR;
+		}
+		var->varnosyn = 0;
+		var->varattnosyn = 0;
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, row_mutator, arg);
+}
+
+static Expr *
+plan_row_expression(DefineContext *context, Node *node)
+{
+	Node	   *over_row = row_mutator(node, context);
+
+	sf_refuse_mutable(over_row, SF_MUTABLE_LISTED);
+	return expression_planner((Expr *) over_row);
+}
+
+static Const *
+constant_argument(Node *node, const char *name)
+{
+	node = eval_const_expressions(NULL, node);
+	if (!IsA(node, Const))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("argument \"%s\" of a window function must be a constant in a continuous view", name)));
+	return castNode(Const, node);
+}
+
+static void
+analyse_window(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
+	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
+	FuncExpr   *call = castNode(FuncExpr, eval_const_expressions(NULL, function->funcexpr));
+	Const	   *size = constant_argument(lsecond(call->args), "size");
+	Const	   *offset = constant_argument(lthird(call->args), "offset");
+	Const	   *zone = constant_argument(lfourth(call->args), "timezone");
+	Interval	no_offset = {0, 0, 0};
+
+	definition->time = plan_row_expression(context, linitial(call->args));
+	definition->time_type = exprType((Node *) definition->time);
+	if (!IsA(definition->time, Var) || ((Var *) definition->time)->varno != 1)
+		refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
+	definition->time_attnum = ((Var *) definition->time)->varattno;
+	if (size->constisnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
+
+	sf_window_spec_init(&definition->window, DatumGetIntervalP(size->constvalue),
+						offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
+						zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
+						definition->time_type == TIMESTAMPTZOID);
+}
+
+/* 1 or 2 for a column of the window function, else 0. */
+static AttrNumber
+window_column(DefineContext *context, Node *node)
+{
+	if (IsA(node, Var) && ((Var *) node)->varno == (int) context->window_varno)
+		return ((Var *) node)->varattno;
+	return 0;
+}
+
+static void
+analyse_grouping(DefineContext *context)
+{
+	bool		has_window = false;
+	ListCell   *cell;
+
+	foreach(cell, context->query->groupClause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Node	   *expr = get_sortgroupclause_expr(clause, context->query->targetList);
+
+		if (window_column(context, expr) != 0)
+		{
+			has_window = true;
+			continue;
+		}
+		context->group_exprs = lappend(context->group_exprs, expr);
+		context->definition->keys = lappend(context->definition->keys, plan_row_expression(context, expr));
+	}
+	context->definition->nkeys = list_length(context->definition->keys);
+	if (!has_window)
+		refuse("groups without a window", "Group by window_start and window_end of tumble().");
+	if (context->definition->nkeys > SF_MAX_KEYS)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+						errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
+}
+
+static int
+aggregate_index(List *aggrefs, Node *aggref)
+{
+	ListCell   *cell;
+
+	foreach(cell, aggrefs)
+		if (equal(lfirst(cell), aggref))
+			return foreach_current_index(cell);
+	return -1;
+}
+
+/* Q's expressions above the aggregates become expressions over the group row; finds the aggregates as it goes. */
+typedef struct TopContext
+{
+	DefineContext *define;
+	List	   *aggrefs;		/* as in Q */
+} TopContext;
+
+static Var *
+group_var(AttrNumber attno, Node *like)
+{
+	return makeVar(1, attno, exprType(like), exprTypmod(like), exprCollation(like), 0);
+}
+
+static Node *
+top_mutator(Node *node, void *arg)
+{
+	TopContext *context = arg;
+	DefineContext *define = context->define;
+	AttrNumber	column;
+	ListCell   *cell;
+
+	if (node == NULL)
+		return NULL;
+	column = window_column(define, node);
+	if (column > 0)
+		return (Node *) group_var(column, node);
+	foreach(cell, define->group_exprs)
+		if (equal(lfirst(cell), node))
+			return (Node *) group_var(3 + foreach_current_index(cell), node);
+	if (IsA(node, Aggref))
+	{
+		int			index = aggregate_index(context->aggrefs, node);
+
+		if (index < 0)
+		{
+			index = list_length(context->aggrefs);
+			context->aggrefs = lappend(context->aggrefs, node);
+		}
+		return (Node *) group_var(3 + define->definition->nkeys + index, node);
+	}
+	if (IsA(node, GroupingFunc))
+		refuse("GROUPING", "Remove GROUPING().");
+	if (IsA(node, Var))
+		elog(ERROR, "ungrouped column in a continuous view's select list");
+	return expression_tree_mutator(node, top_mutator, arg);
+}
+
+/* An aggregate's arguments and filter, over a row of the stream. */
+static Aggref *
+plan_aggref(DefineContext *context, Aggref *aggref)
+{
+	Aggref	   *planned = copyObject(aggref);
+	ListCell   *cell;
+
+	if (planned->aggdirectargs != NIL)
+		refuse("ordered-set aggregates", "Use aggregates without WITHIN GROUP.");
+	foreach(cell, planned->args)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		entry->expr = plan_row_expression(context, (Node *) entry->expr);
+	}
+	if (planned->aggfilter != NULL)
+		planned->aggfilter = plan_row_expression(context, (Node *) planned->aggfilter);
+	return planned;
+}
+
+static void
+analyse_top(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	TopContext	top = {context, NIL};
+	ListCell   *cell;
+
+	foreach(cell, context->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		TargetEntry *over_group;
+
+		if (entry->resjunk)
+			continue;
+		over_group = flatCopyTargetEntry(entry);
+		over_group->expr = (Expr *) top_mutator((Node *) entry->expr, &top);
+		sf_refuse_mutable((Node *) over_group->expr, SF_MUTABLE_NONE);
+		over_group->expr = expression_planner(over_group->expr);
+		over_group->ressortgroupref = 0;
+		definition->target = lappend(definition->target, over_group);
+	}
+	if (context->query->havingQual != NULL)
+	{
+		Node	   *having = top_mutator(context->query->havingQual, &top);
+
+		sf_refuse_mutable(having, SF_MUTABLE_NONE);
+		definition->having = expression_planner((Expr *) having);
+	}
+	foreach(cell, top.aggrefs)
+		definition->aggrefs = lappend(definition->aggrefs, plan_aggref(context, lfirst_node(Aggref, cell)));
+	definition->naggs = list_length(definition->aggrefs);
+}
+
+/* Name of a grouping expression: as Q selects it, or as its column is called, or key_N. */
+static char *
+key_name(DefineContext *context, int key)
+{
+	Node	   *expr = list_nth(context->group_exprs, key);
+	ListCell   *cell;
+
+	foreach(cell, context->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk && entry->resname != NULL && equal(entry->expr, expr))
+			return entry->resname;
+	}
+	if (IsA(expr, Var) && ((Var *) expr)->varno == (int) context->definition->stream_varno)
+		return get_attname(context->definition->stream, ((Var *) expr)->varattno, false);
+	return psprintf("key_%d", key + 1);
+}
+
+static void
+init_column(TupleDesc desc, AttrNumber attno, const char *name, Node *expr)
+{
+	TupleDescInitEntry(desc, attno, name, exprType(expr), exprTypmod(expr), 0);
+	TupleDescInitEntryCollation(desc, attno, exprCollation(expr));
+}
+
+static void
+build_group_desc(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	AttrNumber	attno = 0;
+	ListCell   *cell;
+
+	definition->group_desc = CreateTemplateTupleDesc(2 + definition->nkeys + definition->naggs);
+	TupleDescInitEntry(definition->group_desc, ++attno, "window_start", definition->time_type, -1, 0);
+	TupleDescInitEntry(definition->group_desc, ++attno, "window_end", definition->time_type, -1, 0);
+	foreach(cell, definition->keys)
+		init_column(definition->group_desc, ++attno, key_name(context, foreach_current_index(cell)), lfirst(cell));
+	foreach(cell, definition->aggrefs)
+		init_column(definition->group_desc, ++attno, psprintf("aggregate_%d", foreach_current_index(cell) + 1),
+					lfirst(cell));
+}
+
+static void
+build_layout(SfDefinition *definition)
+{
+	int			n = Max(definition->nkeys, 1);
+	Oid		   *types = palloc(n * sizeof(Oid));
+	int32	   *typmods = palloc(n * sizeof(int32));
+	Oid		   *collations = palloc(n * sizeof(Oid));
+	SfAggregate **aggs = palloc(Max(definition->naggs, 1) * sizeof(SfAggregate *));
+	ListCell   *cell;
+
+	foreach(cell, definition->keys)
+	{
+		Node	   *key = lfirst(cell);
+		int			i = foreach_current_index(cell);
+
+		types[i] = exprType(key);
+		typmods[i] = exprTypmod(key);
+		collations[i] = exprCollation(key);
+	}
+	foreach(cell, definition->aggrefs)
+		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell));
+	definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
+										  definition->naggs, aggs);
+}
+
+/* The column of the view that shows a column of the group row as it is, or 0. */
+static AttrNumber
+shown_as(SfDefinition *definition, AttrNumber group_column)
+{
+	for (int i = 0; i < list_length(definition->target); i++)
+		if (definition->view_column[i] == group_column)
+			return i + 1;
+	return 0;
+}
+
+static char *
+unused_name(TupleDesc desc, int nattrs, char *name)
+{
+	for (int i = 0; i < nattrs; i++)
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return unused_name(desc, nattrs, psprintf("%s_", name));
+	return name;
+}
+
+/* Adds a column of the group row to the output table unless the view shows it; returns its number there. */
+static AttrNumber
+output_column(SfDefinition *definition, AttrNumber group_column, int *natts)
+{
+	Form_pg_attribute column = TupleDescAttr(definition->group_desc, group_column - 1);
+	AttrNumber	shown = shown_as(definition, group_column);
+	Var		   *var;
+	char	   *name;
+
+	if (shown != 0)
+		return shown;
+	var = makeVar(1, group_column, column->atttypid, column->atttypmod, column->attcollation, 0);
+	name = unused_name(definition->output_desc, *natts, pstrdup(NameStr(column->attname)));
+	(*natts)++;
+	init_column(definition->output_desc, *natts, name, (Node *) var);
+	definition->output_target = lappend(definition->output_target,
+										makeTargetEntry((Expr *) var, *natts, name, false));
+	return *natts;
+}
+
+static void
+build_output(SfDefinition *definition)
+{
+	int			ncolumns = list_length(definition->target);
+	int			natts = 0;
+	ListCell   *cell;
+
+	definition->view_column = palloc0(Max(ncolumns, 1) * sizeof(AttrNumber));
+	definition->output_keys = palloc0(Max(definition->nkeys, 1) * sizeof(AttrNumber));
+	definition->output_desc = CreateTemplateTupleDesc(ncolumns + 1 + 2 + definition->nkeys);
+	foreach(cell, definition->target)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Var		   *var = (Var *) entry->expr;
+
+		if (IsA(var, Var) && var->varattno <= 2 + definition->nkeys)
+			definition->view_column[natts] = var->varattno;
+		natts++;
+		init_column(definition->output_desc, natts, entry->resname, (Node *) entry->expr);
+		definition->output_target = lappend(definition->output_target, entry);
+	}
+	natts++;
+	TupleDescInitEntry(definition->output_desc, natts,
+					   unused_name(definition->output_desc, natts - 1, pstrdup("closed_xid")), XID8OID, -1, 0);
+	definition->output_closed_xid = natts;
+	definition->output_target =
+		lappend(definition->output_target,
+				makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
+	definition->output_window_start = output_column(definition, 1, &natts);
+	definition->output_window_end = output_column(definition, 2, &natts);
+	for (int key = 0; key < definition->nkeys; key++)
+		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
+
+	/* What was reserved and not needed is cut off. */
+	definition->output_desc->natts = natts;
+}
+
+SfDefinition *
+sf_define(MemoryContext parent, Query *query, Oid view)
+{
+	MemoryContext own = AllocSetContextCreate(parent, "continuous view definition", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(own);
+	DefineContext context = {0};
+	SfDefinition *definition = palloc0(sizeof(SfDefinition));
+
+	definition->context = own;
+	definition->view = view;
+	context.definition = definition;
+	context.query = copyObject(query);
+
+	refuse_constructs(context.query);
+	analyse_from(&context);
+	context.query->targetList =
+		(List *) flatten_join_alias_vars(context.query, (Node *) context.query->targetList);
+	context.query->havingQual = flatten_join_alias_vars(context.query, context.query->havingQual);
+	context.quals = (List *) flatten_join_alias_vars(context.query, (Node *) context.quals);
+
+	analyse_window(&context);
+	if (context.quals != NIL)
+		definition->filter = plan_row_expression(&context, (Node *) make_ands_explicit(context.quals));
+	analyse_grouping(&context);
+	analyse_top(&context);
+	build_group_desc(&context);
+	build_layout(definition);
+	build_output(definition);
+
+	MemoryContextSwitchTo(old);
+	return definition;
+}
+
+SfDefinition *
+sf_define_view(MemoryContext parent, Oid view)
+{
+	int			level = sf_view_settings_apply(view);
+	SfDefinition *definition = sf_define(parent, sf_view_query(view), view);
+
+	AtEOXact_GUC(true, level);
+	return definition;
+}

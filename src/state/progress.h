@@ -1,0 +1,77 @@
+/*
+ * progress.h
+ *		How far a fragment is: what of its stream is counted, its watermark, its counters, windows that missed rows.
+ *
+ * The worker keeps this in its own memory, puts a flat copy into DSA with every tick that changes it (for its successor
+ * and for verify), and writes it to streamfuse.progress in the transaction that makes a tick durable.
+ */
+#ifndef SF_PROGRESS_H
+#define SF_PROGRESS_H
+
+#include "streamfuse.h"
+
+#include "lib/stringinfo.h"
+#include "state/blob.h"
+#include "state/shared.h"
+#include "stream/capture.h"
+#include "utils/timestamp.h"
+
+/* One stream: positions of its leaf relations and the memory of its watermark strategy. */
+typedef struct SfSourceState
+{
+	SfTime		max_event;		/* largest event time counted that was not ahead; MINUS_INFINITY: none */
+	SfTime		watermark;
+	int64		punctuation;	/* id of the last row of streamfuse.punctuation taken in */
+	List	   *positions;		/* SfPosition *, one for each leaf */
+} SfSourceState;
+
+typedef struct SfCounters
+{
+	uint64		rows_in;		/* passed the filter and are counted in a window */
+	uint64		rows_late;
+	uint64		rows_missed;
+	uint64		rows_ahead;
+} SfCounters;
+
+/* A window that missed rows since the last durable commit. */
+typedef struct SfMissed
+{
+	SfTime		start;
+	SfTime		end;
+	int64		rows;
+	TimestampTz first;			/* when the first and the last of them were found late */
+	TimestampTz last;
+} SfMissed;
+
+typedef struct SfProgress
+{
+	SfCounters	counters;
+	SfTime		closed_until;
+	int			nmissed;
+	int			max_missed;
+	SfMissed   *missed;			/* in the context given to sf_progress_init */
+	MemoryContext context;
+} SfProgress;
+
+extern void sf_source_state_save(const SfSourceState *state, StringInfo out);
+extern SfSourceState *sf_source_state_load(MemoryContext context, const char *data, Size size);
+extern SfSourceState *sf_source_state_copy(MemoryContext context, const SfSourceState *state);
+
+extern void sf_progress_init(SfProgress *progress, MemoryContext context);
+extern void sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, TimestampTz now);
+
+/*
+ * Puts the state as of `tick` where it does not hide the one of the last published tick.  May raise out of memory;
+ * unprepare takes it back when the tick is undone.  flat_source: from sf_source_state_save.
+ */
+extern void sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source);
+extern void sf_progress_unprepare(SfFragment *fragment, SfTick tick);
+
+/*
+ * Reads the newest state that is not newer than `tick`; false when there is none.  progress and source may be NULL.
+ * Takes the fragment's lock.
+ */
+extern bool sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress,
+							 SfSourceState **source);
+
+#endif /* SF_PROGRESS_H */
