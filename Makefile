@@ -2,7 +2,8 @@
 EXTENSION    = streamfuse
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" streamfuse.control)
 MODULE_big   = streamfuse
-OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+PENDING      = src/plan/define.c src/plan/projector.c src/state/progress.c src/flow/flow.c
+OBJS         = $(patsubst %.c,%.o,$(filter-out $(PENDING),$(sort $(wildcard src/*.c src/*/*.c))))
 DATA_built   = sql/streamfuse--$(EXTVERSION).sql
 DATA         = $(filter-out $(DATA_built),$(wildcard sql/streamfuse--*--*.sql))
 REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
