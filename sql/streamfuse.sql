@@ -8,6 +8,14 @@ GRANT USAGE ON SCHEMA streamfuse TO PUBLIC;
 -- Streams
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION streamfuse.stream_handler(internal) RETURNS table_am_handler
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'streamfuse_stream_handler';
+REVOKE EXECUTE ON FUNCTION streamfuse.stream_handler(internal) FROM PUBLIC;
+COMMENT ON FUNCTION streamfuse.stream_handler(internal) IS 'handler of the access method stream';
+
+CREATE ACCESS METHOD stream TYPE TABLE HANDLER streamfuse.stream_handler;
+COMMENT ON ACCESS METHOD stream IS 'append-only tables that continuous views read';
+
 -- ---------------------------------------------------------------------------
 -- Windows
 -- ---------------------------------------------------------------------------

@@ -18,6 +18,7 @@
 
 #include "state/shared.h"
 #include "stream/floor.h"
+#include "stream/stream.h"
 
 PG_MODULE_MAGIC;
 
@@ -139,4 +140,7 @@ _PG_init(void)
 	shmem_request_hook = request_shmem;
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+
+	sf_floor_init();
+	sf_stream_am_init();
 }

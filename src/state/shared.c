@@ -57,6 +57,7 @@ sf_shared_shmem_init(void)
 		sf_shared->area_tranche = LWLockNewTrancheId();
 		LWLockInitialize(&sf_shared->lock, sf_shared->dataflow_tranche);
 		sf_shared->area = DSM_HANDLE_INVALID;
+		pg_atomic_init_u32(&sf_shared->dataflow_generation, 1);
 		pg_atomic_init_u64(&sf_shared->state_bytes, 0);
 		for (int i = 0; i < SF_MAX_DATAFLOWS; i++)
 			dataflow_init(&sf_shared->dataflows[i], sf_shared->dataflow_tranche);
@@ -141,7 +142,10 @@ sf_dataflow_get(Oid database, bool make)
 	{
 		dataflow = find_dataflow(InvalidOid);
 		if (dataflow != NULL)
+		{
 			dataflow->database = database;
+			pg_atomic_fetch_add_u32(&sf_shared->dataflow_generation, 1);
+		}
 	}
 	LWLockRelease(&sf_shared->lock);
 	if (dataflow == NULL)

@@ -7,6 +7,9 @@
  * generation, and an inserter compares it inside its odd section, after the fence.  So either the inserter sees a new
  * slot, or the capture that made the slot sees the inserter's odd counter and waits for it before it seals anything.
  *
+ * At the end of a transaction that wrote a captured stream its worker is woken; also at the end of any transaction
+ * while the worker awaits transactions, since COMMIT PREPARED ends the writes of one that is not the backend's own.
+ *
  * Invariants.  F1: a floor never falls while its slot lives, except for a new relfilenode.  F2: a backend's counter is
  * odd exactly while it may be touching a page at or above the floor it read.
  */
@@ -17,9 +20,12 @@
 #include "port/atomics.h"
 #include "storage/backendid.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
+
+#include "state/shared.h"
 
 struct SfFloorSlot
 {
@@ -41,14 +47,15 @@ typedef struct SfFloors
 	LWLock lock;
 	int tranche;
 	pg_atomic_uint32 generation; /* bumped whenever a slot is taken, given back or changes its relfilenode */
-	SfFloorSlot *slots;			 /* sf_max_streams */
-	SfCounter *counters;		 /* MaxBackends, by MyBackendId - 1 */
+	SfFloorSlot *slots;          /* sf_max_streams */
+	SfCounter *counters;         /* MaxBackends, by MyBackendId - 1 */
 } SfFloors;
 
+/* Counters as they were at the last copy; those before `passed` were even then or have moved on. */
 struct SfSections
 {
-	int nbackends;
-	uint64 odd[FLEXIBLE_ARRAY_MEMBER]; /* 0 where the counter was even */
+	int passed;
+	uint64 seen[FLEXIBLE_ARRAY_MEMBER]; /* MaxBackends */
 };
 
 /* What rd_amcache of a stream holds; a plain chunk in CacheMemoryContext, freed by the relation cache. */
@@ -59,7 +66,9 @@ typedef struct SfFloorCache
 } SfFloorCache;
 
 static SfFloors *floors;
-static bool callbacks_registered;
+
+/* Has this transaction written a stream that is captured? */
+static bool wrote_captured;
 
 Size
 sf_floor_shmem_size(void)
@@ -108,18 +117,77 @@ find_slot(Oid database, Oid relid)
 static void
 make_counter_even(void)
 {
-	pg_atomic_uint64 *counter = &floors->counters[MyBackendId - 1].value;
-	uint64 value = pg_atomic_read_u64(counter);
+	pg_atomic_uint64 *counter;
+	uint64 value;
 
+	if (floors == NULL || MyBackendId <= 0)
+		return;
+	counter = &floors->counters[MyBackendId - 1].value;
+	value = pg_atomic_read_u64(counter);
 	if (value & 1)
 		pg_atomic_write_u64(counter, value + 1);
+}
+
+/* The dataflow of this database, or NULL; it is looked for again only after one has been made somewhere. */
+static SfDataflow *
+my_dataflow(void)
+{
+	static SfDataflow *dataflow;
+	static uint32 looked_at;
+	uint32 generation;
+
+	if (dataflow != NULL || sf_shared == NULL || !OidIsValid(MyDatabaseId))
+		return dataflow;
+	generation = pg_atomic_read_u32(&sf_shared->dataflow_generation);
+	if (generation != looked_at)
+	{
+		dataflow = sf_dataflow_get(MyDatabaseId, false);
+		looked_at = generation;
+	}
+	return dataflow;
+}
+
+/*
+ * The transaction has left the list of running ones.  has_pending is read after that: the worker sets it before it
+ * looks a last time whether the awaited transactions still run, so one of the two sees the other.
+ */
+static void
+wake_worker(bool wrote)
+{
+	SfDataflow *dataflow = my_dataflow();
+
+	if (dataflow == NULL)
+		return;
+	pg_memory_barrier();
+	if (!wrote && pg_atomic_read_u32(&dataflow->has_pending) == 0)
+		return;
+	if (dataflow->worker_latch != NULL && dataflow->worker_latch != MyLatch)
+		sf_wake_worker(dataflow);
 }
 
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
-		make_counter_even();
+	bool wrote = wrote_captured;
+
+	switch (event)
+	{
+		case XACT_EVENT_ABORT:
+			make_counter_even();
+			wrote_captured = false;
+			wake_worker(false);
+			break;
+		case XACT_EVENT_PARALLEL_ABORT:
+			make_counter_even();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE: /* so that the worker finds the rows and awaits their transaction */
+			wrote_captured = false;
+			wake_worker(wrote);
+			break;
+		default:
+			break;
+	}
 }
 
 static void
@@ -129,11 +197,20 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId 
 		make_counter_even();
 }
 
+void
+sf_floor_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/* The slot that covers the relation's present file, or NULL. */
 static SfFloorSlot *
 cached_slot(Relation rel)
 {
 	uint32 generation = pg_atomic_read_u32(&floors->generation);
 	SfFloorCache *cache = rel->rd_amcache;
+	SfFloorSlot *slot;
 
 	if (likely(cache != NULL && cache->generation == generation))
 		return cache->slot;
@@ -144,27 +221,45 @@ cached_slot(Relation rel)
 		rel->rd_amcache = cache;
 	}
 	LWLockAcquire(&floors->lock, LW_SHARED);
+	slot = find_slot(MyDatabaseId, RelationGetRelid(rel));
+	cache->slot = slot != NULL && slot->relfilenode == rel->rd_node.relNode ? slot : NULL;
 	cache->generation = pg_atomic_read_u32(&floors->generation);
-	cache->slot = find_slot(MyDatabaseId, RelationGetRelid(rel));
 	LWLockRelease(&floors->lock);
 	return cache->slot;
+}
+
+/*
+ * Without a target heap inserts into the last page.  That is above the floor but for a file that is shorter than the
+ * position it was captured to, as a restored or damaged one can be: then it is made longer.
+ */
+static void
+extend_to_floor(Relation rel, BlockNumber floor)
+{
+	if (RelationGetNumberOfBlocks(rel) > floor)
+		return;
+	LockRelationForExtension(rel, ExclusiveLock);
+	while (RelationGetNumberOfBlocks(rel) <= floor)
+	{
+		Buffer buffer = ReadBufferExtended(rel, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL);
+
+		PageInit(BufferGetPage(buffer), BLCKSZ, 0);
+		MarkBufferDirty(buffer);
+		UnlockReleaseBuffer(buffer);
+	}
+	UnlockRelationForExtension(rel, ExclusiveLock);
 }
 
 void
 sf_insert_begin(Relation rel, BulkInsertState bistate)
 {
-	pg_atomic_uint64 *counter = &floors->counters[MyBackendId - 1].value;
+	pg_atomic_uint64 *counter;
 	SfFloorSlot *slot;
 	BlockNumber floor;
 	BlockNumber target;
 
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_subtransaction_end, NULL);
-		callbacks_registered = true;
-	}
-
+	if (unlikely(floors == NULL))
+		sf_require_preload();
+	counter = &floors->counters[MyBackendId - 1].value;
 	Assert((pg_atomic_read_u64(counter) & 1) == 0);
 	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + 1);
 	pg_memory_barrier();
@@ -172,15 +267,19 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 	slot = cached_slot(rel);
 	if (slot == NULL)
 		return;
+	wrote_captured = true;
 	floor = pg_atomic_read_u32(&slot->floor);
-	target = RelationGetTargetBlock(rel);
-	if (target != InvalidBlockNumber && target < floor)
-		RelationSetTargetBlock(rel, InvalidBlockNumber);
 	if (bistate != NULL && bistate->current_buf != InvalidBuffer && BufferGetBlockNumber(bistate->current_buf) < floor)
 	{
 		ReleaseBuffer(bistate->current_buf);
 		bistate->current_buf = InvalidBuffer;
 	}
+	target = RelationGetTargetBlock(rel);
+	if (target != InvalidBlockNumber && target >= floor)
+		return;
+	RelationSetTargetBlock(rel, InvalidBlockNumber);
+	if (floor > 0)
+		extend_to_floor(rel, floor);
 }
 
 void
@@ -220,8 +319,8 @@ sf_floor_attach(Oid database, Oid relid, Oid relfilenode)
 
 	if (slot == NULL)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("too many captured streams"),
-						errdetail("All %d slots are taken; each leaf partition of a stream needs one.", sf_max_streams),
-						errhint("Increase streamfuse.max_streams and restart the server.")));
+		                errdetail("All %d slots are taken; each leaf partition of a stream needs one.", sf_max_streams),
+		                errhint("Increase streamfuse.max_streams and restart the server.")));
 	return slot;
 }
 
@@ -252,38 +351,47 @@ sf_floor_get(SfFloorSlot *slot)
 void
 sf_floor_publish(SfFloorSlot *slot, BlockNumber floor)
 {
-	Assert(floor >= pg_atomic_read_u32(&slot->floor));
-	pg_atomic_write_u32(&slot->floor, floor);
+	uint32 present = pg_atomic_read_u32(&slot->floor);
+
+	while (floor > present && !pg_atomic_compare_exchange_u32(&slot->floor, &present, floor))
+		;
 	pg_memory_barrier();
 }
 
 SfSections *
-sf_sections_copy(MemoryContext context)
+sf_sections_create(MemoryContext context)
 {
-	SfSections *sections =
-		MemoryContextAlloc(context, offsetof(SfSections, odd) + MaxBackends * sizeof(uint64));
+	return MemoryContextAllocZero(context, offsetof(SfSections, seen) + MaxBackends * sizeof(uint64));
+}
 
-	sections->nbackends = MaxBackends;
+int
+sf_sections_copy(SfSections *sections)
+{
+	int inserting = 0;
+
 	pg_memory_barrier();
 	for (int i = 0; i < MaxBackends; i++)
 	{
 		uint64 value = pg_atomic_read_u64(&floors->counters[i].value);
 
-		sections->odd[i] = (value & 1) ? value : 0;
+		if (value != sections->seen[i])
+			inserting++;
+		sections->seen[i] = value;
 	}
-	return sections;
+	sections->passed = 0;
+	return inserting;
 }
 
 bool
 sf_sections_passed(SfSections *sections)
 {
-	for (int i = 0; i < sections->nbackends; i++)
+	for (; sections->passed < MaxBackends; sections->passed++)
 	{
-		if (sections->odd[i] == 0)
-			continue;
-		if (pg_atomic_read_u64(&floors->counters[i].value) == sections->odd[i])
+		uint64 seen = sections->seen[sections->passed];
+
+		if ((seen & 1) && pg_atomic_read_u64(&floors->counters[sections->passed].value) == seen)
 			return false;
-		sections->odd[i] = 0;
 	}
+	pg_memory_barrier();
 	return true;
 }

@@ -24,6 +24,7 @@ typedef struct SfSections SfSections;
 
 extern Size sf_floor_shmem_size(void);
 extern void sf_floor_shmem_init(void);
+extern void sf_floor_init(void);	/* transaction callbacks; from _PG_init */
 
 /*
  * The insert section.  Begin returns with the counter odd and with the relation's target block and the bulk state
@@ -40,8 +41,14 @@ extern void sf_insert_end(void);
 extern SfFloorSlot *sf_floor_attach(Oid database, Oid relid, Oid relfilenode);
 extern void sf_floor_detach(Oid database, Oid relid);
 extern BlockNumber sf_floor_get(SfFloorSlot *slot);
-extern void sf_floor_publish(SfFloorSlot *slot, BlockNumber floor);
-extern SfSections *sf_sections_copy(MemoryContext context);
-extern bool sf_sections_passed(SfSections *sections); /* every counter that was odd has moved on */
+extern void sf_floor_publish(SfFloorSlot *slot, BlockNumber floor); /* a lower one than there is changes nothing */
+
+/*
+ * Copies the counters of all backends over those of the last copy; returns how many have inserted since.  Passed: every
+ * counter that was odd in the copy has moved on.
+ */
+extern SfSections *sf_sections_create(MemoryContext context);
+extern int	sf_sections_copy(SfSections *sections);
+extern bool sf_sections_passed(SfSections *sections);
 
 #endif /* SF_FLOOR_H */
