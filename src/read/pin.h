@@ -1,6 +1,15 @@
 /*
  * pin.h
  *		One tick per statement: ExecutorStart pins the last published tick, all scans of the statement read at it.
+ *
+ * The statement's snapshot S is taken first, then tick T is pinned.  A window's closing transaction X commits after the
+ * tick that closed the window was published, and X stands in the window before it commits.  So the rows of the output
+ * table visible in S and, as of T, the groups of windows whose X is not committed and visible in S are the whole answer,
+ * each window once.
+ *
+ * While a pin lasts, the worker keeps what can be read at T, and windows closed by transactions not visible in S that
+ * are in memory.  Windows that left memory earlier are marked by the fragment's evicted_xid; the scan fetches those
+ * from the output table.
  */
 #ifndef SF_PIN_H
 #define SF_PIN_H
@@ -8,16 +17,18 @@
 #include "streamfuse.h"
 
 #include "executor/execdesc.h"
+#include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "state/shared.h"
+#include "utils/snapshot.h"
 
 typedef struct SfPin
 {
 	SfTick		tick;
-	Snapshot	snapshot;		/* the statement's */
+	uint64		xmin;			/* closing transactions below it are visible in the snapshot, or aborted */
+	Snapshot	snapshot;		/* the statement's; only compared, never followed, once the statement may be over */
+	EState	   *estate;			/* the statement's, NULL for one taken by hand */
 	dlist_node	node;			/* in the backend's list */
-	bool		keep_positions; /* positions below are filled */
-	List	   *positions;		/* SfPosition *, as of tick (verify); palloc'd in the pin's context */
 } SfPin;
 
 extern void sf_pin_init(void);	/* installs the executor hooks; from _PG_init */
@@ -25,16 +36,26 @@ extern void sf_pin_init(void);	/* installs the executor hooks; from _PG_init */
 /* The pin of a statement's EState (EvalPlanQual's goes to its parent's); NULL when it has none. */
 extern SfPin *sf_pin_of(EState *estate);
 
-/* Pins by hand, in a context whose reset releases it (verify). */
+/*
+ * Pins by hand, in a context whose reset releases it (verify).  Positions that are consistent with it are those that
+ * sf_progress_read finds for pin->tick.
+ */
 extern SfPin *sf_pin_take(MemoryContext context, Snapshot snapshot);
 
-/* Raises ERRCODE_SNAPSHOT_TOO_OLD when the worker had to give the pin's tick up. */
-extern void sf_pin_check(const SfPin *pin);
+/* The full form of an xid from a snapshot. */
+extern uint64 sf_full_xid(TransactionId xid);
 
-/* For the worker: the oldest pinned tick of a database (SF_TICK_MAX when none) and the oldest snapshot horizon. */
+/* Raises ERRCODE_SNAPSHOT_TOO_OLD when the worker had to give the tick of a pin up; works in parallel workers too. */
+extern void sf_pin_check(SfTick tick);
+
+/*
+ * For the worker: the oldest tick of a database that readers may still come to read (at most the published one), and
+ * the oldest xmin (PG_UINT64_MAX when nothing is pinned).  Windows may be evicted only by an xmin that was read while
+ * holding the fragment's lock exclusively: a reader that pins later sees evicted_xid.
+ */
 extern void sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin);
 
 /* For the worker: expires pins of a database older than tick. */
 extern void sf_pin_expire(Oid database, SfTick tick);
 
-#endif /* SF_PIN_H */
+#endif							/* SF_PIN_H */

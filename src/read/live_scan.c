@@ -1,0 +1,610 @@
+/*
+ * live_scan.c
+ *		The scan of a view's live side: groups in shared memory as of the statement's tick, as rows of the view.
+ *
+ * First come windows that left memory although the statement's snapshot does not show their closing: they are fetched
+ * from the output table under a newer snapshot, through the index on closed_xid.  Then the windows in memory whose
+ * closing the snapshot does not show.  Both in ascending order of window_start, and evicted windows precede those in
+ * memory, since windows close in order and leave in the order of closing.
+ *
+ * Nothing in shared memory is looked up before the first row is asked for: EXPLAIN touches no stream.  The view's
+ * expressions run as the view's owner, under the view's settings where they depend on settings; the statement's
+ * conditions run as the statement's user.
+ */
+#include "read/live.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/extensible.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/tuplesort.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+#include "plan/view.h"
+#include "read/pin.h"
+#include "state/blob.h"
+#include "state/store.h"
+
+/* What a parallel query's leader tells its workers. */
+typedef struct LiveShared
+{
+	SfTick tick;
+} LiveShared;
+
+typedef struct LiveScan
+{
+	CustomScanState css;
+
+	/* Set when the node is initialised. */
+	Oid view;
+	Oid owner;
+	SfDefinition *definition;
+	List *key_values; /* ExprState, one for each key, or none */
+	int nbounds;
+	SfBound *bounds;
+	List *bound_values; /* ExprState */
+
+	/* Set when the first row is asked for. */
+	bool started;
+	SfTick tick; /* in a parallel worker: set earlier */
+	SfProjector *projector;
+	SfBlobSpace blobs;
+	SfStoreScan *groups;
+	Tuplesortstate *evicted; /* rows of the output table, or NULL */
+	TupleTableSlot *evicted_slot;
+	TupleTableSlot *rows_slot;
+	Tuplestorestate *rows; /* projected rows, where that depends on settings; else NULL */
+
+	/* Set for each (re)scan. */
+	bool positioned;
+	bool empty; /* a condition that no row can meet */
+	bool evicted_done;
+	bool rows_filled;
+	MemoryContext values_context; /* key values of this scan */
+} LiveScan;
+
+/* ---- the view's own expressions ---- */
+
+typedef struct SavedUser
+{
+	Oid user;
+	int context;
+} SavedUser;
+
+static Oid
+view_owner(Oid view)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", view);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Becomes a view's owner; an error restores the user by aborting the (sub)transaction. */
+static SavedUser
+become_owner(Oid owner)
+{
+	SavedUser saved;
+
+	GetUserIdAndSecContext(&saved.user, &saved.context);
+	SetUserIdAndSecContext(owner, saved.context | SECURITY_RESTRICTED_OPERATION);
+	return saved;
+}
+
+static void
+become_user(SavedUser saved)
+{
+	SetUserIdAndSecContext(saved.user, saved.context);
+}
+
+SfDefinition *
+sf_read_definition(MemoryContext context, Oid view)
+{
+	SavedUser saved = become_owner(view_owner(view));
+	SfDefinition *definition = sf_define_view(context, view);
+
+	become_user(saved);
+	return definition;
+}
+
+/* Do the view's expressions over a group depend on settings? */
+static bool
+depends_on_settings(SfDefinition *definition)
+{
+	return contain_mutable_functions((Node *) definition->target) ||
+	       contain_mutable_functions((Node *) definition->having);
+}
+
+/* ---- start ---- */
+
+static Oid
+closed_xid_index(Relation output, AttrNumber closed_xid)
+{
+	List *indexes = RelationGetIndexList(output);
+	Oid found = InvalidOid;
+	ListCell *cell;
+
+	foreach (cell, indexes)
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indkey.values[0] == closed_xid && index->rd_index->indisvalid &&
+		    RelationGetIndexPredicate(index) == NIL && index->rd_rel->relam == BTREE_AM_OID)
+			found = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/*
+ * Collects the windows that left memory, closed by transactions from `first` to `last` which the statement's snapshot
+ * does not show.  They are visible to a snapshot taken now, since a window leaves memory after its closing committed.
+ */
+static void
+collect_evicted(LiveScan *scan, SfFragment *fragment, Snapshot statement, uint64 first, uint64 last)
+{
+	SfDefinition *definition = scan->definition;
+	Relation output = table_open(fragment->output, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(output);
+	AttrNumber start = definition->output_window_start;
+	Oid order = lookup_type_cache(TupleDescAttr(desc, start - 1)->atttypid, TYPECACHE_LT_OPR)->lt_opr;
+	Oid collation = InvalidOid;
+	bool nulls_first = false;
+	Snapshot now = RegisterSnapshot(GetCatalogSnapshot(fragment->output));
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	ScanKeyData keys[2];
+	SysScanDesc rows;
+	HeapTuple tuple;
+
+	scan->evicted = tuplesort_begin_heap(desc, 1, &start, &order, &collation, &nulls_first, work_mem, NULL,
+	                                     TUPLESORT_RANDOMACCESS);
+	ScanKeyInit(&keys[0], definition->output_closed_xid, BTGreaterEqualStrategyNumber, F_XID8GE, UInt64GetDatum(first));
+	ScanKeyInit(&keys[1], definition->output_closed_xid, BTLessEqualStrategyNumber, F_XID8LE, UInt64GetDatum(last));
+	rows = systable_beginscan(output, closed_xid_index(output, definition->output_closed_xid), true, now, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(rows)))
+	{
+		bool isnull;
+		Datum xid = heap_getattr(tuple, definition->output_closed_xid, desc, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (sf_close_visible(DatumGetUInt64(xid), statement))
+			continue;
+		ExecStoreHeapTuple(tuple, slot, false);
+		tuplesort_puttupleslot(scan->evicted, slot);
+	}
+	systable_endscan(rows);
+	tuplesort_performsort(scan->evicted);
+
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(now);
+	scan->evicted_slot = ExecInitExtraTupleSlot(scan->css.ss.ps.state, CreateTupleDescCopy(desc), &TTSOpsMinimalTuple);
+	table_close(output, NoLock);
+}
+
+static void
+collect_evicted_if_any(LiveScan *scan, SfFragment *fragment)
+{
+	Snapshot snapshot = scan->css.ss.ps.state->es_snapshot;
+	uint64 evicted;
+
+	/* Read after the pin was set: what this snapshot does not show leaves memory no more. */
+	LWLockAcquire(&fragment->lock, LW_SHARED);
+	evicted = U64FromFullTransactionId(fragment->evicted_xid);
+	LWLockRelease(&fragment->lock);
+	if (evicted != 0 && !sf_close_visible(evicted, snapshot))
+		collect_evicted(scan, fragment, snapshot, sf_full_xid(snapshot->xmin), evicted);
+}
+
+static void
+start_projection(LiveScan *scan)
+{
+	SavedUser saved = become_owner(scan->owner);
+
+	scan->projector = sf_projector_create(scan->css.ss.ps.state, scan->definition, false);
+	become_user(saved);
+	if (depends_on_settings(scan->definition))
+	{
+		scan->rows = tuplestore_begin_heap(false, false, work_mem);
+		scan->rows_slot = ExecInitExtraTupleSlot(
+		    scan->css.ss.ps.state, RelationGetDescr(scan->css.ss.ss_currentRelation), &TTSOpsMinimalTuple);
+	}
+}
+
+static void
+start_scan(LiveScan *scan)
+{
+	EState *estate = scan->css.ss.ps.state;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	SfFragment *fragment;
+
+	if (scan->tick == SF_TICK_NONE)
+	{
+		SfPin *pin = sf_pin_of(estate);
+
+		if (pin == NULL)
+			elog(ERROR, "live side of continuous view %u is read without a pin", scan->view);
+		scan->tick = pin->tick;
+	}
+	fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
+	if (fragment == NULL)
+		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
+
+	scan->blobs = (SfBlobSpace){.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
+	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
+	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	collect_evicted_if_any(scan, fragment);
+	start_projection(scan);
+	scan->started = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- positions ---- */
+
+/*
+ * Narrows the range [*from, *to) of window starts by one condition.  A window is a pure function of a time inside it, so
+ * a bound on its end is one on its start: end > t where start >= the start of t's window.
+ */
+static void
+narrow(SfDefinition *definition, SfBound bound, SfTime value, SfTime *from, SfTime *to)
+{
+	const SfTime century = INT64CONST(100) * 366 * USECS_PER_DAY;
+
+	if (bound.on_end)
+	{
+		SfTime end;
+		SfTime before = value - 1; /* end >= t is end > t - 1, and so on */
+
+		if (value < MIN_TIMESTAMP + century || value > END_TIMESTAMP - century)
+			return;
+		if (bound.strategy == BTGreaterStrategyNumber || bound.strategy == BTLessEqualStrategyNumber)
+			before = value;
+		sf_window_of(&definition->window, before, &value, &end);
+		if (bound.strategy == BTLessEqualStrategyNumber)
+			bound.strategy = BTLessStrategyNumber;
+		else if (bound.strategy == BTGreaterStrategyNumber)
+			bound.strategy = BTGreaterEqualStrategyNumber;
+	}
+
+	switch (bound.strategy)
+	{
+		case BTLessStrategyNumber:
+			*to = Min(*to, value);
+			break;
+		case BTLessEqualStrategyNumber:
+			*to = value == SF_TIME_INFINITY ? *to : Min(*to, value + 1);
+			break;
+		case BTEqualStrategyNumber:
+			*from = Max(*from, value);
+			*to = value == SF_TIME_INFINITY ? *to : Min(*to, value + 1);
+			break;
+		case BTGreaterEqualStrategyNumber:
+			*from = Max(*from, value);
+			break;
+		case BTGreaterStrategyNumber:
+			*from = value == SF_TIME_INFINITY ? value : Max(*from, value + 1);
+			break;
+	}
+}
+
+/* Evaluates the conditions; false when one of them is NULL or the range is empty. */
+static bool
+evaluate_range(LiveScan *scan, SfTime *from, SfTime *to)
+{
+	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
+	ListCell *cell;
+	int i = 0;
+
+	*from = SF_TIME_MINUS_INFINITY;
+	*to = SF_TIME_INFINITY;
+	foreach (cell, scan->bound_values)
+	{
+		bool isnull;
+		Datum value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &isnull);
+
+		if (isnull)
+			return false;
+		narrow(scan->definition, scan->bounds[i++], DatumGetTimestampTz(value), from, to);
+	}
+	return *from < *to;
+}
+
+/* Restricts the scan to one key; false when it cannot be equal to any. */
+static bool
+apply_key(LiveScan *scan)
+{
+	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
+	int nkeys = list_length(scan->key_values);
+	Datum *keys = palloc(sizeof(Datum) * nkeys);
+	bool *nulls = palloc0(sizeof(bool) * nkeys);
+	ListCell *cell;
+	int i = 0;
+
+	foreach (cell, scan->key_values)
+	{
+		keys[i] = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &nulls[i]);
+		if (nulls[i])
+			return false;
+		i++;
+	}
+	sf_store_scan_key(scan->groups, keys, nulls);
+	return true;
+}
+
+static void
+position_scan(LiveScan *scan)
+{
+	MemoryContext old;
+	SfTime from;
+	SfTime to;
+
+	if (!scan->started)
+		start_scan(scan);
+	MemoryContextReset(scan->values_context);
+	old = MemoryContextSwitchTo(scan->values_context);
+	scan->empty = !evaluate_range(scan, &from, &to);
+	if (!scan->empty)
+	{
+		sf_store_scan_restart(scan->groups, from, to);
+		if (scan->key_values != NIL)
+			scan->empty = !apply_key(scan);
+	}
+	MemoryContextSwitchTo(old);
+	if (scan->evicted != NULL)
+		tuplesort_rescan(scan->evicted);
+	if (scan->rows != NULL)
+		tuplestore_clear(scan->rows);
+	scan->evicted_done = scan->evicted == NULL;
+	scan->rows_filled = false;
+	scan->positioned = true;
+}
+
+/* ---- rows ---- */
+
+/* The next group as a row of the view, or NULL. */
+static TupleTableSlot *
+next_group(LiveScan *scan)
+{
+	SfGroupCopy group;
+	TupleTableSlot *row = NULL;
+	SavedUser saved = become_owner(scan->owner);
+
+	while (row == NULL && sf_store_scan_next(scan->groups, &group))
+	{
+		CHECK_FOR_INTERRUPTS();
+		row = sf_projector_row(scan->projector, &scan->blobs, group.start, group.end, group.data);
+	}
+	become_user(saved);
+	return row;
+}
+
+/* Projects all rows at once under the view's settings. */
+static void
+fill_rows(LiveScan *scan)
+{
+	int level = sf_view_settings_apply(scan->view);
+	TupleTableSlot *row;
+
+	while ((row = next_group(scan)) != NULL)
+		tuplestore_puttupleslot(scan->rows, row);
+	AtEOXact_GUC(true, level);
+	scan->rows_filled = true;
+}
+
+/* Shows the first columns of a slot as a row of the view. */
+static TupleTableSlot *
+show(LiveScan *scan, TupleTableSlot *from)
+{
+	TupleTableSlot *slot = scan->css.ss.ss_ScanTupleSlot;
+	int natts = slot->tts_tupleDescriptor->natts;
+
+	slot_getsomeattrs(from, natts);
+	memcpy(slot->tts_values, from->tts_values, sizeof(Datum) * natts);
+	memcpy(slot->tts_isnull, from->tts_isnull, sizeof(bool) * natts);
+	return ExecStoreVirtualTuple(slot);
+}
+
+static TupleTableSlot *
+next_row(ScanState *node)
+{
+	LiveScan *scan = (LiveScan *) node;
+	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+	TupleTableSlot *row;
+
+	ExecClearTuple(slot);
+	if (!scan->positioned)
+		position_scan(scan);
+	if (scan->empty)
+		return slot;
+
+	if (!scan->evicted_done)
+	{
+		if (tuplesort_gettupleslot(scan->evicted, true, false, scan->evicted_slot, NULL))
+			return show(scan, scan->evicted_slot);
+		scan->evicted_done = true;
+	}
+	if (scan->rows != NULL)
+	{
+		if (!scan->rows_filled)
+			fill_rows(scan);
+		row = scan->rows_slot;
+		if (!tuplestore_gettupleslot(scan->rows, true, false, row))
+			row = NULL;
+	}
+	else
+		row = next_group(scan);
+	return row != NULL ? show(scan, row) : slot;
+}
+
+/* For EvalPlanQual: a row is what it is; the core checks the conditions again. */
+static bool
+recheck_row(ScanState *node, TupleTableSlot *slot)
+{
+	return true;
+}
+
+/* ---- the node ---- */
+
+static void
+begin_live_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	LiveScan *scan = (LiveScan *) node;
+	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
+	List *integers = lsecond(plan->custom_private);
+	List *values = ExecInitExprList(plan->custom_exprs, &node->ss.ps);
+	int nkeys = linitial_int(integers);
+
+	scan->view = linitial_oid(linitial(plan->custom_private));
+	scan->owner = view_owner(scan->view);
+	scan->definition = sf_read_definition(estate->es_query_cxt, scan->view);
+	scan->key_values = list_truncate(list_copy(values), nkeys);
+	scan->bound_values = list_copy_tail(values, nkeys);
+	scan->nbounds = list_length(scan->bound_values);
+	scan->bounds = palloc0(sizeof(SfBound) * Max(scan->nbounds, 1));
+	for (int i = 0; i < scan->nbounds; i++)
+	{
+		scan->bounds[i].on_end = list_nth_int(integers, 1 + 2 * i);
+		scan->bounds[i].strategy = list_nth_int(integers, 2 + 2 * i);
+	}
+	scan->values_context = AllocSetContextCreate(estate->es_query_cxt, "live scan keys", ALLOCSET_SMALL_SIZES);
+}
+
+static TupleTableSlot *
+exec_live_scan(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next_row, recheck_row);
+}
+
+static void
+end_live_scan(CustomScanState *node)
+{
+	LiveScan *scan = (LiveScan *) node;
+
+	if (scan->groups != NULL)
+		sf_store_scan_end(scan->groups);
+	if (scan->evicted != NULL)
+		tuplesort_end(scan->evicted);
+	if (scan->rows != NULL)
+		tuplestore_end(scan->rows);
+}
+
+static void
+rescan_live_scan(CustomScanState *node)
+{
+	((LiveScan *) node)->positioned = false;
+	ExecScanReScan(&node->ss);
+}
+
+static Size
+estimate_live_shared(CustomScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(LiveShared);
+}
+
+static void
+initialize_live_shared(CustomScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	SfPin *pin = sf_pin_of(node->ss.ps.state);
+
+	((LiveShared *) coordinate)->tick = pin != NULL ? pin->tick : SF_TICK_NONE;
+}
+
+static void
+initialize_live_worker(CustomScanState *node, shm_toc *toc, void *coordinate)
+{
+	((LiveScan *) node)->tick = ((LiveShared *) coordinate)->tick;
+}
+
+/* ---- EXPLAIN ---- */
+
+static void
+append_comparison(StringInfo out, const char *column, const char *op, Expr *value, List *context)
+{
+	if (out->len > 0)
+		appendStringInfoString(out, " AND ");
+	appendStringInfo(out, "%s %s %s", quote_identifier(column), op,
+	                 deparse_expression((Node *) value, context, false, false));
+}
+
+static void
+explain_live_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	static const char *const operators[] = {"", "<", "<=", "=", ">=", ">"};
+	LiveScan *scan = (LiveScan *) node;
+	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
+	List *context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, ancestors);
+	TupleDesc columns = scan->definition->group_desc;
+	int nkeys = list_length(scan->key_values);
+	StringInfoData keys;
+	StringInfoData windows;
+
+	initStringInfo(&keys);
+	initStringInfo(&windows);
+	for (int i = 0; i < nkeys; i++)
+		append_comparison(&keys, NameStr(TupleDescAttr(columns, 2 + i)->attname), "=", list_nth(plan->custom_exprs, i),
+		                  context);
+	for (int i = 0; i < scan->nbounds; i++)
+		append_comparison(&windows, scan->bounds[i].on_end ? "window_end" : "window_start",
+		                  operators[scan->bounds[i].strategy], list_nth(plan->custom_exprs, nkeys + i), context);
+	if (keys.len > 0)
+		ExplainPropertyText("Key Lookup", keys.data, es);
+	if (windows.len > 0)
+		ExplainPropertyText("Windows", windows.data, es);
+}
+
+static const CustomExecMethods live_exec_methods = {
+    .CustomName = SF_LIVE_SCAN_NAME,
+    .BeginCustomScan = begin_live_scan,
+    .ExecCustomScan = exec_live_scan,
+    .EndCustomScan = end_live_scan,
+    .ReScanCustomScan = rescan_live_scan,
+    .EstimateDSMCustomScan = estimate_live_shared,
+    .InitializeDSMCustomScan = initialize_live_shared,
+    .ReInitializeDSMCustomScan = initialize_live_shared,
+    .InitializeWorkerCustomScan = initialize_live_worker,
+    .ExplainCustomScan = explain_live_scan,
+};
+
+static Node *
+create_live_scan(CustomScan *plan)
+{
+	LiveScan *scan = (LiveScan *) newNode(sizeof(LiveScan), T_CustomScanState);
+
+	scan->css.methods = &live_exec_methods;
+	return (Node *) scan;
+}
+
+const CustomScanMethods sf_live_scan_methods = {
+    .CustomName = SF_LIVE_SCAN_NAME,
+    .CreateCustomScanState = create_live_scan,
+};
+
+void
+sf_live_scan_init(void)
+{
+	RegisterCustomScanMethods(&sf_live_scan_methods);
+}

@@ -1,0 +1,279 @@
+/*
+ * pin.c
+ *		Pins: which tick a statement reads, and for how long the worker must keep it.
+ *
+ * A pin lives in the memory of its statement's executor, and a reset callback on that memory releases it: so errors,
+ * cursors, portals and subtransactions need no code of their own.  A backend publishes the minimum over its pins in its
+ * slot in shared memory.
+ *
+ * P1. A slot is written, then a full fence, then `published` is read again: if it has not moved, every horizon the
+ *     worker computes for a later tick sees the slot, and one it computed earlier is not above the pinned tick.
+ * P2. Slots only ever protect more than the backend's pins need.
+ */
+#include "read/pin.h"
+
+#include "access/parallel.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/backendid.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "read/live.h"
+
+static dlist_head pins = DLIST_STATIC_INIT(pins);
+
+static ExecutorStart_hook_type previous_executor_start;
+
+static SfPinSlot *
+own_slot(void)
+{
+	return &sf_shared->pins[MyBackendId - 1];
+}
+
+/* The full form of a normal xid that is at most two billion behind the next one. */
+uint64
+sf_full_xid(TransactionId xid)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32 epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
+}
+
+static void
+write_slot(SfTick tick, uint64 xmin)
+{
+	SfPinSlot *slot = own_slot();
+
+	pg_atomic_write_u64(&slot->xmin, xmin);
+	pg_atomic_write_u64(&slot->tick, tick);
+}
+
+/* Publishes the minimum over all pins, of which `tick` and `xmin` may be one about to be added. */
+static void
+publish_minimum(SfTick tick, uint64 xmin)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pins)
+	{
+		SfPin *pin = dlist_container(SfPin, node, iter.cur);
+
+		tick = Min(tick, pin->tick);
+		xmin = Min(xmin, pin->xmin);
+	}
+	write_slot(tick, xmin);
+}
+
+/* The slot goes to another backend. */
+static void
+reset_slot(int code, Datum arg)
+{
+	write_slot(SF_TICK_MAX, PG_UINT64_MAX);
+}
+
+/* A tick of the slot's last owner may have expired, and may have been of another database. */
+static void
+claim_slot(void)
+{
+	static bool claimed = false;
+
+	if (claimed)
+		return;
+	pg_atomic_write_u64(&own_slot()->expired, 0);
+	pg_atomic_write_u32(&own_slot()->database, MyDatabaseId);
+	on_shmem_exit(reset_slot, (Datum) 0);
+	claimed = true;
+}
+
+static void
+release_pin(void *arg)
+{
+	SfPin *pin = arg;
+
+	dlist_delete(&pin->node);
+	publish_minimum(SF_TICK_MAX, PG_UINT64_MAX);
+}
+
+/*
+ * The tick of the statement that this one runs inside of, when both have the same snapshot: functions see what their
+ * statement sees.  In a parallel worker that is what its leader has pinned.
+ */
+static SfTick
+inherited_tick(Snapshot snapshot)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pins)
+	{
+		SfPin *pin = dlist_container(SfPin, node, iter.cur);
+
+		if (pin->snapshot == snapshot)
+			return pin->tick;
+	}
+	if (IsParallelWorker() && dlist_is_empty(&pins))
+	{
+		SfTick tick = pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].tick);
+
+		if (tick != SF_TICK_MAX)
+			return tick;
+	}
+	return SF_TICK_NONE;
+}
+
+/* Pins the last published tick in the slot (P1); the caller then puts the pin into the list. */
+static SfTick
+pin_published(SfDataflow *dataflow, uint64 xmin)
+{
+	for (;;)
+	{
+		SfTick tick = pg_atomic_read_u64(&dataflow->published);
+
+		publish_minimum(tick, xmin);
+		pg_memory_barrier();
+		if (pg_atomic_read_u64(&dataflow->published) == tick)
+			return tick;
+	}
+}
+
+SfPin *
+sf_pin_take(MemoryContext context, Snapshot snapshot)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
+	SfPin *pin = MemoryContextAllocZero(context, sizeof(SfPin));
+	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
+
+	claim_slot();
+	pin->snapshot = snapshot;
+	pin->xmin = sf_full_xid(snapshot->xmin);
+	callback->func = release_pin;
+	callback->arg = pin;
+
+	pin->tick = inherited_tick(snapshot);
+	if (pin->tick == SF_TICK_NONE)
+		pin->tick = pin_published(dataflow, pin->xmin);
+	else
+		publish_minimum(pin->tick, pin->xmin);
+	pg_memory_barrier();
+	dlist_push_head(&pins, &pin->node);
+	MemoryContextRegisterResetCallback(context, callback);
+	return pin;
+}
+
+SfPin *
+sf_pin_of(EState *estate)
+{
+	dlist_iter iter;
+
+	while (estate->es_epq_active != NULL)
+		estate = estate->es_epq_active->parentestate;
+	dlist_foreach(iter, &pins)
+	{
+		SfPin *pin = dlist_container(SfPin, node, iter.cur);
+
+		if (pin->estate == estate)
+			return pin;
+	}
+	return NULL;
+}
+
+void
+sf_pin_check(SfTick tick)
+{
+	bool expired = tick < pg_atomic_read_u64(&own_slot()->expired);
+
+	if (IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].expired))
+		expired = true;
+	if (expired)
+		ereport(ERROR, (errcode(ERRCODE_SNAPSHOT_TOO_OLD), errmsg("snapshot of continuous views is too old"),
+		                errdetail("What was kept for this statement exceeded \"streamfuse.reader_memory\"."),
+		                errhint("Read in shorter statements, close cursors, or raise streamfuse.reader_memory.")));
+}
+
+void
+sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
+{
+	SfDataflow *dataflow = sf_dataflow_get(database, false);
+
+	*tick = dataflow != NULL ? pg_atomic_read_u64(&dataflow->published) : SF_TICK_MAX;
+	*xmin = PG_UINT64_MAX;
+	pg_memory_barrier();
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		SfPinSlot *slot = &sf_shared->pins[i];
+		uint64 pinned = pg_atomic_read_u64(&slot->tick);
+
+		if (pinned == SF_TICK_MAX || pg_atomic_read_u32(&slot->database) != database)
+			continue;
+		*xmin = Min(*xmin, pg_atomic_read_u64(&slot->xmin));
+		if (pinned >= pg_atomic_read_u64(&slot->expired))
+			*tick = Min(*tick, pinned);
+	}
+}
+
+void
+sf_pin_expire(Oid database, SfTick tick)
+{
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		SfPinSlot *slot = &sf_shared->pins[i];
+
+		if (pg_atomic_read_u32(&slot->database) == database && pg_atomic_read_u64(&slot->tick) < tick &&
+		    pg_atomic_read_u64(&slot->expired) < tick)
+			pg_atomic_write_u64(&slot->expired, tick);
+	}
+	pg_memory_barrier();
+}
+
+/* Waits for, then pins, what the statement reads.  Its snapshot is fixed; its executor's memory exists. */
+static void
+pin_statement(QueryDesc *query_desc)
+{
+	ListCell *cell;
+	bool live = false;
+	SfPin *pin;
+
+	foreach (cell, query_desc->plannedstmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst(cell);
+
+		if (!sf_rte_is_marked(rte, SF_LIVE_MARK))
+			continue;
+		live = true;
+		if (!RecoveryInProgress())
+			sf_wait_readable(rte->relid);
+	}
+	if (!live || RecoveryInProgress())
+		return;
+	pin = sf_pin_take(query_desc->estate->es_query_cxt, query_desc->estate->es_snapshot);
+	pin->estate = query_desc->estate;
+}
+
+static void
+executor_start(QueryDesc *query_desc, int eflags)
+{
+	/* EXPLAIN touches no stream; a parallel worker's own statement reads at its leader's tick. */
+	bool runs = (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
+	            !(IsParallelWorker() && query_desc->dest->mydest == DestTupleQueue);
+
+	if (previous_executor_start)
+		previous_executor_start(query_desc, eflags);
+	else
+		standard_ExecutorStart(query_desc, eflags);
+	if (runs)
+		pin_statement(query_desc);
+}
+
+void
+sf_pin_init(void)
+{
+	previous_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+}
