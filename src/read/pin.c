@@ -6,9 +6,8 @@
  * cursors, portals and subtransactions need no code of their own.  A backend publishes the minimum over its pins in its
  * slot in shared memory.
  *
- * P1. A slot is written, then a full fence, then `published` is read again: if it has not moved, every horizon the
- *     worker computes for a later tick sees the slot, and one it computed earlier is not above the pinned tick.
- * P2. Slots only ever protect more than the backend's pins need.
+ * state/pins.c tells why the worker sees a slot in time (P1).  A slot always protects at least what the backend's pins
+ * need: it is lowered before a pin exists and raised after one is gone.
  */
 #include "read/pin.h"
 
@@ -187,49 +186,10 @@ sf_pin_of(EState *estate)
 void
 sf_pin_check(SfTick tick)
 {
-	bool expired = tick < pg_atomic_read_u64(&own_slot()->expired);
-
-	if (IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].expired))
-		expired = true;
-	if (expired)
-		ereport(ERROR, (errcode(ERRCODE_SNAPSHOT_TOO_OLD), errmsg("snapshot of continuous views is too old"),
-		                errdetail("What was kept for this statement exceeded \"streamfuse.reader_memory\"."),
-		                errhint("Read in shorter statements, close cursors, or raise streamfuse.reader_memory.")));
-}
-
-void
-sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
-{
-	SfDataflow *dataflow = sf_dataflow_get(database, false);
-
-	*tick = dataflow != NULL ? pg_atomic_read_u64(&dataflow->published) : SF_TICK_MAX;
-	*xmin = PG_UINT64_MAX;
-	pg_memory_barrier();
-	for (int i = 0; i < MaxBackends; i++)
-	{
-		SfPinSlot *slot = &sf_shared->pins[i];
-		uint64 pinned = pg_atomic_read_u64(&slot->tick);
-
-		if (pinned == SF_TICK_MAX || pg_atomic_read_u32(&slot->database) != database)
-			continue;
-		*xmin = Min(*xmin, pg_atomic_read_u64(&slot->xmin));
-		if (pinned >= pg_atomic_read_u64(&slot->expired))
-			*tick = Min(*tick, pinned);
-	}
-}
-
-void
-sf_pin_expire(Oid database, SfTick tick)
-{
-	for (int i = 0; i < MaxBackends; i++)
-	{
-		SfPinSlot *slot = &sf_shared->pins[i];
-
-		if (pg_atomic_read_u32(&slot->database) == database && pg_atomic_read_u64(&slot->tick) < tick &&
-		    pg_atomic_read_u64(&slot->expired) < tick)
-			pg_atomic_write_u64(&slot->expired, tick);
-	}
-	pg_memory_barrier();
+	if (sf_pin_expired(tick))
+		ereport(ERROR, (errcode(ERRCODE_SNAPSHOT_TOO_OLD), errmsg("snapshot too old"),
+		                errdetail("What was kept for this statement exceeded streamfuse.reader_memory."),
+		                errhint("Raise streamfuse.reader_memory, or read in shorter statements.")));
 }
 
 /* Waits for, then pins, what the statement reads.  Its snapshot is fixed; its executor's memory exists. */

@@ -19,7 +19,7 @@
 #include "executor/execdesc.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
-#include "state/shared.h"
+#include "state/pins.h"
 #include "utils/snapshot.h"
 
 typedef struct SfPin
@@ -47,15 +47,5 @@ extern uint64 sf_full_xid(TransactionId xid);
 
 /* Raises ERRCODE_SNAPSHOT_TOO_OLD when the worker had to give the tick of a pin up; works in parallel workers too. */
 extern void sf_pin_check(SfTick tick);
-
-/*
- * For the worker: the oldest tick of a database that readers may still come to read (at most the published one), and
- * the oldest xmin (PG_UINT64_MAX when nothing is pinned).  Windows may be evicted only by an xmin that was read while
- * holding the fragment's lock exclusively: a reader that pins later sees evicted_xid.
- */
-extern void sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin);
-
-/* For the worker: expires pins of a database older than tick. */
-extern void sf_pin_expire(Oid database, SfTick tick);
 
 #endif							/* SF_PIN_H */

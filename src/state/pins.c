@@ -1,0 +1,58 @@
+/*
+ * pins.c
+ *		What open readers may still need: the worker's look at the pin slots of all backends.
+ *
+ * P1. A backend writes its slot, then, after a full fence, reads `published` again, and retries unless it has not
+ *     moved.  The worker publishes, then, after a full fence, reads the slots.  So a horizon either sees the slot or
+ *     was taken when the pinned tick was the published one, which no horizon exceeds.
+ * P2. Expiring is written before the fragment's lock is taken to free memory, and readers ask under that lock.
+ */
+#include "state/pins.h"
+
+#include "access/parallel.h"
+#include "access/transam.h"
+#include "miscadmin.h"
+#include "storage/backendid.h"
+
+void
+sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
+{
+	SfDataflow *dataflow = sf_dataflow_get(database, false);
+
+	*tick = dataflow != NULL ? pg_atomic_read_u64(&dataflow->published) : SF_TICK_NONE;
+	*xmin = U64FromFullTransactionId(ReadNextFullTransactionId());
+	pg_memory_barrier();
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		SfPinSlot *slot = &sf_shared->pins[i];
+		SfTick pinned = pg_atomic_read_u64(&slot->tick);
+
+		if (pinned == SF_TICK_MAX || pg_atomic_read_u32(&slot->database) != database)
+			continue;
+		*xmin = Min(*xmin, pg_atomic_read_u64(&slot->xmin));
+		if (pinned >= pg_atomic_read_u64(&slot->expired))
+			*tick = Min(*tick, pinned);
+	}
+}
+
+void
+sf_pin_expire(Oid database, SfTick tick)
+{
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		SfPinSlot *slot = &sf_shared->pins[i];
+
+		if (pg_atomic_read_u32(&slot->database) == database && pg_atomic_read_u64(&slot->tick) < tick &&
+		    pg_atomic_read_u64(&slot->expired) < tick)
+			pg_atomic_write_u64(&slot->expired, tick);
+	}
+	pg_memory_barrier();
+}
+
+bool
+sf_pin_expired(SfTick tick)
+{
+	if (tick < pg_atomic_read_u64(&sf_shared->pins[MyBackendId - 1].expired))
+		return true;
+	return IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].expired);
+}
