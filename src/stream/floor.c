@@ -342,6 +342,12 @@ sf_floor_detach(Oid database, Oid relid)
 	LWLockRelease(&floors->lock);
 }
 
+uint32
+sf_floor_generation(void)
+{
+	return pg_atomic_read_u32(&floors->generation);
+}
+
 BlockNumber
 sf_floor_get(SfFloorSlot *slot)
 {

@@ -40,6 +40,7 @@ extern void sf_insert_end(void);
  */
 extern SfFloorSlot *sf_floor_attach(Oid database, Oid relid, Oid relfilenode);
 extern void sf_floor_detach(Oid database, Oid relid);
+extern uint32 sf_floor_generation(void); /* changes whenever any slot is taken, given back or reset */
 extern BlockNumber sf_floor_get(SfFloorSlot *slot);
 extern void sf_floor_publish(SfFloorSlot *slot, BlockNumber floor); /* a lower one than there is changes nothing */
 
