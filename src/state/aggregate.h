@@ -28,13 +28,13 @@ struct SfAggregate
 	Oid			result_type;
 	int32		result_typmod;
 	Oid			result_collation;
-	int			kernel;			/* SfKernel of aggregate.c; 0 = catalogued functions */
-	/* private parts follow in aggregate.c */
+	int			kernel;			/* SfKernel of aggregate_private.h; 0 = catalogued functions */
+	/* private parts follow in aggregate_private.h */
 };
 
 /*
  * Resolves an aggregate.  Raises ERRCODE_FEATURE_NOT_SUPPORTED, naming the aggregate, with a hint, for DISTINCT,
- * ORDER BY, WITHIN GROUP and internal transition types; ERRCODE_INSUFFICIENT_PRIVILEGE when the current user may not
+ * ORDER BY, WITHIN GROUP and internal transition types that cannot be serialised; ERRCODE_INSUFFICIENT_PRIVILEGE when the current user may not
  * execute it or its functions.
  */
 extern SfAggregate *sf_aggregate_create(MemoryContext context, Aggref *aggref);

@@ -29,6 +29,17 @@ typedef struct SfBlob
 } SfBlob;
 
 /*
+ * In a reader's copy of a group (state/store.h) the pointers to blobs and keys are addresses of copies in local memory,
+ * marked by the highest bit, which no dsa_pointer has: a reader holds on to nothing in shared memory.
+ */
+#define SF_LOCAL_BIT (UINT64CONST(1) << 63)
+#define SfPointerIsLocal(pointer) (((pointer) & SF_LOCAL_BIT) != 0)
+#define SfPointerToLocal(pointer) ((void *) (uintptr_t) ((pointer) & ~SF_LOCAL_BIT))
+#define SfLocalToPointer(address) ((dsa_pointer) (uintptr_t) (address) | SF_LOCAL_BIT)
+
+StaticAssertDecl(sizeof(dsa_pointer) == 8, "streamfuse needs 64-bit dsa pointers");
+
+/*
  * Stores length bytes at *pointer (a field of a touched group; InvalidDsaPointer at first), in place or copied on
  * write.  Raises ERRCODE_OUT_OF_MEMORY with detail when streamfuse.state_memory is used up.  The old blob, if it
  * belongs to an older tick, stays where it is: the pre-image taken by the touch refers to it and frees it.
@@ -44,5 +55,9 @@ extern void sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size);
 /* A datum of any type in flat form (detoasted, expanded objects flattened), and back.  Null is the caller's matter. */
 extern void sf_blob_store_datum(SfBlobSpace *space, dsa_pointer *pointer, Datum value, int16 typlen);
 extern Datum sf_blob_get_datum(SfBlobSpace *space, dsa_pointer pointer, int16 typlen); /* palloc'd copy */
+
+/* The next n bytes of a flat form (not aligned); moves *data.  ERRCODE_DATA_CORRUPTED when it ends before. */
+extern const char *sf_flat_bytes(const char **data, const char *end, Size n);
+extern void sf_flat_read(const char **data, const char *end, void *to, Size n);
 
 #endif /* SF_BLOB_H */

@@ -57,6 +57,7 @@ typedef struct SfFragment
 	int			max_windows;
 	dsa_pointer undo_head;		/* oldest undo segment */
 	dsa_pointer undo_tail;		/* newest undo segment */
+	SfTick		valid_from;		/* pins of earlier ticks can not be served: the store was reset since */
 	FullTransactionId evicted_xid;	/* newest closing transaction whose windows have left memory */
 
 	/* Progress; written by the worker under lock. position[] alternate: the newer published one counts. */

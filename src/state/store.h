@@ -28,8 +28,16 @@
 #include "state/shared.h"
 #include "utils/snapshot.h"
 
+typedef enum SfKeyKind
+{
+	SF_KEY_DATUM,				/* by value, equal when the Datums are: sf_key_normal() makes them so */
+	SF_KEY_BYTES,				/* text or varchar under a deterministic collation: equal when the bytes are */
+	SF_KEY_FUNCTION,			/* whatever the type's operator says */
+} SfKeyKind;
+
 typedef struct SfKeyColumn
 {
+	SfKeyKind	kind;
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
@@ -90,6 +98,45 @@ extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *t
 								  const Oid *collations, int naggs, SfAggregate **aggs);
 extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls);
 
+/* Are two full keys equal, nulls equal to each other?  Runs the types' operators: never under a lock. */
+extern bool sf_layout_equal(SfLayout *layout, const Datum *keys_a, const bool *nulls_a, const Datum *keys_b,
+							const bool *nulls_b);
+
+/* May groups be found with sf_store_touch_int_batch (where no key is null)? */
+static inline bool
+sf_layout_is_int(const SfLayout *layout)
+{
+	return layout->nkeys == 1 && layout->keys[0].kind == SF_KEY_DATUM;
+}
+
+/* The one Datum a by-value key value is stored as: PostgreSQL fills the upper bytes now with zeros, now with the sign. */
+static inline Datum
+sf_key_normal(Datum key, int16 typlen)
+{
+	switch (typlen)
+	{
+		case 1:
+			return UInt8GetDatum(DatumGetUInt8(key));
+		case 2:
+			return Int16GetDatum(DatumGetInt16(key));
+		case 4:
+			return Int32GetDatum(DatumGetInt32(key));
+		default:
+			return key;
+	}
+}
+
+/* The hash of one by-value key (normal form) that is not null: what sf_layout_hash gives for a key of that one column. */
+static inline uint32
+sf_int_hash(Datum key)
+{
+	uint64		x = (uint64) key * UINT64CONST(0x9E3779B97F4A7C15);
+
+	x ^= x >> 32;
+	x *= UINT64CONST(0xD6E8FEB86659FD93);
+	return (uint32) (x >> 32);
+}
+
 /* ---- the worker's side ---- */
 typedef struct SfStore SfStore; /* process-local handle */
 
@@ -109,7 +156,10 @@ extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL whe
  */
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 
-/* Fast form for one key column of 8 bytes or less, by value, never null, whose equality is that of the Datum. */
+/*
+ * Fast form for many rows when sf_layout_is_int(): keys in normal form, none null, hashes by sf_int_hash.  One lock for
+ * all rows that need it.
+ */
 extern void sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys,
 									 SfGroup **groups, int n);
 
@@ -119,7 +169,10 @@ extern void sf_store_publish(SfStore *store);
 /* Undo all of the unpublished tick: pre-images back, new groups and windows gone.  Cannot fail. */
 extern void sf_store_rollback(SfStore *store);
 
-/* Successor of a worker that died in a tick: undoes whatever is newer than `published`. */
+/*
+ * Successor of a worker that died in a tick: undoes whatever is newer than `published`, and reopens windows whose closing
+ * transaction did not commit (the caller is the only worker: none is in progress).
+ */
 extern void sf_store_take_over(SfStore *store, SfTick published);
 
 /*
@@ -128,7 +181,10 @@ extern void sf_store_take_over(SfStore *store, SfTick published);
  */
 extern void sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin);
 
-/* Drops everything, also what readers might see (the view is gone, or the state is to be rebuilt). */
+/*
+ * Drops everything, also what readers might see (the view is gone, or the state is to be rebuilt).  Between ticks, or in
+ * one, which then goes on with nothing.  Scans pinned at an earlier tick fail.
+ */
 extern void sf_store_reset(SfStore *store);
 
 /* Iteration for closing and checkpoints; between ticks, by the worker. */
@@ -139,7 +195,7 @@ extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
 extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, bool *nulls);
 
-/* Flat form of one group's keys and states, for checkpoints. */
+/* Flat form of one group's keys and states, for checkpoints.  Loading is a touch: within a tick. */
 extern void sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out);
 extern void sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end);
 
@@ -150,12 +206,13 @@ typedef struct SfGroupCopy
 {
 	SfTime		start;
 	SfTime		end;
-	char	   *data;			/* copy of the group's data, valid until the next call */
+	char	   *data;			/* copy of the group's data, keys and blobs, valid until the next call */
 } SfGroupCopy;
 
 /*
  * Scans the groups that exist at `tick` in windows with from <= start and start < to, ordered by window, skipping
- * windows whose closing transaction has committed and is visible in the snapshot.  Needs a pin on `tick`.
+ * windows whose closing transaction has committed and is visible in the snapshot.  Needs a pin on `tick`; raises
+ * ERRCODE_SNAPSHOT_TOO_OLD when the pin has expired or the state was reset since.
  */
 extern SfStoreScan *sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layout, SfTick tick,
 										Snapshot snapshot, SfTime from, SfTime to);

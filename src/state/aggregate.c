@@ -1,0 +1,176 @@
+/*
+ * aggregate.c
+ *		Aggregates of a fragment: choosing a kernel, and the calls of aggregate.h.
+ *
+ * A built-in aggregate with a kernel (aggregate_kernel.c, aggregate_numeric.c) is recognised by its oid in pg_proc, which
+ * no user's function can have.  All others go through their catalogued functions (aggregate_catalog.c).  Either way the
+ * answer is PostgreSQL's, to the last digit and error.
+ *
+ * Saved form of a state: the kernel's number, a length, the state's bytes without the blob's address, and when a blob is
+ * in use its length and bytes.
+ */
+#include "state/aggregate_private.h"
+
+#include "catalog/objectaccess.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+static void
+refuse(const Aggref *aggref, const char *what, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("aggregate %s with %s is not supported in a continuous view",
+	                       get_func_name(aggref->aggfnoid), what),
+	                errhint("%s", hint)));
+}
+
+static void
+check_supported(const Aggref *aggref)
+{
+	if (aggref->aggkind != AGGKIND_NORMAL)
+		refuse(aggref, "WITHIN GROUP",
+		       "Group by classes of the value as well, and compute the answer from the view's rows.");
+	if (aggref->aggdistinct != NIL)
+		refuse(aggref, "DISTINCT", "Group by the argument as well, and aggregate the view's rows.");
+	if (aggref->aggorder != NIL)
+		refuse(aggref, "ORDER BY", "Group by the sort key as well, and aggregate the view's rows in that order.");
+}
+
+SfAggregate *
+sf_aggregate_create(MemoryContext context, Aggref *aggref)
+{
+	MemoryContext old;
+	AggregateImpl *agg;
+	AclResult acl = pg_proc_aclcheck(aggref->aggfnoid, GetUserId(), ACL_EXECUTE);
+
+	check_supported(aggref);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_AGGREGATE, get_func_name(aggref->aggfnoid));
+	InvokeFunctionExecuteHook(aggref->aggfnoid);
+
+	old = MemoryContextSwitchTo(context);
+	agg = palloc0(sizeof(AggregateImpl));
+	agg->public.aggref = aggref;
+	agg->public.nargs = list_length(aggref->args);
+	agg->public.result_type = aggref->aggtype;
+	agg->public.result_typmod = exprTypmod((Node *) aggref);
+	agg->public.result_collation = aggref->aggcollid;
+	agg->public.blob_offset = -1;
+	agg->kernel = sf_kernel_find(aggref->aggfnoid);
+	if (agg->kernel != NULL)
+	{
+		agg->public.kernel = agg->kernel->number;
+		agg->public.size = MAXALIGN(agg->kernel->size);
+		if (agg->kernel->has_blob)
+			agg->public.blob_offset = offsetof(BlobState, blob);
+	}
+	else
+		sf_catalog_create(agg, context);
+	MemoryContextSwitchTo(old);
+	return &agg->public;
+}
+
+/* All zeros is every state's beginning; the catalogued initial value comes in with the first row or the result. */
+void
+sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state)
+{
+	memset(state, 0, agg->size);
+}
+
+void
+sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls)
+{
+	AggregateImpl *impl = (AggregateImpl *) agg;
+
+	if (impl->kernel != NULL)
+		impl->kernel->batch(blobs, &state, args, agg->nargs > 0 ? nulls : NULL, 1);
+	else
+		sf_catalog_advance(impl, blobs, state, args, nulls);
+}
+
+void
+sf_aggregate_advance_batch(SfAggregate *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls, int n)
+{
+	AggregateImpl *impl = (AggregateImpl *) agg;
+	Datum *row_args;
+	bool *row_nulls;
+
+	if (impl->kernel != NULL)
+	{
+		impl->kernel->batch(blobs, states, agg->nargs > 0 ? args[0] : NULL, agg->nargs > 0 ? nulls[0] : NULL, n);
+		return;
+	}
+	row_args = palloc(sizeof(Datum) * Max(agg->nargs, 1));
+	row_nulls = palloc(sizeof(bool) * Max(agg->nargs, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (states[i] == NULL)
+			continue;
+		for (int a = 0; a < agg->nargs; a++)
+		{
+			row_args[a] = args[a][i];
+			row_nulls[a] = nulls[a] != NULL && nulls[a][i];
+		}
+		sf_catalog_advance(impl, blobs, states[i], row_args, row_nulls);
+	}
+	pfree(row_args);
+	pfree(row_nulls);
+}
+
+Datum
+sf_aggregate_result(SfAggregate *agg, SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	AggregateImpl *impl = (AggregateImpl *) agg;
+
+	*isnull = false;
+	if (impl->kernel != NULL)
+		return impl->kernel->result(blobs, state, isnull);
+	return sf_catalog_result(impl, blobs, state, isnull);
+}
+
+void
+sf_aggregate_save(SfAggregate *agg, SfBlobSpace *blobs, const char *state, StringInfo out)
+{
+	uint32 skip = agg->blob_offset >= 0 ? sizeof(dsa_pointer) : 0;
+	uint32 size = agg->size - skip;
+	const BlobState *head = (const BlobState *) state;
+
+	Assert(agg->blob_offset <= 0);
+	appendStringInfoChar(out, (char) agg->kernel);
+	appendBinaryStringInfo(out, (char *) &size, sizeof(size));
+	appendBinaryStringInfo(out, state + skip, size);
+	if (agg->blob_offset >= 0 && head->blob_in_use)
+	{
+		SfBlob *blob = sf_blob_get(blobs, head->blob);
+
+		appendBinaryStringInfo(out, (char *) &blob->length, sizeof(blob->length));
+		appendBinaryStringInfo(out, blob->data, blob->length);
+	}
+}
+
+void
+sf_aggregate_load(SfAggregate *agg, SfBlobSpace *blobs, char *state, const char **data, const char *end)
+{
+	uint32 skip = agg->blob_offset >= 0 ? sizeof(dsa_pointer) : 0;
+	uint32 size;
+	uint32 length;
+	uint8 kernel;
+
+	sf_flat_read(data, end, &kernel, sizeof(kernel));
+	sf_flat_read(data, end, &size, sizeof(size));
+	if (kernel != agg->kernel || size != agg->size - skip)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("saved state of aggregate %s has an unknown form",
+		                                                        get_func_name(agg->aggref->aggfnoid))));
+	sf_flat_read(data, end, state + skip, size);
+	if (agg->blob_offset < 0 || !((BlobState *) state)->blob_in_use)
+		return;
+	((BlobState *) state)->blob_in_use = 0;
+	sf_flat_read(data, end, &length, sizeof(length));
+	sf_blob_store(blobs, &((BlobState *) state)->blob, sf_flat_bytes(data, end, length), length);
+	((BlobState *) state)->blob_in_use = 1;
+}

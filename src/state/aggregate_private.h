@@ -1,0 +1,100 @@
+/*
+ * aggregate_private.h
+ *		What the files of aggregate states share: kernels, and the common head of states with a blob.
+ */
+#ifndef SF_AGGREGATE_PRIVATE_H
+#define SF_AGGREGATE_PRIVATE_H
+
+#include "state/aggregate.h"
+
+#include "executor/nodeAgg.h"
+
+/* Kernels.  The numbers are part of the saved form of a state: new ones go to the end, none is used twice. */
+typedef enum SfKernel
+{
+	SF_KERNEL_CATALOG = 0,		/* the aggregate's own functions */
+	SF_KERNEL_COUNT,
+	SF_KERNEL_SUM_INT,			/* of int2 and int4: bigint, wraps as PostgreSQL's */
+	SF_KERNEL_AVG_INT,
+	SF_KERNEL_SUM_INT8,			/* exact */
+	SF_KERNEL_AVG_INT8,
+	SF_KERNEL_SUM_FLOAT4,
+	SF_KERNEL_SUM_FLOAT8,
+	SF_KERNEL_AVG_FLOAT,
+	SF_KERNEL_SUM_NUMERIC,
+	SF_KERNEL_AVG_NUMERIC,
+	SF_KERNEL_SUM_INTERVAL,
+	SF_KERNEL_AVG_INTERVAL,
+	SF_KERNEL_MIN_INT,			/* int2, int4, int8, date, timestamp, timestamptz */
+	SF_KERNEL_MAX_INT,
+	SF_KERNEL_MIN_FLOAT,
+	SF_KERNEL_MAX_FLOAT,
+	SF_KERNEL_MIN_NUMERIC,
+	SF_KERNEL_MAX_NUMERIC,
+	SF_KERNEL_MIN_INTERVAL,
+	SF_KERNEL_MAX_INTERVAL,
+} SfKernel;
+
+/* Folds values of one argument into states; a state of NULL, or a null value, is skipped. */
+typedef void (*KernelBatch) (SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
+typedef Datum (*KernelResult) (SfBlobSpace *blobs, const char *state, bool *isnull);
+
+typedef struct Kernel
+{
+	Oid			aggregate;		/* pg_proc oid of the built-in aggregate */
+	SfKernel	number;
+	Size		size;			/* of the state; all zeros is its initial value */
+	bool		has_blob;		/* the state begins with a BlobState */
+	KernelBatch batch;
+	KernelResult result;
+} Kernel;
+
+/* How states with a blob begin.  A blob that is not in use is only memory for the next value. */
+typedef struct BlobState
+{
+	dsa_pointer blob;
+	uint32		blob_in_use;
+} BlobState;
+
+typedef struct AggregateImpl
+{
+	SfAggregate public;
+	const Kernel *kernel;		/* NULL: catalogued */
+	struct CatalogAggregate *catalog;
+} AggregateImpl;
+
+extern const Kernel *sf_kernel_find(Oid aggregate);
+
+/* aggregate_numeric.c */
+typedef struct NumericSum
+{
+	BlobState	blob;			/* in use: a numeric to be added to sum */
+	int16		dscale;			/* largest of all finite values */
+	int16		fraction;		/* sum is in units of 10000 ^ -fraction */
+	int128		sum;
+	int64		count;			/* of finite values */
+	uint32		specials;		/* NUMERIC_SUM_* */
+} NumericSum;
+
+typedef struct NumericBest
+{
+	BlobState	blob;			/* in use: the numeric; else it is in data */
+	uint32		length;			/* 0: none yet */
+	char		data[24];
+} NumericBest;
+
+extern Datum sf_numeric_from_int128(int128 value, int fraction, int dscale);
+extern void sf_numeric_sum_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
+extern Datum sf_numeric_sum_result(SfBlobSpace *blobs, const char *state, bool *isnull);
+extern Datum sf_numeric_avg_result(SfBlobSpace *blobs, const char *state, bool *isnull);
+extern void sf_numeric_min_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
+extern void sf_numeric_max_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
+extern Datum sf_numeric_best_result(SfBlobSpace *blobs, const char *state, bool *isnull);
+
+/* aggregate_catalog.c */
+extern void sf_catalog_create(AggregateImpl *agg, MemoryContext context);
+extern void sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datum *args,
+							   const bool *nulls);
+extern Datum sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
+
+#endif /* SF_AGGREGATE_PRIVATE_H */

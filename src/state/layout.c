@@ -1,0 +1,188 @@
+/*
+ * layout.c
+ *		How a group's data is laid out, and what its keys are: hash, equality, reading them back.
+ *
+ * A layout is process-local and follows from the definition alone, so worker and readers of one fragment agree on every
+ * offset and hash.  Most keys are integers, times or text, for which the operator's answer is known without calling it.
+ */
+#include "state/store.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#define NULL_KEY_HASH 0x7F4A7C15
+
+static SfKeyKind
+key_kind(const TypeCacheEntry *type, Oid collation)
+{
+	switch (type->eq_opr_finfo.fn_oid)
+	{
+		case F_BOOLEQ:
+		case F_CHAREQ:
+		case F_INT2EQ:
+		case F_INT4EQ:
+		case F_INT8EQ:
+		case F_OIDEQ:
+		case F_DATE_EQ:
+		case F_TIME_EQ:
+		case F_TIMESTAMP_EQ:
+		case F_TIMESTAMPTZ_EQ:
+		case F_CASH_EQ:
+		case F_ENUM_EQ:
+			return type->typbyval ? SF_KEY_DATUM : SF_KEY_FUNCTION;
+		case F_TEXTEQ:
+			if (OidIsValid(collation) && get_collation_isdeterministic(collation))
+				return SF_KEY_BYTES;
+			return SF_KEY_FUNCTION;
+		default:
+			return SF_KEY_FUNCTION;
+	}
+}
+
+static void
+key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid collation)
+{
+	TypeCacheEntry *type = lookup_type_cache(type_id, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_PROC_FINFO);
+
+	if (!OidIsValid(type->eq_opr_finfo.fn_oid) || !OidIsValid(type->hash_proc_finfo.fn_oid))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("a continuous view cannot group by type %s", format_type_be(type_id)),
+		                errdetail("The type has no default hash operator class."),
+		                errhint("Group by an expression of another type, for instance a cast to text.")));
+	key->type = type_id;
+	key->typmod = typmod;
+	key->collation = collation;
+	key->typlen = type->typlen;
+	key->typbyval = type->typbyval;
+	key->kind = key_kind(type, collation);
+	fmgr_info_copy(&key->hash, &type->hash_proc_finfo, context);
+	fmgr_info_copy(&key->equal, &type->eq_opr_finfo, context);
+}
+
+SfLayout *
+sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods, const Oid *collations,
+                 int naggs, SfAggregate **aggs)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SfLayout *layout = palloc0(sizeof(SfLayout));
+	Size offset;
+
+	if (nkeys > 64)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+		                errmsg("a continuous view cannot group by more than %d columns", 64)));
+	layout->nkeys = nkeys;
+	layout->keys = palloc0(sizeof(SfKeyColumn) * Max(nkeys, 1));
+	for (int i = 0; i < nkeys; i++)
+		key_init(context, &layout->keys[i], types[i], typmods[i], collations[i]);
+
+	layout->nulls_offset = sizeof(Datum) * nkeys;
+	offset = layout->nulls_offset + sizeof(uint64);
+	layout->naggs = naggs;
+	layout->aggs = palloc(sizeof(SfAggregate *) * Max(naggs, 1));
+	layout->state_offset = palloc(sizeof(Size) * Max(naggs, 1));
+	layout->blob_offset = palloc(sizeof(Size) * Max(naggs, 1));
+	for (int i = 0; i < naggs; i++)
+	{
+		Assert(aggs[i]->size == MAXALIGN(aggs[i]->size));
+		layout->aggs[i] = aggs[i];
+		layout->state_offset[i] = offset;
+		if (aggs[i]->blob_offset >= 0)
+			layout->blob_offset[layout->nblobs++] = offset + aggs[i]->blob_offset;
+		offset += aggs[i]->size;
+	}
+	layout->data_size = MAXALIGN(offset);
+	MemoryContextSwitchTo(old);
+	return layout;
+}
+
+static uint32
+key_hash(SfKeyColumn *key, Datum value)
+{
+	switch (key->kind)
+	{
+		case SF_KEY_DATUM:
+			return sf_int_hash(sf_key_normal(value, key->typlen));
+		case SF_KEY_BYTES:
+		{
+			struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
+
+			return hash_bytes((unsigned char *) VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
+		}
+		default:
+			return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
+	}
+}
+
+uint32
+sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls)
+{
+	uint32 hash = 0;
+
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		uint32 one = nulls[i] ? NULL_KEY_HASH : key_hash(&layout->keys[i], keys[i]);
+
+		hash = i == 0 ? one : hash_combine(hash, one);
+	}
+	return layout->nkeys > 1 ? murmurhash32(hash) : hash;
+}
+
+static bool
+key_equal(SfKeyColumn *key, Datum a, Datum b)
+{
+	switch (key->kind)
+	{
+		case SF_KEY_DATUM:
+			return sf_key_normal(a, key->typlen) == sf_key_normal(b, key->typlen);
+		case SF_KEY_BYTES:
+		{
+			struct varlena *text_a = PG_DETOAST_DATUM_PACKED(a);
+			struct varlena *text_b = PG_DETOAST_DATUM_PACKED(b);
+			Size length = VARSIZE_ANY_EXHDR(text_a);
+
+			return length == VARSIZE_ANY_EXHDR(text_b) && memcmp(VARDATA_ANY(text_a), VARDATA_ANY(text_b), length) == 0;
+		}
+		default:
+			return DatumGetBool(FunctionCall2Coll(&key->equal, key->collation, a, b));
+	}
+}
+
+bool
+sf_layout_equal(SfLayout *layout, const Datum *keys_a, const bool *nulls_a, const Datum *keys_b, const bool *nulls_b)
+{
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		if (nulls_a[i] != nulls_b[i])
+			return false;
+		if (!nulls_a[i] && !key_equal(&layout->keys[i], keys_a[i], keys_b[i]))
+			return false;
+	}
+	return true;
+}
+
+void
+sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, bool *nulls)
+{
+	const Datum *stored = (const Datum *) data;
+	uint64 bitmap = *(const uint64 *) (data + layout->nulls_offset);
+
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		nulls[i] = (bitmap & (UINT64CONST(1) << i)) != 0;
+		if (nulls[i])
+			keys[i] = (Datum) 0;
+		else if (layout->keys[i].typbyval)
+			keys[i] = stored[i];
+		else if (SfPointerIsLocal(stored[i]))
+			keys[i] = PointerGetDatum(SfPointerToLocal(stored[i]));
+		else
+			keys[i] = PointerGetDatum(dsa_get_address(area, stored[i]));
+	}
+}

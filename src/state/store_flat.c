@@ -1,0 +1,87 @@
+/*
+ * store_flat.c
+ *		Groups in flat form: what checkpoints write into the state table and recovery reads back.
+ *
+ * A group is a version byte, the bitmap of null keys, the other keys (eight bytes for by-value ones; else a length and
+ * the bytes of the flat datum), and the aggregate states as sf_aggregate_save writes them.  Nothing in it is aligned.
+ */
+#include "state/store_private.h"
+
+#include "utils/datum.h"
+
+#define GROUP_FORM 1
+
+static void
+save_key(const SfKeyColumn *key, Datum value, StringInfo out)
+{
+	uint32 length;
+
+	if (key->typbyval)
+	{
+		appendBinaryStringInfo(out, (char *) &value, sizeof(Datum));
+		return;
+	}
+	length = datumGetSize(value, false, key->typlen);
+	appendBinaryStringInfo(out, (char *) &length, sizeof(length));
+	appendBinaryStringInfo(out, DatumGetPointer(value), length);
+}
+
+void
+sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out)
+{
+	SfLayout *layout = store->layout;
+
+	appendStringInfoChar(out, GROUP_FORM);
+	appendBinaryStringInfo(out, group->data + layout->nulls_offset, sizeof(uint64));
+	sf_group_keys(layout, store->blobs.area, group->data, store->keys, store->nulls);
+	for (int i = 0; i < layout->nkeys; i++)
+		if (!store->nulls[i])
+			save_key(&layout->keys[i], store->keys[i], out);
+	for (int i = 0; i < layout->naggs; i++)
+		sf_aggregate_save(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], out);
+}
+
+static Datum
+load_key(const SfKeyColumn *key, const char **data, const char *end)
+{
+	uint32 length;
+	const char *bytes;
+
+	if (key->typbyval)
+	{
+		Datum value;
+
+		sf_flat_read(data, end, &value, sizeof(Datum));
+		return value;
+	}
+	sf_flat_read(data, end, &length, sizeof(length));
+	bytes = sf_flat_bytes(data, end, length);
+	return PointerGetDatum(memcpy(palloc(length), bytes, length));
+}
+
+void
+sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end)
+{
+	SfLayout *layout = store->layout;
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	SfGroup *group;
+	uint8 form;
+	uint64 bitmap;
+
+	sf_flat_read(data, end, &form, sizeof(form));
+	if (form != GROUP_FORM)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+		                errmsg("saved state of a continuous view has an unknown form %d", form)));
+	sf_flat_read(data, end, &bitmap, sizeof(bitmap));
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		nulls[i] = (bitmap & (UINT64CONST(1) << i)) != 0;
+		keys[i] = nulls[i] ? (Datum) 0 : load_key(&layout->keys[i], data, end);
+	}
+	group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
+	for (int i = 0; i < layout->naggs; i++)
+		sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
+	pfree(keys);
+	pfree(nulls);
+}

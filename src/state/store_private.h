@@ -1,0 +1,127 @@
+/*
+ * store_private.h
+ *		What store.c, undo.c and store_flat.c share: the worker's handle on a store.
+ *
+ * The truth is in DSA; the handle mirrors addresses, so that finding a group costs no dsa_get_address.  Mirrors are
+ * rebuilt from DSA by sf_store_create and sf_store_take_over, and kept in step by every structural change.
+ */
+#ifndef SF_STORE_PRIVATE_H
+#define SF_STORE_PRIVATE_H
+
+#include "state/store.h"
+
+/* A window as its worker sees it. */
+typedef struct StoreWindow
+{
+	SfTime		start;
+	SfWindow   *shared;
+	dsa_pointer pointer;
+	uint64	   *slots;			/* address of shared->slots */
+	uint32		mask;			/* nslots - 1 */
+	uint32		nchunks;
+	uint32		max_chunks;
+	char	  **chunks;			/* owned; address of each chunk */
+	bool		grown;			/* has groups that are not published: in store->grown */
+	struct StoreWindow *next_grown;
+	bool		leaving;		/* reclaim only */
+	struct StoreWindow *next_leaving;
+} StoreWindow;
+
+/*
+ * The undo log: segments from the oldest to the newest record.  Only the worker walks it; readers come to a record from
+ * its group.  A record is reclaimed when no pin is older than its tick.
+ */
+typedef struct UndoSegment		/* in DSA */
+{
+	dsa_pointer next;
+	SfTick		last_tick;		/* of the newest record */
+	uint32		size;			/* bytes for records */
+	uint32		used;
+	uint32		reclaimed;		/* records before this offset are dead */
+	char		records[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
+} UndoSegment;
+
+typedef struct UndoRecord		/* in DSA; followed by the pre-image and the bitmap of orphaned blobs */
+{
+	SfTick		tick;			/* that changed the group */
+	SfTick		version;		/* of the pre-image */
+	dsa_pointer older;			/* the pre-image before; meaningful only to readers pinned before version */
+	SfTime		window_start;
+	uint32		group;			/* its id */
+	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
+} UndoRecord;
+
+#define UNDO_SEGMENT_SIZE (64 * 1024)
+
+struct SfStore
+{
+	MemoryContext context;
+	SfFragment *fragment;
+	SfLayout   *layout;
+	SfBlobSpace blobs;			/* blobs.tick is the tick being applied */
+	SfTick		tick;			/* the last one begun or taken over */
+	bool		in_tick;
+
+	Size		group_size;		/* bytes from one group of a chunk to the next */
+	Size		record_size;	/* bytes of an undo record */
+	int			orphan_words;	/* of its bitmap */
+	char	   *fresh;			/* a new group's data: no keys, every aggregate at its initial value */
+
+	StoreWindow **windows;		/* ordered by start, as fragment->windows */
+	int			nwindows;
+	int			max_windows;
+	StoreWindow *last;			/* the one of the last call, or NULL */
+	StoreWindow *grown;			/* those with unpublished groups */
+
+	UndoSegment *undo_tail;		/* address of fragment->undo_tail, or NULL */
+	dsa_pointer tick_segment;	/* where this tick's records begin, if there are any */
+	uint64		reclaimed_xmin; /* closed windows were looked through for this horizon */
+
+	Datum	   *keys;			/* scratch, [nkeys] */
+	bool	   *nulls;
+};
+
+static inline SfGroup *
+store_group(const SfStore *store, const StoreWindow *window, uint32 id)
+{
+	return (SfGroup *) (window->chunks[id / SF_CHUNK_GROUPS] + (id % SF_CHUNK_GROUPS) * store->group_size);
+}
+
+static inline Size
+store_group_size(const SfLayout *layout)
+{
+	return MAXALIGN(offsetof(SfGroup, data) + layout->data_size);
+}
+
+static inline void *
+store_address(const SfStore *store, dsa_pointer pointer)
+{
+	return dsa_get_address(store->blobs.area, pointer);
+}
+
+/* Statistics have one writer, so no locked instruction is needed. */
+static inline void
+store_count(pg_atomic_uint64 *figure, int64 by)
+{
+	pg_atomic_write_u64(figure, pg_atomic_read_u64(figure) + by);
+}
+
+static inline bool
+undo_has_room(const SfStore *store)
+{
+	return store->undo_tail != NULL && store->undo_tail->used + store->record_size <= store->undo_tail->size;
+}
+
+/* store.c */
+extern StoreWindow *sf_store_mirror(SfStore *store, SfWindow *window);
+extern StoreWindow *sf_store_mirror_at_start(SfStore *store, SfTime start);
+extern void sf_store_load_mirrors(SfStore *store);
+extern void sf_store_forget_mirror(SfStore *store, int i);
+extern void sf_store_rebuild_slots(SfStore *store, StoreWindow *window);
+extern void sf_store_free_window(SfStore *store, StoreWindow *window);
+
+/* undo.c */
+extern void sf_undo_reserve(SfStore *store);
+extern void sf_undo_save(SfStore *store, StoreWindow *window, SfGroup *group);
+
+#endif /* SF_STORE_PRIVATE_H */

@@ -1,0 +1,415 @@
+/*
+ * store_scan.c
+ *		The readers' side of the store: all groups, or one, as they were at a pinned tick.
+ *
+ * A scan lists the windows of its range once: those of the pinned tick stay in memory while the pin is held, and one
+ * whose close the snapshot does not see is to be read here even when it closes meanwhile.  Groups are copied in batches
+ * under fragment->lock in shared mode, together with their keys and blobs, so that results are computed without a lock
+ * and from local memory.  Each batch begins with the question whether the pin still holds, under the lock: the worker
+ * takes the lock between expiring a pin and freeing what it protected.
+ */
+#include "state/store_private.h"
+
+#include "access/transam.h"
+#include "miscadmin.h"
+#include "state/pins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#define BATCH_GROUPS 256
+#define BATCH_BYTES (1024 * 1024)
+
+typedef struct ScanWindow
+{
+	dsa_pointer pointer;
+	SfTime start;
+	SfTime end;
+	uint64 closed_xid;
+} ScanWindow;
+
+struct SfStoreScan
+{
+	MemoryContext context;
+	MemoryContext batch_context; /* copies of the current batch */
+	SfFragment *fragment;
+	SfLayout *layout;
+	dsa_area *area;
+	SfTick tick;
+	Snapshot snapshot;
+	SfTime from;
+	SfTime to;
+
+	ScanWindow *windows; /* those that are read */
+	int nwindows;
+	int max_windows;
+	bool listed;
+
+	int window;      /* where the next batch begins */
+	uint32 position; /* next group of the window */
+
+	/* one key only */
+	bool by_key;
+	uint32 hash;
+	Datum *keys;
+	bool *nulls;
+	MemoryContext key_context;
+	Datum *found_keys; /* scratch */
+	bool *found_nulls;
+
+	SfGroupCopy *batch;
+	int nbatch;
+	int max_batch;
+	int next;
+	Size batch_bytes;
+};
+
+/* ---- visibility of a close ---- */
+
+static bool
+did_commit(uint64 closed_xid)
+{
+	TransactionId xid = XidFromFullTransactionId(FullTransactionIdFromU64(closed_xid));
+
+	/* What is older than the commit log has been decided long ago, and an aborted close does not stay for so long. */
+	if (closed_xid + (1 << 30) < U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return true;
+	return TransactionIdDidCommit(xid);
+}
+
+bool
+sf_close_visible(uint64 closed_xid, Snapshot snapshot)
+{
+	TransactionId xid = XidFromFullTransactionId(FullTransactionIdFromU64(closed_xid));
+	uint64 next;
+	uint64 xmin;
+
+	if (closed_xid == 0)
+		return false;
+	if (snapshot == InvalidSnapshot)
+		return did_commit(closed_xid);
+
+	/* The snapshot's 32-bit numbers are near the next one: closes before its xmin are not for them to judge. */
+	next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	xmin = next - (uint32) ((uint32) next - snapshot->xmin);
+	if (closed_xid >= xmin && XidInMVCCSnapshot(xid, snapshot))
+		return false;
+	return did_commit(closed_xid);
+}
+
+/* ---- begin, restart, end ---- */
+
+SfStoreScan *
+sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layout, SfTick tick, Snapshot snapshot,
+                    SfTime from, SfTime to)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SfStoreScan *scan = palloc0(sizeof(SfStoreScan));
+	int nkeys = Max(layout->nkeys, 1);
+
+	scan->context = context;
+	scan->batch_context = AllocSetContextCreate(context, "streamfuse groups", ALLOCSET_DEFAULT_SIZES);
+	scan->key_context = AllocSetContextCreate(context, "streamfuse scan key", ALLOCSET_SMALL_SIZES);
+	scan->fragment = fragment;
+	scan->layout = layout;
+	scan->area = sf_area();
+	scan->tick = tick;
+	scan->snapshot = snapshot;
+	scan->from = from;
+	scan->to = to;
+	scan->max_batch = BATCH_GROUPS;
+	scan->batch = palloc(sizeof(SfGroupCopy) * scan->max_batch);
+	scan->keys = palloc0(sizeof(Datum) * nkeys);
+	scan->nulls = palloc0(sizeof(bool) * nkeys);
+	scan->found_keys = palloc0(sizeof(Datum) * nkeys);
+	scan->found_nulls = palloc0(sizeof(bool) * nkeys);
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+void
+sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to)
+{
+	scan->from = from;
+	scan->to = to;
+	scan->listed = false;
+	scan->window = 0;
+	scan->position = 0;
+	scan->nbatch = scan->next = 0;
+}
+
+void
+sf_store_scan_key(SfStoreScan *scan, const Datum *keys, const bool *nulls)
+{
+	SfLayout *layout = scan->layout;
+	MemoryContext old;
+
+	sf_store_scan_restart(scan, scan->from, scan->to);
+	scan->by_key = keys != NULL;
+	if (keys == NULL)
+		return;
+	MemoryContextReset(scan->key_context);
+	old = MemoryContextSwitchTo(scan->key_context);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		scan->nulls[i] = nulls[i];
+		scan->keys[i] = nulls[i] ? (Datum) 0 : datumCopy(keys[i], layout->keys[i].typbyval, layout->keys[i].typlen);
+	}
+	scan->hash = sf_layout_hash(layout, scan->keys, scan->nulls);
+	MemoryContextSwitchTo(old);
+}
+
+void
+sf_store_scan_end(SfStoreScan *scan)
+{
+	MemoryContextDelete(scan->batch_context);
+	MemoryContextDelete(scan->key_context);
+	if (scan->windows != NULL)
+		pfree(scan->windows);
+	pfree(scan->batch);
+	pfree(scan->keys);
+	pfree(scan->nulls);
+	pfree(scan->found_keys);
+	pfree(scan->found_nulls);
+	pfree(scan);
+}
+
+/* Takes fragment->lock in shared mode, or gives up because the tick's state is not kept any more. */
+static void
+lock_for_read(SfStoreScan *scan)
+{
+	LWLockAcquire(&scan->fragment->lock, LW_SHARED);
+	if (scan->tick >= scan->fragment->valid_from && !sf_pin_expired(scan->tick))
+		return;
+	LWLockRelease(&scan->fragment->lock);
+	ereport(ERROR, (errcode(ERRCODE_SNAPSHOT_TOO_OLD), errmsg("snapshot too old"),
+	                errdetail("The state of a continuous view as of this statement's start is not kept any more."),
+	                errhint("Raise streamfuse.reader_memory, or read in shorter statements.")));
+}
+
+static void
+add_window(SfStoreScan *scan, const ScanWindow *window)
+{
+	if (scan->nwindows == scan->max_windows)
+	{
+		scan->max_windows = Max(64, scan->max_windows * 2);
+		if (scan->windows == NULL)
+			scan->windows = MemoryContextAlloc(scan->context, sizeof(ScanWindow) * scan->max_windows);
+		else
+			scan->windows = repalloc_huge(scan->windows, sizeof(ScanWindow) * scan->max_windows);
+	}
+	scan->windows[scan->nwindows++] = *window;
+}
+
+/* Lists the windows to read.  The commit log is asked after the lock is given back. */
+static void
+list_windows(SfStoreScan *scan)
+{
+	SfFragment *fragment = scan->fragment;
+	dsa_pointer *pointers;
+	int kept = 0;
+
+	scan->nwindows = 0;
+	lock_for_read(scan);
+	pointers = fragment->nwindows > 0 ? dsa_get_address(scan->area, fragment->windows) : NULL;
+	for (int i = 0; i < fragment->nwindows; i++)
+	{
+		SfWindow *shared = dsa_get_address(scan->area, pointers[i]);
+		ScanWindow window = {pointers[i], shared->start, shared->end, pg_atomic_read_u64(&shared->closed_xid)};
+
+		if (window.start >= scan->to)
+			break;
+		if (window.start >= scan->from && shared->born <= scan->tick)
+			add_window(scan, &window);
+	}
+	LWLockRelease(&fragment->lock);
+
+	for (int i = 0; i < scan->nwindows; i++)
+		if (!sf_close_visible(scan->windows[i].closed_xid, scan->snapshot))
+			scan->windows[kept++] = scan->windows[i];
+	scan->nwindows = kept;
+	scan->listed = true;
+}
+
+/* ---- copying; under the lock ---- */
+
+/* The group's data as of the scan's tick, in shared memory; NULL when the group did not exist. */
+static const char *
+version_at(SfStoreScan *scan, const SfGroup *group)
+{
+	dsa_pointer undo = group->undo;
+
+	if (group->version <= scan->tick)
+		return group->data;
+	while (DsaPointerIsValid(undo))
+	{
+		UndoRecord *record = dsa_get_address(scan->area, undo);
+
+		if (record->version <= scan->tick)
+			return record->data;
+		undo = record->older;
+	}
+	return NULL;
+}
+
+static void *
+copy_bytes(SfStoreScan *scan, const void *bytes, Size size)
+{
+	void *copy = MemoryContextAllocHuge(scan->batch_context, size);
+
+	scan->batch_bytes += size;
+	return memcpy(copy, bytes, size);
+}
+
+static void
+copy_group(SfStoreScan *scan, const ScanWindow *window, const char *data)
+{
+	SfLayout *layout = scan->layout;
+	SfGroupCopy *copy;
+	uint64 nulls = *(const uint64 *) (data + layout->nulls_offset);
+
+	if (scan->nbatch == scan->max_batch)
+	{
+		scan->max_batch *= 2;
+		scan->batch = repalloc_huge(scan->batch, sizeof(SfGroupCopy) * scan->max_batch);
+	}
+	copy = &scan->batch[scan->nbatch++];
+	copy->start = window->start;
+	copy->end = window->end;
+	copy->data = copy_bytes(scan, data, layout->data_size);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		dsa_pointer *pointer = (dsa_pointer *) copy->data + i;
+		char *key;
+
+		if (layout->keys[i].typbyval || (nulls & (UINT64CONST(1) << i)) != 0)
+			continue;
+		key = dsa_get_address(scan->area, *pointer);
+		*pointer = SfLocalToPointer(
+		    copy_bytes(scan, key, datumGetSize(PointerGetDatum(key), false, layout->keys[i].typlen)));
+	}
+	for (int i = 0; i < layout->nblobs; i++)
+	{
+		dsa_pointer *pointer = (dsa_pointer *) (copy->data + layout->blob_offset[i]);
+		SfBlob *blob;
+
+		if (!DsaPointerIsValid(*pointer))
+			continue;
+		blob = dsa_get_address(scan->area, *pointer);
+		*pointer = SfLocalToPointer(copy_bytes(scan, blob, offsetof(SfBlob, data) + blob->length));
+	}
+}
+
+static bool
+batch_is_full(const SfStoreScan *scan)
+{
+	return scan->nbatch >= BATCH_GROUPS || scan->batch_bytes >= BATCH_BYTES;
+}
+
+static void
+copy_all(SfStoreScan *scan)
+{
+	Size group_size = store_group_size(scan->layout);
+
+	for (; scan->window < scan->nwindows; scan->window++, scan->position = 0)
+	{
+		ScanWindow *window = &scan->windows[scan->window];
+		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
+		dsa_pointer *chunks = shared->ngroups > 0 ? dsa_get_address(scan->area, shared->chunks) : NULL;
+		char *chunk = NULL;
+
+		for (; scan->position < shared->ngroups; scan->position++)
+		{
+			uint32 within = scan->position % SF_CHUNK_GROUPS;
+			const char *data;
+
+			if (batch_is_full(scan))
+				return;
+			if (chunk == NULL || within == 0)
+				chunk = dsa_get_address(scan->area, chunks[scan->position / SF_CHUNK_GROUPS]);
+			data = version_at(scan, (SfGroup *) (chunk + within * group_size));
+			if (data != NULL)
+				copy_group(scan, window, data);
+		}
+	}
+}
+
+/*
+ * All groups with the key's hash, of as many windows as fit: which one is equal is asked later, without the lock.  A
+ * window is not left in the middle: the index may be another one the next time.
+ */
+static void
+copy_candidates(SfStoreScan *scan)
+{
+	Size group_size = store_group_size(scan->layout);
+
+	for (; scan->window < scan->nwindows && !batch_is_full(scan); scan->window++)
+	{
+		ScanWindow *window = &scan->windows[scan->window];
+		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
+		uint32 mask = shared->nslots - 1;
+		uint64 *slots;
+		dsa_pointer *chunks;
+
+		if (shared->ngroups == 0)
+			continue;
+		slots = dsa_get_address(scan->area, shared->slots);
+		chunks = dsa_get_address(scan->area, shared->chunks);
+		for (uint32 i = scan->hash & mask; slots[i] != 0; i = (i + 1) & mask)
+		{
+			uint32 id = (uint32) slots[i] - 1;
+			char *chunk;
+			const char *data;
+
+			if ((uint32) (slots[i] >> 32) != scan->hash)
+				continue;
+			chunk = dsa_get_address(scan->area, chunks[id / SF_CHUNK_GROUPS]);
+			data = version_at(scan, (SfGroup *) (chunk + id % SF_CHUNK_GROUPS * group_size));
+			if (data != NULL)
+				copy_group(scan, window, data);
+		}
+	}
+}
+
+static void
+next_batch(SfStoreScan *scan)
+{
+	MemoryContextReset(scan->batch_context);
+	scan->nbatch = scan->next = 0;
+	scan->batch_bytes = 0;
+	lock_for_read(scan);
+	if (scan->by_key)
+		copy_candidates(scan);
+	else
+		copy_all(scan);
+	LWLockRelease(&scan->fragment->lock);
+}
+
+static bool
+key_matches(SfStoreScan *scan, const SfGroupCopy *copy)
+{
+	if (!scan->by_key)
+		return true;
+	sf_group_keys(scan->layout, scan->area, copy->data, scan->found_keys, scan->found_nulls);
+	return sf_layout_equal(scan->layout, scan->found_keys, scan->found_nulls, scan->keys, scan->nulls);
+}
+
+bool
+sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy)
+{
+	if (!scan->listed)
+		list_windows(scan);
+	for (;;)
+	{
+		while (scan->next < scan->nbatch)
+		{
+			*copy = scan->batch[scan->next++];
+			if (key_matches(scan, copy))
+				return true;
+		}
+		if (scan->window >= scan->nwindows)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		next_batch(scan);
+	}
+}

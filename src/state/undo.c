@@ -1,0 +1,506 @@
+/*
+ * undo.c
+ *		The undo log, and the ends of a tick: publish, rollback, take-over, reclaim.
+ *
+ * Invariants:
+ *	U1	A record holds its group's data as it was before record->tick; group->version == tick while it is the newest.
+ *	U2	A blob of a pre-image belongs to the record (is orphaned) when the group has another in its place as of the end
+ *		of the tick; publish sets the bits, and reclaiming the record frees the blobs.  All others belong to the group.
+ *	U3	A group without a pre-image in the tick that made it has undo == InvalidDsaPointer, and such groups are the last
+ *		ones of their window.
+ *	U4	group->undo and record->older may point to reclaimed records, but only when no pin is old enough to follow them.
+ *
+ * So the log alone says how to get back to the published tick, also to a successor of a worker that died.
+ */
+#include "state/store_private.h"
+
+#include "access/transam.h"
+#include "miscadmin.h"
+#include "state/pins.h"
+
+static inline UndoRecord *
+record_at(UndoSegment *segment, uint32 offset)
+{
+	return (UndoRecord *) (segment->records + offset);
+}
+
+static inline uint64 *
+record_orphans(const SfStore *store, UndoRecord *record)
+{
+	return (uint64 *) (record->data + store->layout->data_size);
+}
+
+static inline dsa_pointer
+blob_in(const SfStore *store, const char *data, int i)
+{
+	return *(const dsa_pointer *) (data + store->layout->blob_offset[i]);
+}
+
+static Size
+segment_bytes(const UndoSegment *segment)
+{
+	return offsetof(UndoSegment, records) + segment->size;
+}
+
+/* Room for one more record at the tail.  Allocates: not under the lock. */
+void
+sf_undo_reserve(SfStore *store)
+{
+	SfFragment *fragment = store->fragment;
+	Size size = Max(UNDO_SEGMENT_SIZE - offsetof(UndoSegment, records), store->record_size);
+	dsa_pointer pointer;
+	UndoSegment *segment;
+
+	if (undo_has_room(store))
+		return;
+	pointer = sf_state_allocate(&store->blobs, offsetof(UndoSegment, records) + size);
+	segment = store_address(store, pointer);
+	segment->next = InvalidDsaPointer;
+	segment->last_tick = SF_TICK_NONE;
+	segment->size = size;
+	segment->used = segment->reclaimed = 0;
+
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	if (store->undo_tail != NULL)
+		store->undo_tail->next = pointer;
+	else
+		fragment->undo_head = pointer;
+	fragment->undo_tail = pointer;
+	LWLockRelease(&fragment->lock);
+	store->undo_tail = segment;
+}
+
+/* Saves the group's pre-image and stamps it with the tick.  The caller holds fragment->lock and has reserved room. */
+void
+sf_undo_save(SfStore *store, StoreWindow *window, SfGroup *group)
+{
+	SfFragment *fragment = store->fragment;
+	UndoSegment *segment = store->undo_tail;
+	UndoRecord *record = record_at(segment, segment->used);
+
+	Assert(group->version < store->tick);
+	record->tick = store->tick;
+	record->version = group->version;
+	record->older = group->undo;
+	record->window_start = window->start;
+	record->group = group->id;
+	memcpy(record->data, group->data, store->layout->data_size);
+	memset(record_orphans(store, record), 0, store->orphan_words * sizeof(uint64));
+
+	group->undo = fragment->undo_tail + offsetof(UndoSegment, records) + segment->used;
+	group->version = store->tick;
+	segment->used += store->record_size;
+	segment->last_tick = store->tick;
+	if (!DsaPointerIsValid(store->tick_segment))
+		store->tick_segment = fragment->undo_tail;
+	store_count(&fragment->undo_bytes, store->record_size);
+}
+
+void
+sf_store_begin(SfStore *store, SfTick tick)
+{
+	Assert(!store->in_tick);
+	Assert(tick > store->tick);
+	store->tick = tick;
+	store->blobs.tick = tick;
+	store->tick_segment = InvalidDsaPointer;
+	store->in_tick = true;
+}
+
+/* ---- publish ---- */
+
+static void
+mark_orphans_of(SfStore *store, UndoRecord *record)
+{
+	StoreWindow *window = sf_store_mirror_at_start(store, record->window_start);
+	uint64 *orphans = record_orphans(store, record);
+	const char *data;
+
+	if (window == NULL)
+		return; /* left memory since, with all that its groups had */
+	data = store_group(store, window, record->group)->data;
+	for (int i = 0; i < store->layout->nblobs; i++)
+	{
+		dsa_pointer blob = blob_in(store, record->data, i);
+		uint64 bit = UINT64CONST(1) << (i % 64);
+
+		if (DsaPointerIsValid(blob) && blob != blob_in(store, data, i) && !(orphans[i / 64] & bit))
+		{
+			orphans[i / 64] |= bit;
+			store_count(&store->fragment->undo_bytes, sf_blob_get(&store->blobs, blob)->capacity);
+		}
+	}
+}
+
+/* For the records of a tick, from a segment on, that are all published now. */
+static void
+mark_orphans(SfStore *store, dsa_pointer from, SfTick tick)
+{
+	if (store->layout->nblobs == 0)
+		return;
+	while (DsaPointerIsValid(from))
+	{
+		UndoSegment *segment = store_address(store, from);
+
+		for (uint32 at = segment->reclaimed; segment->last_tick >= tick && at < segment->used; at += store->record_size)
+			if (record_at(segment, at)->tick == tick)
+				mark_orphans_of(store, record_at(segment, at));
+		from = segment->next;
+	}
+}
+
+void
+sf_store_publish(SfStore *store)
+{
+	Assert(store->in_tick);
+	mark_orphans(store, store->tick_segment, store->tick);
+	while (store->grown != NULL)
+	{
+		StoreWindow *window = store->grown;
+
+		window->shared->ngroups_published = window->shared->ngroups;
+		window->grown = false;
+		store->grown = window->next_grown;
+	}
+	store->in_tick = false;
+}
+
+/* ---- rollback and take-over ---- */
+
+/* Puts a pre-image back.  The blobs that came in its tick go. */
+static void
+restore(SfStore *store, UndoRecord *record)
+{
+	StoreWindow *window = sf_store_mirror_at_start(store, record->window_start);
+	SfGroup *group;
+
+	if (window == NULL)
+		elog(PANIC, "undo record of a window that is not in the store");
+	group = store_group(store, window, record->group);
+	for (int i = 0; i < store->layout->nblobs; i++)
+	{
+		dsa_pointer blob = blob_in(store, group->data, i);
+
+		if (DsaPointerIsValid(blob) && blob != blob_in(store, record->data, i))
+			sf_blob_free(&store->blobs, blob);
+	}
+	memcpy(group->data, record->data, store->layout->data_size);
+	group->version = record->version;
+	group->undo = record->older;
+	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);
+}
+
+static void
+free_segments(SfStore *store, dsa_pointer from)
+{
+	while (DsaPointerIsValid(from))
+	{
+		UndoSegment *segment = store_address(store, from);
+		dsa_pointer next = segment->next;
+
+		sf_state_free(&store->blobs, from, segment_bytes(segment));
+		from = next;
+	}
+}
+
+/* Restores all groups with records newer than a tick, and takes these records off the log. */
+static void
+undo_records(SfStore *store, SfTick published)
+{
+	SfFragment *fragment = store->fragment;
+	dsa_pointer last = InvalidDsaPointer;
+
+	for (dsa_pointer p = fragment->undo_head; DsaPointerIsValid(p);)
+	{
+		UndoSegment *segment = store_address(store, p);
+		uint32 kept = segment->used;
+
+		for (uint32 at = segment->reclaimed; segment->last_tick > published && at < segment->used;
+		     at += store->record_size)
+			if (record_at(segment, at)->tick > published)
+			{
+				kept = Min(kept, at);
+				restore(store, record_at(segment, at));
+			}
+		segment->used = kept;
+		if (kept > 0)
+			segment->last_tick = record_at(segment, kept - store->record_size)->tick;
+		else
+			segment->last_tick = SF_TICK_NONE;
+		if (kept > 0 || !DsaPointerIsValid(last))
+			last = p;
+		p = segment->next;
+	}
+
+	/* Empty ones are behind the last that is not; the first always stays. */
+	if (DsaPointerIsValid(last))
+	{
+		UndoSegment *segment = store_address(store, last);
+
+		free_segments(store, segment->next);
+		segment->next = InvalidDsaPointer;
+		fragment->undo_tail = last;
+		store->undo_tail = segment;
+	}
+}
+
+/* Takes groups that were made after a tick off the end of a window. */
+static void
+undo_groups(SfStore *store, StoreWindow *window, SfTick published)
+{
+	SfWindow *shared = window->shared;
+	uint32 before = shared->ngroups;
+
+	while (shared->ngroups > 0)
+	{
+		SfGroup *group = store_group(store, window, shared->ngroups - 1);
+
+		if (group->version <= published)
+			break;
+		Assert(!DsaPointerIsValid(group->undo));
+		for (int i = 0; i < store->layout->nblobs; i++)
+			sf_blob_free(&store->blobs, blob_in(store, group->data, i));
+		shared->ngroups--;
+	}
+	if (shared->ngroups == before)
+		return;
+	store_count(&store->fragment->groups, -(int64) (before - shared->ngroups));
+	sf_store_rebuild_slots(store, window);
+}
+
+/* Undoes everything newer than a published tick.  Readers wait; they do not see anything of it. */
+static void
+undo_after(SfStore *store, SfTick published)
+{
+	SfFragment *fragment = store->fragment;
+
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	undo_records(store, published);
+	for (int i = store->nwindows - 1; i >= 0; i--)
+	{
+		StoreWindow *window = store->windows[i];
+
+		window->grown = false;
+		if (window->shared->born > published)
+		{
+			sf_store_forget_mirror(store, i);
+			sf_store_free_window(store, window);
+			continue;
+		}
+		undo_groups(store, window, published);
+		window->shared->ngroups_published = window->shared->ngroups;
+		if (window->shared->closed > published)
+		{
+			window->shared->closed = SF_TICK_NONE;
+			pg_atomic_write_u64(&window->shared->closed_xid, 0);
+		}
+	}
+	store->grown = NULL;
+	store->tick_segment = InvalidDsaPointer;
+	LWLockRelease(&fragment->lock);
+}
+
+void
+sf_store_rollback(SfStore *store)
+{
+	if (!store->in_tick)
+		return;
+	undo_after(store, store->tick - 1);
+	store->in_tick = false;
+}
+
+static bool
+committed(uint64 full_xid)
+{
+	return TransactionIdDidCommit(XidFromFullTransactionId(FullTransactionIdFromU64(full_xid)));
+}
+
+void
+sf_store_take_over(SfStore *store, SfTick published)
+{
+	sf_store_load_mirrors(store);
+	undo_after(store, published);
+
+	/* The predecessor may have died between publishing and its bookkeeping. */
+	mark_orphans(store, store->fragment->undo_head, published);
+	store->tick = published;
+	store->blobs.tick = published;
+	store->in_tick = false;
+	store->reclaimed_xmin = 0;
+
+	for (int i = 0; i < store->nwindows; i++)
+	{
+		SfWindow *window = store->windows[i]->shared;
+		uint64 xid = pg_atomic_read_u64(&window->closed_xid);
+
+		if (window->closed == SF_TICK_NONE && xid == 0)
+			continue;
+		if (xid != 0 && committed(xid))
+			continue;
+		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+		window->closed = SF_TICK_NONE;
+		pg_atomic_write_u64(&window->closed_xid, 0);
+		LWLockRelease(&store->fragment->lock);
+	}
+}
+
+/* ---- reclaim ---- */
+
+static void
+free_orphans(SfStore *store, UndoRecord *record)
+{
+	uint64 *orphans = record_orphans(store, record);
+
+	for (int i = 0; i < store->layout->nblobs; i++)
+		if (orphans[i / 64] & (UINT64CONST(1) << (i % 64)))
+		{
+			dsa_pointer blob = blob_in(store, record->data, i);
+
+			store_count(&store->fragment->undo_bytes, -(int64) sf_blob_get(&store->blobs, blob)->capacity);
+			sf_blob_free(&store->blobs, blob);
+		}
+	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);
+}
+
+/* Is there a record that nobody needs any more? */
+static bool
+has_dead_records(SfStore *store, SfTick oldest_tick)
+{
+	UndoSegment *segment;
+
+	if (!DsaPointerIsValid(store->fragment->undo_head))
+		return false;
+	segment = store_address(store, store->fragment->undo_head);
+	return segment->reclaimed < segment->used && record_at(segment, segment->reclaimed)->tick <= oldest_tick;
+}
+
+static void
+reclaim_records(SfStore *store, SfTick oldest_tick)
+{
+	SfFragment *fragment = store->fragment;
+
+	while (DsaPointerIsValid(fragment->undo_head))
+	{
+		dsa_pointer head = fragment->undo_head;
+		UndoSegment *segment = store_address(store, head);
+
+		while (segment->reclaimed < segment->used && record_at(segment, segment->reclaimed)->tick <= oldest_tick)
+		{
+			free_orphans(store, record_at(segment, segment->reclaimed));
+			segment->reclaimed += store->record_size;
+		}
+		if (segment->reclaimed < segment->used)
+			break;
+		if (head == fragment->undo_tail)
+		{
+			segment->used = segment->reclaimed = 0;
+			break;
+		}
+		fragment->undo_head = segment->next;
+		sf_state_free(&store->blobs, head, segment_bytes(segment));
+	}
+}
+
+static bool
+is_closed_before(StoreWindow *window, uint64 xmin)
+{
+	uint64 xid = pg_atomic_read_u64(&window->shared->closed_xid);
+
+	return xid != 0 && xid < xmin;
+}
+
+/*
+ * Frees windows that every snapshot finds in the output table.  A reader that is pinning just now either is seen by the
+ * horizon taken under the lock, or finds evicted_xid when it gets the lock.
+ */
+static void
+reclaim_windows(SfStore *store, uint64 oldest_xmin)
+{
+	SfFragment *fragment = store->fragment;
+	StoreWindow *unlinked = NULL;
+	SfTick tick;
+	uint64 xmin;
+	bool any = false;
+
+	store->reclaimed_xmin = oldest_xmin;
+	for (int i = 0; i < store->nwindows; i++)
+	{
+		StoreWindow *window = store->windows[i];
+
+		window->leaving = is_closed_before(window, oldest_xmin) &&
+		                  committed(pg_atomic_read_u64(&window->shared->closed_xid));
+		any |= window->leaving;
+	}
+	if (!any)
+		return;
+
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	sf_pin_horizon(MyDatabaseId, &tick, &xmin);
+	store->reclaimed_xmin = Min(oldest_xmin, xmin);
+	for (int i = store->nwindows - 1; i >= 0; i--)
+	{
+		StoreWindow *window = store->windows[i];
+
+		if (!window->leaving || !is_closed_before(window, xmin))
+			continue;
+		fragment->evicted_xid = FullTransactionIdFromU64(
+		    Max(pg_atomic_read_u64(&window->shared->closed_xid), U64FromFullTransactionId(fragment->evicted_xid)));
+		sf_store_forget_mirror(store, i);
+		window->next_leaving = unlinked;
+		unlinked = window;
+	}
+	LWLockRelease(&fragment->lock);
+	while (unlinked != NULL)
+	{
+		StoreWindow *window = unlinked;
+
+		unlinked = window->next_leaving;
+		sf_store_free_window(store, window);
+	}
+}
+
+void
+sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin)
+{
+	Assert(!store->in_tick);
+	oldest_tick = Min(oldest_tick, store->tick);
+	if (has_dead_records(store, oldest_tick))
+	{
+		/* Readers check under the lock that their pin has not expired: those inside get out first. */
+		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+		LWLockRelease(&store->fragment->lock);
+		reclaim_records(store, oldest_tick);
+	}
+
+	/* A window can have become free only if the horizon has moved. */
+	if (oldest_xmin > store->reclaimed_xmin)
+		reclaim_windows(store, oldest_xmin);
+}
+
+void
+sf_store_reset(SfStore *store)
+{
+	SfFragment *fragment = store->fragment;
+	dsa_pointer windows = fragment->windows;
+	int max_windows = fragment->max_windows;
+
+	if (store->in_tick)
+		undo_after(store, store->tick - 1);
+
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	fragment->valid_from = store->in_tick ? store->tick : store->tick + 1;
+	fragment->windows = InvalidDsaPointer;
+	fragment->nwindows = fragment->max_windows = 0;
+	LWLockRelease(&fragment->lock);
+
+	/* No reader follows the log now. */
+	reclaim_records(store, SF_TICK_MAX);
+	free_segments(store, fragment->undo_head);
+	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
+	store->undo_tail = NULL;
+	while (store->nwindows > 0)
+		sf_store_free_window(store, store->windows[--store->nwindows]);
+	sf_state_free(&store->blobs, windows, sizeof(dsa_pointer) * max_windows);
+	store->last = NULL;
+	store->grown = NULL;
+}
