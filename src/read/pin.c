@@ -22,11 +22,13 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "read/consistency.h"
 #include "read/live.h"
 
 static dlist_head pins = DLIST_STATIC_INIT(pins);
 
 static ExecutorStart_hook_type previous_executor_start;
+static ExecutorRun_hook_type previous_executor_run;
 
 static SfPinSlot *
 own_slot(void)
@@ -223,6 +225,8 @@ executor_start(QueryDesc *query_desc, int eflags)
 	bool runs = (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
 	            !(IsParallelWorker() && query_desc->dest->mydest == DestTupleQueue);
 
+	if (runs && inherited_tick(query_desc->snapshot) == SF_TICK_NONE)
+		sf_wait_latest(query_desc);
 	if (previous_executor_start)
 		previous_executor_start(query_desc, eflags);
 	else
@@ -231,9 +235,26 @@ executor_start(QueryDesc *query_desc, int eflags)
 		pin_statement(query_desc);
 }
 
+static void
+executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count, bool execute_once)
+{
+	bool renewed = sf_snapshot_renewed(query_desc);
+
+	if (renewed)
+		PushActiveSnapshot(query_desc->estate->es_snapshot);
+	if (previous_executor_run)
+		previous_executor_run(query_desc, direction, count, execute_once);
+	else
+		standard_ExecutorRun(query_desc, direction, count, execute_once);
+	if (renewed)
+		PopActiveSnapshot();
+}
+
 void
 sf_pin_init(void)
 {
 	previous_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = executor_start;
+	previous_executor_run = ExecutorRun_hook;
+	ExecutorRun_hook = executor_run;
 }
