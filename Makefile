@@ -8,6 +8,8 @@ DATA_built   = sql/streamfuse--$(EXTVERSION).sql
 DATA         = $(filter-out $(DATA_built),$(wildcard sql/streamfuse--*--*.sql))
 REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --load-extension=streamfuse
+ISOLATION    = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=streamfuse
 EXTRA_CLEAN  = $(DATA_built) results output_iso regression.diffs regression.out
 
 # CHECK=1 builds what the tests run: assertions and fault points on.
@@ -15,6 +17,20 @@ ifdef CHECK
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING -DSTREAMFUSE_TEST
 endif
 PG_CPPFLAGS += -I$(srcdir)/src -Wno-unused-parameter
+
+# These set up everything they need, PostgreSQL included.
+.PHONY: check demo bench
+ifneq (,$(filter check demo bench,$(MAKECMDGOALS)))
+check:
+	test/run
+demo:
+	demo/run
+bench:
+	bench/catchup
+	bench/latency
+	bench/ingest
+	bench/reads
+else
 
 PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
@@ -28,3 +44,5 @@ endif
 
 sql/streamfuse--$(EXTVERSION).sql: sql/streamfuse.sql
 	cp $< $@
+
+endif
