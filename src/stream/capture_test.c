@@ -51,6 +51,7 @@ PG_FUNCTION_INFO_V1(sf_test_capture_load);
 PG_FUNCTION_INFO_V1(sf_test_capture_counted);
 PG_FUNCTION_INFO_V1(sf_test_capture_may_have_work);
 PG_FUNCTION_INFO_V1(sf_test_capture_minima);
+PG_FUNCTION_INFO_V1(sf_test_floor_publish);
 PG_FUNCTION_INFO_V1(sf_test_floor_detach);
 
 static TestCapture *
@@ -252,6 +253,18 @@ sf_test_capture_minima(PG_FUNCTION_ARGS)
 		values[i] = Int64GetDatum(minima[i]);
 	table_close(rel, AccessShareLock);
 	PG_RETURN_ARRAYTYPE_P(construct_array(values, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* sf_test_floor_publish(rel regclass, floor int) */
+Datum
+sf_test_floor_publish(PG_FUNCTION_ARGS)
+{
+	Relation rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+
+	sf_require_preload();
+	sf_floor_publish(sf_floor_attach(MyDatabaseId, RelationGetRelid(rel), rel->rd_node.relNode), PG_GETARG_INT32(1));
+	table_close(rel, AccessShareLock);
+	PG_RETURN_VOID();
 }
 
 /* sf_test_floor_detach(relid oid): gives the stream's slot back and forgets its position, as a worker does when the
