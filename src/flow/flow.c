@@ -1,0 +1,556 @@
+/*
+ * flow.c
+ *		One fragment's operators over a batch of rows: filter → window → keys and arguments → groups → aggregates.
+ *
+ * The batch is worked column by column.  First all expressions are evaluated into arrays over the selected rows, in the
+ * memory of one ExprContext that is reset per batch; then windows and groups are found and touched; then each aggregate
+ * folds its column in.  Where a key or an argument is a plain column and no row was left out, the batch's own array is
+ * used as it is.
+ *
+ * Lateness is judged against closed_until as it stood when the tick began: rows of one tick are never late with respect
+ * to one another.
+ */
+#include "flow/flow.h"
+
+#include "access/table.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "plan/mutable.h"
+
+/* A value computed per row: a plain column of the stream, or an expression. */
+typedef struct SfValue
+{
+	int			column;			/* attno - 1 of a plain column, or -1 */
+	ExprState  *state;			/* when not plain */
+	Datum	   *values;			/* over the selected rows; own array or the batch's */
+	bool	   *nulls;			/* NULL when no value is null */
+	Datum	   *own_values;
+	bool	   *own_nulls;
+} SfValue;
+
+typedef struct SfCall			/* an aggregate call */
+{
+	int			nargs;
+	SfValue    *args;
+	ExprState  *filter;
+	bool	   *passes;			/* over the selected rows, when there is a filter */
+	Datum	  **arg_values;		/* [nargs], for sf_aggregate_advance_batch */
+	bool	  **arg_nulls;
+} SfCall;
+
+struct SfFlow
+{
+	MemoryContext context;
+	SfDefinition *definition;	/* borrowed */
+	SfStore    *store;			/* borrowed */
+	SfProgress *progress;		/* borrowed */
+	SfTime		begins_at;
+	bool		needs_settings;
+
+	EState	   *estate;
+	ExprContext *econtext;		/* its per-tuple memory lives for a batch */
+	TupleTableSlot *row;		/* one row of the stream */
+	TupleTableSlot *window;		/* its window_start, window_end */
+	Bitmapset  *columns;		/* loaded into `row` for expressions */
+	int			ncolumns;
+	int		   *column_list;
+	bool		uses_window;	/* some expression refers to the window's columns */
+	bool		has_expressions;	/* some key, argument or FILTER is not a plain column */
+
+	ExprState  *filter;
+	SfValue    *keys;
+	SfCall	   *calls;
+
+	/* Over the selected rows of the current batch. */
+	int			nselected;
+	int		   *selected;
+	SfTime	   *starts;
+	SfTime	   *ends;
+	SfWindow  **windows;
+	uint32	   *hashes;
+	SfGroup   **groups;
+	char	  **states;
+
+	/* For undoing the counters of a tick. */
+	TimestampTz now;
+	SfCounters	saved_counters;
+	SfMissed   *saved_missed;	/* copy made at the first late row of a tick */
+	int			nsaved_missed;
+	bool		missed_saved;
+};
+
+static void
+collect_columns(Node *node, Bitmapset **columns)
+{
+	Bitmapset  *found = NULL;
+	int			member = -1;
+
+	pull_varattnos(node, 1, &found);
+	while ((member = bms_next_member(found, member)) >= 0)
+		*columns = bms_add_member(*columns, member + FirstLowInvalidHeapAttributeNumber - 1);
+}
+
+static void
+collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
+{
+	ListCell   *cell;
+
+	foreach(cell, aggref->args)
+		collect_columns((Node *) lfirst_node(TargetEntry, cell)->expr, columns);
+	collect_columns((Node *) aggref->aggfilter, columns);
+}
+
+Bitmapset *
+sf_flow_columns(const SfDefinition *definition)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *cell;
+
+	collect_columns((Node *) definition->time, &columns);
+	collect_columns((Node *) definition->filter, &columns);
+	foreach(cell, definition->keys)
+		collect_columns(lfirst(cell), &columns);
+	foreach(cell, definition->aggrefs)
+		collect_aggref_columns(lfirst(cell), &columns);
+	return columns;
+}
+
+static bool
+window_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varno == INNER_VAR;
+	return expression_tree_walker(node, window_walker, context);
+}
+
+static void
+note_expression(SfFlow *flow, Expr *expr)
+{
+	if (expr == NULL)
+		return;
+	if (window_walker((Node *) expr, NULL))
+		flow->uses_window = true;
+	if (sf_needs_settings((Node *) expr))
+		flow->needs_settings = true;
+	collect_columns((Node *) expr, &flow->columns);
+}
+
+static void
+init_value(SfFlow *flow, SfValue *value, Expr *expr)
+{
+	value->column = -1;
+	value->own_values = palloc(SF_BATCH_ROWS * sizeof(Datum));
+	value->own_nulls = palloc(SF_BATCH_ROWS * sizeof(bool));
+	if (IsA(expr, Var) && ((Var *) expr)->varno == 1)
+	{
+		value->column = ((Var *) expr)->varattno - 1;
+		return;
+	}
+	note_expression(flow, expr);
+	value->state = ExecInitExpr(expr, NULL);
+	flow->has_expressions = true;
+}
+
+static void
+init_call(SfFlow *flow, SfCall *call, Aggref *aggref)
+{
+	ListCell   *cell;
+
+	call->nargs = list_length(aggref->args);
+	call->args = palloc0(Max(call->nargs, 1) * sizeof(SfValue));
+	call->arg_values = palloc0(Max(call->nargs, 1) * sizeof(Datum *));
+	call->arg_nulls = palloc0(Max(call->nargs, 1) * sizeof(bool *));
+	foreach(cell, aggref->args)
+		init_value(flow, &call->args[foreach_current_index(cell)], lfirst_node(TargetEntry, cell)->expr);
+	if (aggref->aggfilter != NULL)
+	{
+		note_expression(flow, aggref->aggfilter);
+		call->filter = ExecInitExpr(aggref->aggfilter, NULL);
+		call->passes = palloc(SF_BATCH_ROWS * sizeof(bool));
+		flow->has_expressions = true;
+	}
+	if (OidIsValid(aggref->aggfnoid) && sf_needs_settings((Node *) aggref))
+		flow->needs_settings = true;
+}
+
+static void
+init_slots(SfFlow *flow)
+{
+	Relation	rel = table_open(flow->definition->stream, NoLock);
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	TupleDesc	window_desc = CreateTemplateTupleDesc(2);
+
+	table_close(rel, NoLock);
+	TupleDescInitEntry(window_desc, 1, "window_start", flow->definition->time_type, -1, 0);
+	TupleDescInitEntry(window_desc, 2, "window_end", flow->definition->time_type, -1, 0);
+	flow->row = ExecInitExtraTupleSlot(flow->estate, desc, &TTSOpsVirtual);
+	flow->window = ExecInitExtraTupleSlot(flow->estate, window_desc, &TTSOpsVirtual);
+	ExecStoreAllNullTuple(flow->row);
+	ExecStoreAllNullTuple(flow->window);
+}
+
+static void
+list_columns(SfFlow *flow)
+{
+	int			column = -1;
+
+	flow->column_list = palloc((bms_num_members(flow->columns) + 1) * sizeof(int));
+	while ((column = bms_next_member(flow->columns, column)) >= 0)
+		flow->column_list[flow->ncolumns++] = column;
+}
+
+SfFlow *
+sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, SfProgress *progress, SfTime begins_at)
+{
+	MemoryContext own = AllocSetContextCreate(parent, "streamfuse flow", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(own);
+	SfFlow	   *flow = palloc0(sizeof(SfFlow));
+	ListCell   *cell;
+
+	flow->context = own;
+	flow->definition = definition;
+	flow->store = store;
+	flow->progress = progress;
+	flow->begins_at = begins_at;
+	flow->estate = CreateExecutorState();
+	flow->econtext = CreateExprContext(flow->estate);
+	init_slots(flow);
+
+	if (definition->filter != NULL)
+	{
+		note_expression(flow, definition->filter);
+		flow->filter = ExecInitQual(list_make1(definition->filter), NULL);
+	}
+	flow->keys = palloc0(Max(definition->nkeys, 1) * sizeof(SfValue));
+	foreach(cell, definition->keys)
+		init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
+	flow->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
+	foreach(cell, definition->aggrefs)
+		init_call(flow, &flow->calls[foreach_current_index(cell)], lfirst_node(Aggref, cell));
+	list_columns(flow);
+
+	flow->selected = palloc(SF_BATCH_ROWS * sizeof(int));
+	flow->starts = palloc(SF_BATCH_ROWS * sizeof(SfTime));
+	flow->ends = palloc(SF_BATCH_ROWS * sizeof(SfTime));
+	flow->windows = palloc(SF_BATCH_ROWS * sizeof(SfWindow *));
+	flow->hashes = palloc(SF_BATCH_ROWS * sizeof(uint32));
+	flow->groups = palloc(SF_BATCH_ROWS * sizeof(SfGroup *));
+	flow->states = palloc(SF_BATCH_ROWS * sizeof(char *));
+	MemoryContextSwitchTo(old);
+	return flow;
+}
+
+void
+sf_flow_destroy(SfFlow *flow)
+{
+	FreeExecutorState(flow->estate);
+	MemoryContextDelete(flow->context);
+}
+
+bool
+sf_flow_needs_settings(const SfFlow *flow)
+{
+	return flow->needs_settings;
+}
+
+void
+sf_flow_begin(SfFlow *flow, TimestampTz now)
+{
+	flow->now = now;
+	flow->saved_counters = flow->progress->counters;
+	flow->missed_saved = false;
+}
+
+void
+sf_flow_rollback(SfFlow *flow)
+{
+	SfProgress *progress = flow->progress;
+
+	progress->counters = flow->saved_counters;
+	if (!flow->missed_saved)
+		return;
+	progress->nmissed = flow->nsaved_missed;
+	if (flow->nsaved_missed > 0)
+		memcpy(progress->missed, flow->saved_missed, flow->nsaved_missed * sizeof(SfMissed));
+	flow->missed_saved = false;
+}
+
+static void
+count_late(SfFlow *flow, SfTime start, SfTime end)
+{
+	SfProgress *progress = flow->progress;
+
+	if (!flow->missed_saved)
+	{
+		if (flow->saved_missed != NULL)
+			pfree(flow->saved_missed);
+		flow->saved_missed = MemoryContextAllocHuge(flow->context, Max(progress->nmissed, 1) * sizeof(SfMissed));
+		flow->nsaved_missed = progress->nmissed;
+		if (progress->nmissed > 0)
+			memcpy(flow->saved_missed, progress->missed, progress->nmissed * sizeof(SfMissed));
+		flow->missed_saved = true;
+	}
+	progress->counters.rows_late++;
+	progress->counters.rows_missed++;
+	sf_progress_add_missed(progress, start, end, flow->now);
+}
+
+/* Makes row `row` of the batch, and the window it is in, what expressions see. */
+static void
+load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
+{
+	TupleTableSlot *slot = flow->row;
+
+	for (int i = 0; i < flow->ncolumns; i++)
+	{
+		int			column = flow->column_list[i];
+
+		slot->tts_values[column] = batch->values[column][row];
+		slot->tts_isnull[column] = batch->nulls[column][row];
+	}
+	if (flow->uses_window)
+	{
+		flow->window->tts_values[0] = Int64GetDatum(start);
+		flow->window->tts_values[1] = Int64GetDatum(end);
+		flow->window->tts_isnull[0] = flow->window->tts_isnull[1] = false;
+	}
+}
+
+/* Filter, window and lateness: which rows of the batch are folded in, and into which windows. */
+static void
+select_rows(SfFlow *flow, SfBatch *batch)
+{
+	const Datum *times = batch->values[flow->definition->time_attnum - 1];
+	const bool *time_nulls = batch->nulls[flow->definition->time_attnum - 1];
+	SfTime		closed_until = flow->progress->closed_until;
+	SfTime		start = 0;
+	SfTime		end = 0;
+	int			n = 0;
+
+	for (int row = 0; row < batch->nrows; row++)
+	{
+		SfTime		time = DatumGetInt64(times[row]);
+
+		if (time_nulls[row])
+			continue;
+		if (flow->filter != NULL && !flow->uses_window)
+		{
+			load_row(flow, batch, row, 0, 0);
+			if (!ExecQual(flow->filter, flow->econtext))
+				continue;
+		}
+		if (time < start || time >= end)
+			sf_window_of(&flow->definition->window, time, &start, &end);
+		if (flow->filter != NULL && flow->uses_window)
+		{
+			load_row(flow, batch, row, start, end);
+			if (!ExecQual(flow->filter, flow->econtext))
+				continue;
+		}
+		if (start < flow->begins_at)
+			continue;
+		if (end <= closed_until)
+		{
+			count_late(flow, start, end);
+			continue;
+		}
+		flow->selected[n] = row;
+		flow->starts[n] = start;
+		flow->ends[n] = end;
+		n++;
+	}
+	flow->nselected = n;
+}
+
+/* A plain column over the selected rows: the batch's own array where all rows are selected. */
+static void
+gather(SfFlow *flow, SfBatch *batch, SfValue *value)
+{
+	Datum	   *values = batch->values[value->column];
+	bool	   *nulls = batch->nulls[value->column];
+	bool		has_nulls = batch->has_nulls[value->column];
+
+	value->values = values;
+	value->nulls = has_nulls ? nulls : NULL;
+	if (flow->nselected == batch->nrows)
+		return;
+	for (int i = 0; i < flow->nselected; i++)
+	{
+		value->own_values[i] = values[flow->selected[i]];
+		value->own_nulls[i] = nulls[flow->selected[i]];
+	}
+	value->values = value->own_values;
+	value->nulls = has_nulls ? value->own_nulls : NULL;
+}
+
+static inline void
+evaluate(SfFlow *flow, SfValue *value, int i)
+{
+	if (value->column < 0)
+		value->own_values[i] = ExecEvalExpr(value->state, flow->econtext, &value->own_nulls[i]);
+}
+
+static void
+finish_value(SfFlow *flow, SfBatch *batch, SfValue *value)
+{
+	if (value->column >= 0)
+		gather(flow, batch, value);
+	else
+	{
+		value->values = value->own_values;
+		value->nulls = memchr(value->own_nulls, true, flow->nselected) != NULL ? value->own_nulls : NULL;
+	}
+}
+
+/* Keys, arguments and aggregate filters of the selected rows, in the econtext's memory. */
+static void
+evaluate_rows(SfFlow *flow, SfBatch *batch)
+{
+	SfDefinition *definition = flow->definition;
+
+	for (int i = 0; flow->has_expressions && i < flow->nselected; i++)
+	{
+		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
+		for (int key = 0; key < definition->nkeys; key++)
+			evaluate(flow, &flow->keys[key], i);
+		for (int agg = 0; agg < definition->naggs; agg++)
+		{
+			SfCall	   *call = &flow->calls[agg];
+
+			if (call->filter != NULL)
+			{
+				bool		isnull;
+				Datum		passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
+
+				call->passes[i] = !isnull && DatumGetBool(passes);
+				if (!call->passes[i])
+				{
+					for (int arg = 0; arg < call->nargs; arg++)
+						call->args[arg].own_nulls[i] = true;
+					continue;
+				}
+			}
+			for (int arg = 0; arg < call->nargs; arg++)
+				evaluate(flow, &call->args[arg], i);
+		}
+	}
+
+	for (int key = 0; key < definition->nkeys; key++)
+		finish_value(flow, batch, &flow->keys[key]);
+	for (int agg = 0; agg < definition->naggs; agg++)
+		for (int arg = 0; arg < flow->calls[agg].nargs; arg++)
+		{
+			SfCall	   *call = &flow->calls[agg];
+
+			finish_value(flow, batch, &call->args[arg]);
+			call->arg_values[arg] = call->args[arg].values;
+			call->arg_nulls[arg] = call->args[arg].nulls;
+		}
+}
+
+static void
+touch_general(SfFlow *flow)
+{
+	SfLayout   *layout = flow->definition->layout;
+	Datum		keys[64];
+	bool		nulls[64];
+
+	for (int i = 0; i < flow->nselected; i++)
+	{
+		for (int key = 0; key < layout->nkeys; key++)
+		{
+			keys[key] = flow->keys[key].values[i];
+			nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
+		}
+		flow->hashes[i] = sf_layout_hash(layout, keys, nulls);
+		flow->groups[i] = sf_store_touch(flow->store, flow->windows[i], flow->hashes[i], keys, nulls);
+	}
+}
+
+/* One group per window: found once for each run of rows in the same window. */
+static void
+touch_without_keys(SfFlow *flow)
+{
+	uint32		hash = sf_layout_hash(flow->definition->layout, NULL, NULL);
+
+	for (int i = 0; i < flow->nselected; i++)
+		if (i > 0 && flow->windows[i] == flow->windows[i - 1])
+			flow->groups[i] = flow->groups[i - 1];
+		else
+			flow->groups[i] = sf_store_touch(flow->store, flow->windows[i], hash, NULL, NULL);
+}
+
+static void
+touch_by_int(SfFlow *flow)
+{
+	SfValue    *key = &flow->keys[0];
+	int16		typlen = flow->definition->layout->keys[0].typlen;
+
+	for (int i = 0; i < flow->nselected; i++)
+	{
+		key->own_values[i] = sf_key_normal(key->values[i], typlen);
+		flow->hashes[i] = sf_int_hash(key->own_values[i]);
+	}
+	sf_store_touch_int_batch(flow->store, flow->windows, flow->hashes, key->own_values, flow->groups,
+							 flow->nselected);
+}
+
+static void
+touch_groups(SfFlow *flow)
+{
+	for (int i = 0; i < flow->nselected; i++)
+		flow->windows[i] = i > 0 && flow->starts[i] == flow->starts[i - 1]
+							   ? flow->windows[i - 1]
+							   : sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
+	if (flow->definition->nkeys == 0)
+		touch_without_keys(flow);
+	else if (sf_layout_is_int(flow->definition->layout) && flow->keys[0].nulls == NULL)
+		touch_by_int(flow);
+	else
+		touch_general(flow);
+}
+
+static void
+fold(SfFlow *flow)
+{
+	SfLayout   *layout = flow->definition->layout;
+
+	for (int agg = 0; agg < layout->naggs; agg++)
+	{
+		SfCall	   *call = &flow->calls[agg];
+		Size		offset = layout->state_offset[agg];
+
+		for (int i = 0; i < flow->nselected; i++)
+			flow->states[i] = call->filter != NULL && !call->passes[i] ? NULL : flow->groups[i]->data + offset;
+		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
+								   call->arg_nulls, flow->nselected);
+	}
+}
+
+void
+sf_flow_batch(SfFlow *flow, SfBatch *batch)
+{
+	MemoryContext old;
+
+	ResetExprContext(flow->econtext);
+	old = MemoryContextSwitchTo(flow->econtext->ecxt_per_tuple_memory);
+	flow->econtext->ecxt_scantuple = flow->row;
+	flow->econtext->ecxt_innertuple = flow->window;
+
+	select_rows(flow, batch);
+	if (flow->nselected > 0)
+	{
+		evaluate_rows(flow, batch);
+		touch_groups(flow);
+		fold(flow);
+		flow->progress->counters.rows_in += flow->nselected;
+	}
+	MemoryContextSwitchTo(old);
+}

@@ -1,0 +1,595 @@
+/*
+ * commit.c
+ *		Makes published ticks durable, so that nothing becomes visible without the position that covers it.
+ *
+ * One transaction X writes, for each member that is due: rows of the windows closed since the last time, the groups of
+ * open windows changed since their last checkpoint, windows that missed rows, counters, watermark and position.  So a
+ * fragment's close is its checkpoint, and recovery finds state and position of one and the same tick.
+ *
+ * Closed windows are tagged with X before it commits.  From the commit on, a reader whose snapshot sees X takes them from
+ * the output table and skips them in memory; any other takes them from memory.  If X aborts the tag is taken off.
+ *
+ * What the worker remembers about a member changes only after the commit; a member whose rows are refused (a trigger, a
+ * constraint, an index of a user) is rolled back to its subtransaction and stopped, and the others commit.
+ */
+#include "worker/dataflow.h"
+
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "fault.h"
+#include "output/commit.h"
+#include "output/writer.h"
+#include "state/catalog.h"
+
+#define STATE_VERSION 1
+
+/* A payload fills one page: larger rows would be cut into TOAST chunks. */
+#define PAYLOAD_BYTES 8000
+
+/* What becomes true of a window once the transaction has committed. */
+typedef struct WindowUpdate
+{
+	SfWindow   *window;
+	SfTick		checkpointed;
+	uint64		checkpoint_bytes;
+	uint32		checkpoint_seq;
+} WindowUpdate;
+
+typedef struct MemberCommit
+{
+	SfMember   *member;
+	uint64		xid;			/* of the transaction, as a full xid */
+	SfTick		tick;
+	List	   *windows;		/* WindowUpdate *, in context */
+	MemoryContext context;		/* outlives the transaction */
+	bool		done;			/* its subtransaction succeeded */
+} MemberCommit;
+
+void
+sf_state_check_version(const char **data, const char *end)
+{
+	int32		version;
+
+	sf_flat_read(data, end, &version, sizeof(version));
+	if (version != STATE_VERSION)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("state has version %d, this library knows %d", version, STATE_VERSION)));
+}
+
+/* Rows for the windows closed and not yet written. */
+static void
+write_closed(MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+	SfDefinition *definition = member->definition;
+	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
+	Relation	output = table_open(member->row.output, NoLock);
+	SfWriter   *writer = sf_writer_begin(output);
+	SfProjector *projector = sf_projector_create(sf_writer_estate(writer), definition, true);
+
+	for (int i = 0; i < sf_store_nwindows(member->store); i++)
+	{
+		SfWindow   *window = sf_store_window_at(member->store, i);
+
+		if (window->closed == SF_TICK_NONE || pg_atomic_read_u64(&window->closed_xid) != 0)
+			continue;
+		pg_atomic_write_u64(&window->closed_xid, commit->xid);
+		for (uint32 id = 0; id < window->ngroups; id++)
+		{
+			SfGroup    *group = sf_store_group_at(member->store, window, id);
+			TupleTableSlot *row = sf_projector_row(projector, &space, window->start, window->end, group->data);
+
+			if (row == NULL)
+				continue;
+			row->tts_values[definition->output_closed_xid - 1] = UInt64GetDatum(commit->xid);
+			row->tts_isnull[definition->output_closed_xid - 1] = false;
+			sf_writer_insert(writer, row);
+		}
+	}
+	sf_writer_end(writer);
+	table_close(output, NoLock);
+}
+
+static void
+delete_state(SfCatalog *state, int32 fragment, SfTime window_start)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], SF_STATE_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
+	ScanKeyInit(&keys[1], SF_STATE_WINDOW_START + 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+				TimestampTzGetDatum(window_start));
+	scan = sf_catalog_scan_begin(state, "state_pkey", 2, keys, NULL);
+	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
+		sf_catalog_delete(state, tuple);
+	sf_catalog_scan_end(scan);
+}
+
+static void
+start_payload(StringInfo payload)
+{
+	int32		version = STATE_VERSION;
+
+	resetStringInfo(payload);
+	appendStringInfoSpaces(payload, VARHDRSZ);
+	appendBinaryStringInfo(payload, (char *) &version, sizeof(version));
+}
+
+static void
+write_payload(SfCatalog *state, int32 fragment, WindowUpdate *update, StringInfo payload)
+{
+	Datum		values[SF_STATE_NATTS];
+
+	SET_VARSIZE(payload->data, payload->len);
+	values[SF_STATE_FRAGMENT] = Int32GetDatum(fragment);
+	values[SF_STATE_WINDOW_START] = TimestampTzGetDatum(update->window->start);
+	values[SF_STATE_SEQ] = Int32GetDatum((int32) update->checkpoint_seq++);
+	values[SF_STATE_WINDOW_END] = TimestampTzGetDatum(update->window->end);
+	values[SF_STATE_PAYLOAD] = PointerGetDatum(payload->data);
+	sf_catalog_insert(state, values, NULL);
+	update->checkpoint_bytes += payload->len;
+	start_payload(payload);
+}
+
+/* Groups of one open window changed since its last checkpoint; all of them when the changes have outgrown the whole. */
+static void
+checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
+{
+	SfMember   *member = commit->member;
+	SfWindow   *window = update->window;
+	uint64		whole_bytes = (uint64) window->ngroups * (member->definition->layout->data_size + 16);
+	bool		whole = window->checkpoint_seq == 0 || window->checkpoint_bytes > 2 * whole_bytes + 65536;
+	StringInfoData payload;
+	StringInfoData group_bytes;
+
+	if (whole && window->checkpoint_seq > 0)
+	{
+		delete_state(state, member->row.id, window->start);
+		update->checkpoint_bytes = 0;
+	}
+	initStringInfo(&payload);
+	initStringInfo(&group_bytes);
+	start_payload(&payload);
+	for (uint32 id = 0; id < window->ngroups; id++)
+	{
+		SfGroup    *group = sf_store_group_at(member->store, window, id);
+
+		if (!whole && group->version <= window->checkpointed)
+			continue;
+		resetStringInfo(&group_bytes);
+		sf_store_save_group(member->store, group, &group_bytes);
+		if (payload.len > VARHDRSZ + (int) sizeof(int32) && payload.len + group_bytes.len > PAYLOAD_BYTES)
+			write_payload(state, member->row.id, update, &payload);
+		appendBinaryStringInfo(&payload, group_bytes.data, group_bytes.len);
+	}
+	if (payload.len > VARHDRSZ + (int) sizeof(int32))
+		write_payload(state, member->row.id, update, &payload);
+	update->checkpointed = commit->tick;
+	pfree(payload.data);
+	pfree(group_bytes.data);
+}
+
+static void
+write_state(MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+	SfCatalog  *state = sf_catalog_open("state", RowExclusiveLock);
+
+	for (int i = 0; i < sf_store_nwindows(member->store); i++)
+	{
+		SfWindow   *window = sf_store_window_at(member->store, i);
+		WindowUpdate *update = MemoryContextAlloc(commit->context, sizeof(WindowUpdate));
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		*update = (WindowUpdate) {window, window->checkpointed, window->checkpoint_bytes, window->checkpoint_seq};
+		if (window->closed == SF_TICK_NONE)
+			checkpoint_window(commit, state, update);
+		else if (window->checkpoint_seq > 0)
+		{
+			delete_state(state, member->row.id, window->start);
+			update->checkpoint_seq = 0;
+		}
+		old = MemoryContextSwitchTo(commit->context);
+		commit->windows = lappend(commit->windows, update);
+		MemoryContextSwitchTo(old);
+	}
+	sf_catalog_close(state, NoLock);
+}
+
+static void
+write_missed_window(SfCatalog *catalog, int32 fragment, const SfMissed *missed)
+{
+	Datum		values[6] = {Int32GetDatum(fragment),
+							 TimestampTzGetDatum(missed->start),
+							 TimestampTzGetDatum(missed->end),
+							 Int64GetDatum(missed->rows),
+							 TimestampTzGetDatum(missed->first),
+							 TimestampTzGetDatum(missed->last)};
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, values[0]);
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, values[1]);
+	scan = sf_catalog_scan_begin(catalog, "dirty_window_pkey", 2, keys, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (tuple == NULL)
+		sf_catalog_insert(catalog, values, NULL);
+	else
+	{
+		Datum		old[6];
+		bool		nulls[6];
+
+		heap_deform_tuple(tuple, RelationGetDescr(sf_catalog_table(catalog)), old, nulls);
+		values[3] = Int64GetDatum(DatumGetInt64(old[3]) + missed->rows);
+		values[4] = old[4];
+		sf_catalog_update(catalog, tuple, values, NULL, NULL);
+	}
+	sf_catalog_scan_end(scan);
+}
+
+static void
+write_missed(SfMember *member)
+{
+	SfCatalog  *catalog;
+
+	if (member->progress.nmissed == 0)
+		return;
+	catalog = sf_catalog_open("dirty_window", RowExclusiveLock);
+	for (int i = 0; i < member->progress.nmissed; i++)
+		write_missed_window(catalog, member->row.id, &member->progress.missed[i]);
+	sf_catalog_close(catalog, NoLock);
+}
+
+static void
+write_progress(SfMember *member)
+{
+	SfCatalog  *catalog = sf_catalog_open("progress", RowExclusiveLock);
+	SfSourceState *source = member->source->state;
+	uint32		status = pg_atomic_read_u32(&member->shared->status);
+	StringInfoData position;
+	Datum		values[SF_PROGRESS_NATTS] = {0};
+	bool		nulls[SF_PROGRESS_NATTS] = {0};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	initStringInfo(&position);
+	appendStringInfoSpaces(&position, VARHDRSZ);
+	sf_source_state_save(source, &position);
+	SET_VARSIZE(position.data, position.len);
+	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
+	values[SF_PROGRESS_POSITION] = PointerGetDatum(position.data);
+	values[SF_PROGRESS_WATERMARK] = TimestampTzGetDatum(source->watermark);
+	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(member->progress.closed_until);
+	values[SF_PROGRESS_ROWS_IN] = Int64GetDatum(member->progress.counters.rows_in);
+	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
+	values[SF_PROGRESS_ROWS_MISSED] = Int64GetDatum(member->progress.counters.rows_missed);
+	values[SF_PROGRESS_ROWS_AHEAD] = Int64GetDatum(member->progress.counters.rows_ahead);
+	values[SF_PROGRESS_BACKFILLED] = BoolGetDatum(status == SF_FRAGMENT_RUNNING);
+	values[SF_PROGRESS_FAILED] = BoolGetDatum(status == SF_FRAGMENT_FAILED);
+	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = status != SF_FRAGMENT_FAILED;
+	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
+	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, values[SF_PROGRESS_FRAGMENT]);
+	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (tuple == NULL)
+		sf_catalog_insert(catalog, values, nulls);
+	else
+		sf_catalog_update(catalog, tuple, values, nulls, NULL);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, NoLock);
+}
+
+static void
+write_member(MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+	bool		failed = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
+
+	if (member->definition != NULL && !failed)
+	{
+		SfOwnerScope scope;
+
+		if (member->closed_since != 0)
+		{
+			sf_owner_enter(member, true, &scope);
+			write_closed(commit);
+			sf_owner_leave(&scope);
+		}
+		SF_FAULT("commit-after-output");
+	}
+	if (member->store != NULL && member->definition != NULL)
+		write_state(commit);
+	write_missed(member);
+	write_progress(member);
+}
+
+/* Windows tagged by a transaction that did not commit are open for the next one. */
+static void
+untag_windows(MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+
+	if (member->store == NULL)
+		return;
+	for (int i = 0; i < sf_store_nwindows(member->store); i++)
+	{
+		SfWindow   *window = sf_store_window_at(member->store, i);
+
+		if (pg_atomic_read_u64(&window->closed_xid) == commit->xid)
+			pg_atomic_write_u64(&window->closed_xid, 0);
+	}
+}
+
+/* One member's share of the transaction, in a subtransaction: its failure is its own. */
+static void
+commit_member(SfWorker *worker, MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	SfOwnerScope saved;
+
+	GetUserIdAndSecContext(&saved.user, &saved.security_context);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		write_member(commit);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		commit->done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(member->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		untag_windows(commit);
+		if (sf_error_may_pass(error))
+			ReThrowError(error);
+		sf_member_fail(worker, member, error);
+	}
+	PG_END_TRY();
+}
+
+/* After the commit: what the worker remembers follows what is durable. */
+static void
+settle_member(SfWorker *worker, MemberCommit *commit)
+{
+	SfMember   *member = commit->member;
+	ListCell   *cell;
+
+	foreach(cell, commit->windows)
+	{
+		WindowUpdate *update = lfirst(cell);
+
+		update->window->checkpointed = update->checkpointed;
+		update->window->checkpoint_bytes = update->checkpoint_bytes;
+		update->window->checkpoint_seq = update->checkpoint_seq;
+	}
+	member->progress.nmissed = 0;
+	member->closed_since = 0;
+	member->dirty_since = 0;
+	member->dirty_rows = 0;
+	member->must_commit = false;
+	member->committed = commit->tick;
+	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
+}
+
+/* Punctuations that are part of what is now durable need not be read again. */
+static void
+delete_punctuations(SfWorker *worker)
+{
+	SfCatalog  *catalog;
+	ListCell   *cell;
+
+	if (worker->applied_punctuations == NIL)
+		return;
+	catalog = sf_catalog_open("punctuation", RowExclusiveLock);
+	foreach(cell, worker->applied_punctuations)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(*(int64 *) lfirst(cell)));
+		scan = sf_catalog_scan_begin(catalog, "punctuation_pkey", 1, &key, NULL);
+		tuple = sf_catalog_scan_next(scan);
+		if (tuple != NULL)
+			sf_catalog_delete(catalog, tuple);
+		sf_catalog_scan_end(scan);
+	}
+	sf_catalog_close(catalog, NoLock);
+}
+
+static bool
+is_due(SfMember *member, TimestampTz now)
+{
+	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
+		   member->dirty_rows >= (uint64) sf_checkpoint_rows ||
+		   (member->dirty_since != 0 &&
+			TimestampDifferenceExceeds(member->dirty_since, now, sf_checkpoint_interval_ms));
+}
+
+/* Does somebody wait in flush() for what this member has to commit? */
+static bool
+is_awaited(SfWorker *worker, SfMember *member)
+{
+	uint64		asked = pg_atomic_read_u64(&worker->dataflow->commit_asked);
+
+	return pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
+		   pg_atomic_read_u64(&member->shared->flush_counted) > pg_atomic_read_u64(&member->shared->flush_committed);
+}
+
+static bool
+lock_member(SfMember *member)
+{
+	return ConditionalLockRelationOid(member->row.view, AccessShareLock) &&
+		   get_rel_relkind(member->row.view) != '\0' &&
+		   ConditionalLockRelationOid(member->row.output, RowExclusiveLock) &&
+		   get_rel_relkind(member->row.output) != '\0';
+}
+
+/*
+ * When must the next commit be?  True: now.  Else *wait_ms is lowered to the time until then.
+ */
+bool
+sf_commit_due(SfWorker *worker, long *wait_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		due = false;
+	ListCell   *cell;
+
+	foreach(cell, worker->members)
+	{
+		SfMember   *member = lfirst(cell);
+		TimestampTz since = member->closed_since != 0 ? member->closed_since : member->dirty_since;
+		long		interval = member->closed_since != 0 ? sf_commit_interval_ms : sf_checkpoint_interval_ms;
+
+		if (member->must_commit || is_awaited(worker, member) || member->dirty_rows >= (uint64) sf_checkpoint_rows)
+			due = true;
+		else if (since != 0)
+		{
+			long		left = interval - TimestampDifferenceMilliseconds(since, now);
+
+			if (left <= 0)
+				due = true;
+			else
+				*wait_ms = *wait_ms < 0 ? left : Min(*wait_ms, left);
+		}
+	}
+	return due;
+}
+
+static List *
+choose_members(SfWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *commits = NIL;
+	ListCell   *cell;
+
+	foreach(cell, worker->members)
+	{
+		SfMember   *member = lfirst(cell);
+		MemberCommit *commit;
+		MemoryContext old;
+
+		if (!is_due(member, now))
+		{
+			/* Nothing that flush() promises is left to commit. */
+			pg_atomic_write_u64(&member->shared->flush_committed,
+								pg_atomic_read_u64(&member->shared->flush_counted));
+			continue;
+		}
+		if (!lock_member(member))
+			continue;
+		old = MemoryContextSwitchTo(worker->commit_context);
+		commit = palloc0(sizeof(MemberCommit));
+		commit->member = member;
+		commit->context = worker->commit_context;
+		commit->tick = pg_atomic_read_u64(&worker->dataflow->published);
+		commits = lappend(commits, commit);
+		MemoryContextSwitchTo(old);
+	}
+	return commits;
+}
+
+/* Plans made while a view was read by running its query are made again. */
+static void
+invalidate_plans(List *commits)
+{
+	ListCell   *cell;
+
+	foreach(cell, commits)
+	{
+		MemberCommit *commit = lfirst(cell);
+
+		if (commit->member->must_commit)
+			CacheInvalidateRelcacheByRelid(commit->member->row.view);
+	}
+}
+
+/* Everything up to and with the commit; an error leaves nothing behind. */
+static void
+write_transaction(SfWorker *worker, List *commits)
+{
+	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	ListCell   *cell;
+
+	PG_TRY();
+	{
+		foreach(cell, commits)
+		{
+			MemberCommit *commit = lfirst(cell);
+
+			commit->xid = xid;
+			commit_member(worker, commit);
+		}
+		delete_punctuations(worker);
+		invalidate_plans(commits);
+		PopActiveSnapshot();
+		SF_FAULT("commit-before");
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		foreach(cell, commits)
+			untag_windows(lfirst(cell));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/* Writes the members that are due, in a transaction of its own. */
+void
+sf_commit(SfWorker *worker)
+{
+	List	   *commits;
+	ListCell   *cell;
+
+	MemoryContextReset(worker->commit_context);
+	StartTransactionCommand();
+	commits = choose_members(worker);
+	if (commits == NIL)
+		CommitTransactionCommand();
+	else
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		write_transaction(worker, commits);
+		SF_FAULT("commit-after");
+		foreach(cell, commits)
+			if (((MemberCommit *) lfirst(cell))->done)
+				settle_member(worker, lfirst(cell));
+		list_free_deep(worker->applied_punctuations);
+		worker->applied_punctuations = NIL;
+		pg_atomic_fetch_add_u64(&worker->dataflow->commits, 1);
+	}
+	ConditionVariableBroadcast(&worker->dataflow->progress);
+}

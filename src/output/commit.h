@@ -1,0 +1,36 @@
+/*
+ * commit.h
+ *		Making ticks durable: closed windows' rows, open groups' state, progress, in one transaction.
+ */
+#ifndef SF_COMMIT_H
+#define SF_COMMIT_H
+
+#include "streamfuse.h"
+
+/* Columns of streamfuse.progress, from 0. */
+#define SF_PROGRESS_FRAGMENT 0
+#define SF_PROGRESS_POSITION 1
+#define SF_PROGRESS_WATERMARK 2
+#define SF_PROGRESS_CLOSED_UNTIL 3
+#define SF_PROGRESS_ROWS_IN 4
+#define SF_PROGRESS_ROWS_LATE 5
+#define SF_PROGRESS_ROWS_MISSED 6
+#define SF_PROGRESS_ROWS_AHEAD 7
+#define SF_PROGRESS_BACKFILLED 8
+#define SF_PROGRESS_FAILED 9
+#define SF_PROGRESS_SQLSTATE 10
+#define SF_PROGRESS_ERROR 11
+#define SF_PROGRESS_NATTS 12
+
+/* Columns of streamfuse.state, from 0. */
+#define SF_STATE_FRAGMENT 0
+#define SF_STATE_WINDOW_START 1
+#define SF_STATE_SEQ 2
+#define SF_STATE_WINDOW_END 3
+#define SF_STATE_PAYLOAD 4
+#define SF_STATE_NATTS 5
+
+/* Payloads begin with a version; raises ERRCODE_DATA_CORRUPTED on one that is not known, and moves *data. */
+extern void sf_state_check_version(const char **data, const char *end);
+
+#endif /* SF_COMMIT_H */

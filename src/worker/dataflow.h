@@ -1,0 +1,131 @@
+/*
+ * dataflow.h
+ *		What the worker of a database knows: sources (one scan of a stream each) and their members (fragments).
+ *
+ * All of it is the worker's own memory; what others see is SfDataflow and SfFragment in shared memory.  Calls go
+ * worker.c → tick.c, commit → members and sources; nothing here is called from below.
+ */
+#ifndef SF_WORKER_DATAFLOW_H
+#define SF_WORKER_DATAFLOW_H
+
+#include "streamfuse.h"
+
+#include "flow/batch.h"
+#include "flow/flow.h"
+#include "plan/fragment.h"
+#include "plan/view.h"
+#include "state/progress.h"
+#include "state/store.h"
+#include "stream/settings.h"
+
+typedef struct SfMember SfMember;
+typedef struct SfSource SfSource;
+typedef struct SfCatchUp SfCatchUp;
+
+/* A fragment as the worker holds it. */
+struct SfMember
+{
+	SfFragmentRow row;
+	SfFragment *shared;
+	dsa_pointer shared_pointer;
+	MemoryContext context;		/* of the member itself */
+	MemoryContext compiled;		/* definition, store handle, flow; rebuilt after an invalidation */
+	SfDefinition *definition;	/* NULL until compiled */
+	SfStore    *store;
+	SfFlow	   *flow;
+	SfProgress	progress;
+	Oid			owner;
+	SfSource   *source;
+	bool		stale;			/* an invalidation came: compile again before the next tick */
+	bool		in_tick;		/* begun in the current tick and not rolled back */
+	bool		taken_over;		/* its groups were found in shared memory */
+	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
+
+	/* What waits for a commit. */
+	TimestampTz closed_since;	/* first close not yet committed; 0: none */
+	TimestampTz dirty_since;	/* first change not yet checkpointed; 0: none */
+	uint64		dirty_rows;
+	bool		must_commit;	/* a status or a punctuation waits to be durable */
+	SfTick		committed;		/* tick that is durable */
+};
+
+/* One scan of one stream. */
+struct SfSource
+{
+	Oid			stream;
+	MemoryContext context;
+	SfSourceState *state;		/* as of the last published tick; in state_context */
+	MemoryContext state_context;
+	SfSourceState *next;		/* during a tick; in next_context */
+	MemoryContext next_context;
+	List	   *members;		/* SfMember * that this scan feeds */
+	SfBatch    *batch;			/* NULL until needed; thrown away when members change */
+	SfStreamSettings settings;
+	List	   *leaves;			/* oids of the relations that hold rows */
+	bool		stale;			/* settings or leaves may have changed */
+	SfCatchUp  *catch_up;		/* while history is worked through in slices */
+	uint64		rows;			/* seen in this tick */
+	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
+	bool		complete;		/* the tick took in all that its snapshot sees */
+};
+
+typedef struct SfWorker
+{
+	SfDataflow *dataflow;
+	MemoryContext context;
+	MemoryContext commit_context;	/* what a commit must remember until it has happened */
+	List	   *members;		/* SfMember * */
+	List	   *sources;		/* SfSource *; failed members have none */
+	uint32		catalog_generation; /* as of the last reconciliation */
+	bool		punctuations;	/* streamfuse.punctuation may have rows */
+	List	   *applied_punctuations;	/* int64 *: ids taken in and not yet deleted */
+	TimestampTz tick_time;
+	bool		skipped_source; /* the last tick had to leave a source out */
+} SfWorker;
+
+/* member.c */
+extern SfMember *sf_member_create(SfWorker *worker, const SfFragmentRow *row);
+extern void sf_member_destroy(SfWorker *worker, SfMember *member);
+extern void sf_member_compile(SfMember *member);
+extern void sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status);
+extern void sf_member_detach(SfWorker *worker, SfMember *member);
+extern void sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error);
+
+/* Runs code of a view's owner: switches the user, and the view's settings where they matter. */
+typedef struct SfOwnerScope
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+} SfOwnerScope;
+extern void sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope);
+extern void sf_owner_leave(SfOwnerScope *scope);
+
+/* Errors that may pass by themselves: retried, never a view's failure. */
+extern bool sf_error_may_pass(const ErrorData *error);
+
+/* source.c */
+extern SfSource *sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state);
+extern void sf_source_destroy(SfWorker *worker, SfSource *source);
+extern void sf_source_add(SfSource *source, SfMember *member);
+extern void sf_source_remove(SfSource *source, SfMember *member);
+extern bool sf_source_lock(SfSource *source);
+extern void sf_source_seal(SfSource *source);
+extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot);
+extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot);
+extern void sf_source_publish(SfSource *source);
+extern void sf_source_rollback(SfSource *source);
+extern void sf_source_merge(SfSource *into, SfSource *from);
+extern bool sf_source_awaits_transactions(const SfSource *source);
+
+/* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when something changed. */
+extern bool sf_tick(SfWorker *worker);
+
+/* recover.c */
+extern void sf_reconcile(SfWorker *worker);
+
+/* output/commit.c */
+extern bool sf_commit_due(SfWorker *worker, long *wait_ms);
+extern void sf_commit(SfWorker *worker);
+
+#endif /* SF_WORKER_DATAFLOW_H */

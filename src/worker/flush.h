@@ -1,0 +1,23 @@
+/*
+ * flush.h
+ *		Waiting for the worker: rows counted, or also what they close committed.
+ */
+#ifndef SF_FLUSH_H
+#define SF_FLUSH_H
+
+#include "streamfuse.h"
+
+typedef enum SfFlushLevel
+{
+	SF_FLUSH_COUNTED,			/* all rows committed before the call are in a published tick */
+	SF_FLUSH_COMMITTED,			/* and what that tick closes is committed */
+} SfFlushLevel;
+
+/*
+ * Waits for one view, or with InvalidOid for all continuous views of the database.  Raises at once when a view is
+ * failed, when this transaction holds a lock the worker waits for, or made the view; ERRCODE_QUERY_CANCELED when
+ * timeout_ms (-1: none) is over.  Never called by the worker.
+ */
+extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
+
+#endif /* SF_FLUSH_H */

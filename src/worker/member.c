@@ -1,0 +1,281 @@
+/*
+ * member.c
+ *		A fragment in the worker: made, compiled as its owner, failed, taken apart.
+ *
+ * Code of a view's owner runs only between sf_owner_enter and sf_owner_leave: as the owner, in a security-restricted
+ * operation, under the view's settings where its expressions depend on them.
+ */
+#include "worker/dataflow.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+void
+sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope)
+{
+	GetUserIdAndSecContext(&scope->user, &scope->security_context);
+	SetUserIdAndSecContext(member->owner, scope->security_context | SECURITY_RESTRICTED_OPERATION);
+	scope->guc_level = settings ? sf_view_settings_apply(member->row.view) : 0;
+}
+
+void
+sf_owner_leave(SfOwnerScope *scope)
+{
+	if (scope->guc_level > 0)
+		AtEOXact_GUC(true, scope->guc_level);
+	SetUserIdAndSecContext(scope->user, scope->security_context);
+}
+
+bool
+sf_error_may_pass(const ErrorData *error)
+{
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+			return false;		/* streamfuse.state_memory: the view's own doing */
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_QUERY_CANCELED:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+		case ERRCODE_IO_ERROR:
+			return true;
+		default:
+			return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
+				   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+	}
+}
+
+static dsa_pointer
+allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
+{
+	dsa_area   *area = sf_area();
+	dsa_pointer pointer = dsa_allocate_extended(area, sizeof(SfFragment), DSA_ALLOC_ZERO);
+	SfFragment *fragment = dsa_get_address(area, pointer);
+
+	fragment->id = row->id;
+	fragment->view = row->view;
+	fragment->output = row->output;
+	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
+	pg_atomic_init_u32(&fragment->status, SF_FRAGMENT_STARTING);
+	fragment->windows = InvalidDsaPointer;
+	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
+	fragment->evicted_xid = InvalidFullTransactionId;
+	fragment->watermark = fragment->closed_until = SF_TIME_MINUS_INFINITY;
+	pg_atomic_init_u64(&fragment->flush_counted, 0);
+	pg_atomic_init_u64(&fragment->flush_committed, 0);
+	pg_atomic_init_u64(&fragment->bytes, 0);
+	pg_atomic_init_u64(&fragment->undo_bytes, 0);
+	pg_atomic_init_u64(&fragment->groups, 0);
+	pg_atomic_init_u64(&fragment->rows_in, 0);
+	pg_atomic_init_u64(&fragment->rows_late, 0);
+	pg_atomic_init_u64(&fragment->rows_missed, 0);
+	pg_atomic_init_u64(&fragment->rows_ahead, 0);
+
+	LWLockAcquire(&worker->dataflow->lock, LW_EXCLUSIVE);
+	fragment->next = worker->dataflow->fragments;
+	worker->dataflow->fragments = pointer;
+	LWLockRelease(&worker->dataflow->lock);
+	return pointer;
+}
+
+/* The fragment a former worker left in shared memory, or InvalidDsaPointer. */
+static dsa_pointer
+find_left_over(SfWorker *worker, int32 id)
+{
+	dsa_pointer pointer = worker->dataflow->fragments;
+
+	while (DsaPointerIsValid(pointer))
+	{
+		SfFragment *fragment = dsa_get_address(sf_area(), pointer);
+
+		if (fragment->id == id && !fragment->dropped)
+			return pointer;
+		pointer = fragment->next;
+	}
+	return InvalidDsaPointer;
+}
+
+SfMember *
+sf_member_create(SfWorker *worker, const SfFragmentRow *row)
+{
+	MemoryContext own = AllocSetContextCreate(worker->context, "streamfuse member", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(own);
+	SfMember   *member = palloc0(sizeof(SfMember));
+
+	member->row = *row;
+	member->context = own;
+	member->stale = true;
+	sf_progress_init(&member->progress, own);
+	member->shared_pointer = find_left_over(worker, row->id);
+	member->taken_over = DsaPointerIsValid(member->shared_pointer);
+	if (!member->taken_over)
+		member->shared_pointer = allocate_fragment(worker, row);
+	member->shared = dsa_get_address(sf_area(), member->shared_pointer);
+
+	MemoryContextSwitchTo(worker->context);
+	worker->members = lappend(worker->members, member);
+	MemoryContextSwitchTo(old);
+	return member;
+}
+
+static void
+unlink_fragment(SfWorker *worker, dsa_pointer pointer)
+{
+	dsa_pointer *link = &worker->dataflow->fragments;
+
+	LWLockAcquire(&worker->dataflow->lock, LW_EXCLUSIVE);
+	while (*link != pointer)
+	{
+		Assert(DsaPointerIsValid(*link));
+		link = &((SfFragment *) dsa_get_address(sf_area(), *link))->next;
+	}
+	*link = ((SfFragment *) dsa_get_address(sf_area(), pointer))->next;
+	LWLockRelease(&worker->dataflow->lock);
+}
+
+static void
+drop_compiled(SfMember *member)
+{
+	if (member->flow != NULL)
+		sf_flow_destroy(member->flow);
+	if (member->compiled != NULL)
+		MemoryContextDelete(member->compiled);
+	member->compiled = NULL;
+	member->definition = NULL;
+	member->store = NULL;
+	member->flow = NULL;
+}
+
+/*
+ * The view is gone: so is its state.  Nobody reads it, since the transaction that dropped the view held a lock that no
+ * reader's lock admits.
+ */
+void
+sf_member_destroy(SfWorker *worker, SfMember *member)
+{
+	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
+	SfSource   *source = member->source;
+
+	if (source != NULL)
+	{
+		sf_source_remove(source, member);
+		if (source->members == NIL)
+			sf_source_destroy(worker, source);
+	}
+	if (member->store == NULL)
+	{
+		SfLayout	empty = {0};
+
+		member->store = sf_store_create(member->context, member->shared, &empty);
+	}
+	sf_store_reset(member->store);
+	for (int i = 0; i < 2; i++)
+		if (DsaPointerIsValid(member->shared->position[i].data))
+			sf_state_free(&space, member->shared->position[i].data, member->shared->position[i].capacity);
+	drop_compiled(member);
+	unlink_fragment(worker, member->shared_pointer);
+	dsa_free(sf_area(), member->shared_pointer);
+	worker->members = list_delete_ptr(worker->members, member);
+	MemoryContextDelete(member->context);
+}
+
+static Oid
+view_owner(Oid view)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("continuous view with OID %u does not exist", view)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* The owner may still read what the view reads, and no row-level security hides rows from him. */
+static void
+check_rights(SfMember *member)
+{
+	Oid			stream = member->row.stream;
+	Bitmapset  *columns = sf_flow_columns(member->definition);
+	int			column = -1;
+
+	if (check_enable_rls(stream, member->owner, true) == RLS_ENABLED)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("row-level security on stream \"%s\" applies to the owner of continuous view \"%s\"",
+							   get_rel_name(stream), get_rel_name(member->row.view)),
+						errhint("Let a role that bypasses row-level security own the view.")));
+	if (pg_class_aclcheck(stream, member->owner, ACL_SELECT) == ACLCHECK_OK)
+		return;
+	while ((column = bms_next_member(columns, column)) >= 0)
+		if (pg_attribute_aclcheck(stream, column + 1, member->owner, ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(stream));
+}
+
+/*
+ * Builds definition, store handle and flow anew, as the owner.  Between ticks.  Raises what the definition or the rights
+ * raise; the member is then without a flow.
+ */
+void
+sf_member_compile(SfMember *member)
+{
+	SfOwnerScope scope;
+
+	drop_compiled(member);
+	member->owner = view_owner(member->row.view);
+	member->compiled = AllocSetContextCreate(member->context, "streamfuse compiled view", ALLOCSET_DEFAULT_SIZES);
+	sf_owner_enter(member, true, &scope);
+	member->definition = sf_define(member->compiled, sf_view_query(member->row.view), member->row.view);
+	check_rights(member);
+	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
+	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
+								  member->row.begins_at);
+	sf_owner_leave(&scope);
+	member->stale = false;
+}
+
+void
+sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status)
+{
+	pg_atomic_write_u32(&member->shared->status, status);
+	member->must_commit = true;
+	ConditionVariableBroadcast(&worker->dataflow->progress);
+}
+
+/* Gives a member a source of its own, at the position it was last published with.  Does nothing when it has one. */
+void
+sf_member_detach(SfWorker *worker, SfMember *member)
+{
+	SfSource   *source = member->source;
+
+	if (source == NULL || list_length(source->members) == 1)
+		return;
+	sf_source_remove(source, member);
+	sf_source_add(sf_source_create(worker, source->stream, source->state), member);
+}
+
+/* Stops a member at its last published state.  error: in the member's context, kept until it is durable. */
+void
+sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error)
+{
+	ereport(LOG, (errcode(error->sqlerrcode),
+				  errmsg("continuous view \"%s\" has failed: %s", get_rel_name(member->row.view), error->message),
+				  error->detail ? errdetail_internal("%s", error->detail) : 0));
+	member->failure = error;
+	sf_member_detach(worker, member);
+	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
+	strlcpy(member->shared->error_message, error->message, sizeof(member->shared->error_message));
+	strlcpy(member->shared->error_sqlstate, unpack_sql_state(error->sqlerrcode),
+			sizeof(member->shared->error_sqlstate));
+	LWLockRelease(&member->shared->lock);
+	sf_member_set_status(worker, member, SF_FRAGMENT_FAILED);
+}

@@ -1,0 +1,407 @@
+/*
+ * recover.c
+ *		Brings the worker's members in line with the catalogs, and their state back from where it was kept.
+ *
+ * A fragment's state is found in one of three places.  In shared memory, when a former worker of this server run left
+ * it: what its last tick left unpublished is undone, and the work goes on from the published progress.  In the tables,
+ * after a restart of the server: progress and state as of the last durable commit, from which the rows since are
+ * counted again.  Nowhere, for a new view: it starts with nothing counted.
+ *
+ * Fragments of one stream whose progress is the same share a source; others have their own scan until they meet.
+ */
+#include "worker/dataflow.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "output/commit.h"
+#include "state/catalog.h"
+
+/* What streamfuse.progress says of a fragment. */
+typedef struct SavedProgress
+{
+	SfSourceState *source;		/* NULL: nothing is saved */
+	bool		backfilled;
+	bool		failed;
+} SavedProgress;
+
+static void
+read_saved_progress(SfMember *member, SavedProgress *saved)
+{
+	SfCatalog  *catalog = sf_catalog_open("progress", AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	memset(saved, 0, sizeof(*saved));
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));
+	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (tuple != NULL)
+	{
+		Datum		values[SF_PROGRESS_NATTS];
+		bool		nulls[SF_PROGRESS_NATTS];
+
+		heap_deform_tuple(tuple, desc, values, nulls);
+		if (!nulls[SF_PROGRESS_POSITION])
+		{
+			bytea	   *flat = DatumGetByteaPP(values[SF_PROGRESS_POSITION]);
+
+			saved->source = sf_source_state_load(CurrentMemoryContext, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
+		}
+		member->progress.closed_until = DatumGetTimestampTz(values[SF_PROGRESS_CLOSED_UNTIL]);
+		member->progress.counters.rows_in = DatumGetInt64(values[SF_PROGRESS_ROWS_IN]);
+		member->progress.counters.rows_late = DatumGetInt64(values[SF_PROGRESS_ROWS_LATE]);
+		member->progress.counters.rows_missed = DatumGetInt64(values[SF_PROGRESS_ROWS_MISSED]);
+		member->progress.counters.rows_ahead = DatumGetInt64(values[SF_PROGRESS_ROWS_AHEAD]);
+		saved->backfilled = DatumGetBool(values[SF_PROGRESS_BACKFILLED]);
+		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]);
+		if (saved->failed)
+		{
+			strlcpy(member->shared->error_sqlstate, TextDatumGetCString(values[SF_PROGRESS_SQLSTATE]),
+					sizeof(member->shared->error_sqlstate));
+			strlcpy(member->shared->error_message, TextDatumGetCString(values[SF_PROGRESS_ERROR]),
+					sizeof(member->shared->error_message));
+		}
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+}
+
+/* One row of streamfuse.state: groups of a window. */
+static void
+load_state_row(SfMember *member, Datum *values)
+{
+	SfWindow   *window = sf_store_window(member->store, DatumGetTimestampTz(values[SF_STATE_WINDOW_START]),
+										 DatumGetTimestampTz(values[SF_STATE_WINDOW_END]));
+	bytea	   *payload = DatumGetByteaPP(values[SF_STATE_PAYLOAD]);
+	const char *data = VARDATA_ANY(payload);
+	const char *end = data + VARSIZE_ANY_EXHDR(payload);
+
+	sf_state_check_version(&data, end);
+	while (data < end)
+		sf_store_load_group(member->store, window, &data, end);
+	window->checkpoint_seq = DatumGetInt32(values[SF_STATE_SEQ]) + 1;
+	window->checkpoint_bytes += VARSIZE_ANY_EXHDR(payload);
+}
+
+/* Groups of open windows as of the last checkpoint, as one tick of the store. */
+static void
+load_state(SfMember *member, SfTick tick)
+{
+	SfCatalog  *catalog = sf_catalog_open("state", AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse load", ALLOCSET_DEFAULT_SIZES);
+	ScanKeyData key;
+	Relation	index = index_open(sf_catalog_relation("state_pkey"), AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));
+	/* Later rows of a window override earlier ones, so the order of the index matters. */
+	scan = systable_beginscan_ordered(sf_catalog_table(catalog), index, GetActiveSnapshot(), 1, &key);
+	sf_store_begin(member->store, tick);
+	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	{
+		Datum		values[SF_STATE_NATTS];
+		bool		nulls[SF_STATE_NATTS];
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		old = MemoryContextSwitchTo(row_context);
+		heap_deform_tuple(tuple, desc, values, nulls);
+		load_state_row(member, values);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	sf_catalog_close(catalog, AccessShareLock);
+	for (int i = 0; i < sf_store_nwindows(member->store); i++)
+		sf_store_window_at(member->store, i)->checkpointed = tick;
+	MemoryContextDelete(row_context);
+}
+
+/* The end of the last window that a restored output table holds: up to there everything is closed. */
+static SfTime
+last_closed(SfMember *member)
+{
+	Relation	output = table_open(member->row.output, AccessShareLock);
+	AttrNumber	attnum = member->definition->output_window_end;
+	TupleTableSlot *slot = table_slot_create(output, NULL);
+	TableScanDesc scan = table_beginscan(output, GetActiveSnapshot(), 0, NULL);
+	SfTime		last = SF_TIME_MINUS_INFINITY;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		end = slot_getattr(slot, attnum, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!isnull)
+			last = Max(last, DatumGetTimestampTz(end));
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(output, AccessShareLock);
+	return last;
+}
+
+/* From the tables, or from nothing.  The groups become visible when `tick` is published. */
+static SfSourceState *
+recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
+{
+	SavedProgress saved;
+
+	sf_store_reset(member->store);
+	read_saved_progress(member, &saved);
+	if (saved.source == NULL && member->row.adopted)
+		member->progress.closed_until = last_closed(member);
+	if (saved.source != NULL)
+	{
+		load_state(member, tick);
+		sf_store_publish(member->store);
+	}
+	if (saved.failed)
+		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_FAILED);
+	else if (saved.backfilled)
+		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_RUNNING);
+	else if (saved.source != NULL)
+		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_BACKFILLING);
+	return saved.source;
+}
+
+/*
+ * The former worker may have died after a commit and before it took note: sequence numbers follow what the table holds,
+ * and missed rows that are already counted there are not counted twice.
+ */
+static void
+settle_with_tables(SfMember *member)
+{
+	SfCounters	counters = member->progress.counters;
+	SfTime		closed_until = member->progress.closed_until;
+	SavedProgress saved;
+	SfCatalog  *catalog;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	ScanKeyData key;
+
+	read_saved_progress(member, &saved);
+	if (member->progress.counters.rows_missed == counters.rows_missed)
+		member->progress.nmissed = 0;
+	member->progress.counters = counters;
+	member->progress.closed_until = closed_until;
+
+	catalog = sf_catalog_open("state", AccessShareLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));
+	scan = sf_catalog_scan_begin(catalog, "state_pkey", 1, &key, NULL);
+	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
+	{
+		TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+		bool		isnull;
+		SfTime		start = DatumGetTimestampTz(heap_getattr(tuple, SF_STATE_WINDOW_START + 1, desc, &isnull));
+		uint32		seq = DatumGetInt32(heap_getattr(tuple, SF_STATE_SEQ + 1, desc, &isnull));
+		SfWindow   *window = sf_store_find_window(member->store, start);
+
+		if (window != NULL)
+			window->checkpoint_seq = Max(window->checkpoint_seq, seq + 1);
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+}
+
+/* From shared memory, where a former worker left it; NULL when it never published anything. */
+static SfSourceState *
+take_over(SfWorker *worker, SfMember *member)
+{
+	SfTick		published = pg_atomic_read_u64(&worker->dataflow->published);
+	SfSourceState *source = NULL;
+
+	sf_progress_unprepare(member->shared, published + 1);
+	sf_store_take_over(member->store, published);
+	if (!sf_progress_read(member->shared, published, member->context, &member->progress, &source))
+		return NULL;
+	settle_with_tables(member);
+	member->dirty_since = member->closed_since = GetCurrentTimestamp();
+	member->must_commit = true;
+	return source;
+}
+
+/* Finds the source of a stream that stands exactly where this state does, or makes one. */
+static SfSource *
+source_at(SfWorker *worker, Oid stream, SfSourceState *state)
+{
+	StringInfoData wanted;
+	ListCell   *cell;
+
+	initStringInfo(&wanted);
+	if (state != NULL)
+		sf_source_state_save(state, &wanted);
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+		StringInfoData have;
+
+		if (source->stream != stream)
+			continue;
+		if (state == NULL && source->state->positions == NIL && source->catch_up == NULL)
+			return source;
+		if (state == NULL)
+			continue;
+		initStringInfo(&have);
+		sf_source_state_save(source->state, &have);
+		if (have.len == wanted.len && memcmp(have.data, wanted.data, have.len) == 0)
+			return source;
+	}
+	return sf_source_create(worker, stream, state);
+}
+
+static void
+start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
+{
+	SfMember   *member = sf_member_create(worker, row);
+	SfSourceState *state = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		sf_member_compile(member);
+		if (member->taken_over)
+			state = take_over(worker, member);
+		if (state == NULL)
+			state = recover_from_tables(worker, member, tick);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(member->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (sf_error_may_pass(error))
+			ReThrowError(error);
+		if (member->store != NULL)
+			sf_store_reset(member->store);
+		member->failure = error;
+	}
+	PG_END_TRY();
+
+	if (state == NULL && pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING)
+		elog(ERROR, "fragment %d has no position", row->id);
+	sf_source_add(source_at(worker, row->stream, state), member);
+	if (member->failure != NULL)
+		sf_member_fail(worker, member, member->failure);
+	else if (pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)
+		sf_member_detach(worker, member);
+}
+
+static SfMember *
+find_member(SfWorker *worker, int32 id)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->members)
+		if (((SfMember *) lfirst(cell))->row.id == id)
+			return lfirst(cell);
+	return NULL;
+}
+
+static bool
+row_exists(List *rows, int32 id)
+{
+	ListCell   *cell;
+
+	foreach(cell, rows)
+		if (((SfFragmentRow *) lfirst(cell))->id == id)
+			return true;
+	return false;
+}
+
+/* Fragments in shared memory whose view was dropped while no worker ran. */
+static void
+drop_left_overs(SfWorker *worker, List *rows)
+{
+	dsa_pointer pointer = worker->dataflow->fragments;
+
+	while (DsaPointerIsValid(pointer))
+	{
+		SfFragment *fragment = dsa_get_address(sf_area(), pointer);
+		dsa_pointer next = fragment->next;
+
+		if (!row_exists(rows, fragment->id))
+		{
+			SfFragmentRow row = {0};
+
+			row.id = fragment->id;
+			row.view = fragment->view;
+			sf_member_destroy(worker, sf_member_create(worker, &row));
+		}
+		pointer = next;
+	}
+}
+
+/*
+ * Members for exactly the fragments of the catalog.  Runs in a transaction of its own; an error leaves it to be called
+ * again.
+ */
+void
+sf_reconcile(SfWorker *worker)
+{
+	SfDataflow *dataflow = worker->dataflow;
+	uint32		generation = pg_atomic_read_u32(&dataflow->catalog_generation);
+	SfTick		tick = pg_atomic_read_u64(&dataflow->published) + 1;
+	List	   *rows;
+	ListCell   *cell;
+
+	pg_memory_barrier();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rows = sf_fragment_rows(GetActiveSnapshot());
+	foreach(cell, list_copy(worker->members))
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (!row_exists(rows, member->row.id))
+			sf_member_destroy(worker, member);
+	}
+	drop_left_overs(worker, rows);
+	foreach(cell, rows)
+	{
+		SfFragmentRow *row = lfirst(cell);
+
+		/* A view that somebody is changing is taken up when he is done: his commit wakes us. */
+		if (find_member(worker, row->id) == NULL && ConditionalLockRelationOid(row->view, AccessShareLock) &&
+			get_rel_relkind(row->view) != '\0')
+			start_member(worker, row, tick);
+	}
+	foreach(cell, worker->sources)
+		((SfSource *) lfirst(cell))->stale = true;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	worker->punctuations = true;
+	worker->catalog_generation = generation;
+	pg_atomic_write_u64(&dataflow->published, tick);
+	ConditionVariableBroadcast(&dataflow->progress);
+}

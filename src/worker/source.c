@@ -1,0 +1,620 @@
+/*
+ * source.c
+ *		One scan of a stream: its leaves are captured, their rows batched and fed to the members, its watermark moved.
+ *
+ * A tick works on a copy of the source's state (`next`), which replaces `state` only when the tick is published.  While
+ * more waits than one tick may take, the source catches up: the end is fixed by a pre-pass that records the smallest
+ * event time of each block range, what waits is worked through in slices, and the watermark stays below what still
+ * waits.
+ */
+#include "worker/dataflow.h"
+
+#include "access/attmap.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "state/catalog.h"
+#include "stream/capture.h"
+#include "stream/floor.h"
+#include "time/watermark.h"
+
+/* What the pre-pass found out about one leaf. */
+typedef struct SfWaiting
+{
+	Oid			relid;
+	BlockNumber first;			/* block the ranges start at */
+	BlockNumber end;			/* fixed end of the catch-up */
+	int			nranges;
+	SfTime	   *least;			/* [nranges]: smallest event time in this range or any later one */
+} SfWaiting;
+
+struct SfCatchUp
+{
+	MemoryContext context;
+	List	   *leaves;			/* SfWaiting * */
+};
+
+SfSource *
+sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state)
+{
+	MemoryContext own = AllocSetContextCreate(worker->context, "streamfuse source", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(own);
+	SfSource   *source = palloc0(sizeof(SfSource));
+
+	source->stream = stream;
+	source->context = own;
+	source->state_context = AllocSetContextCreate(own, "streamfuse position", ALLOCSET_SMALL_SIZES);
+	source->next_context = AllocSetContextCreate(own, "streamfuse position", ALLOCSET_SMALL_SIZES);
+	source->stale = true;
+	source->skipped = true;
+	if (state != NULL)
+		source->state = sf_source_state_copy(source->state_context, state);
+	else
+	{
+		source->state = MemoryContextAllocZero(source->state_context, sizeof(SfSourceState));
+		source->state->max_event = SF_TIME_MINUS_INFINITY;
+		source->state->watermark = SF_TIME_MINUS_INFINITY;
+	}
+	MemoryContextSwitchTo(worker->context);
+	worker->sources = lappend(worker->sources, source);
+	MemoryContextSwitchTo(old);
+	return source;
+}
+
+void
+sf_source_destroy(SfWorker *worker, SfSource *source)
+{
+	worker->sources = list_delete_ptr(worker->sources, source);
+	if (source->batch != NULL)
+		sf_batch_destroy(source->batch);
+	MemoryContextDelete(source->context);
+}
+
+static void
+forget_batch(SfSource *source)
+{
+	if (source->batch != NULL)
+		sf_batch_destroy(source->batch);
+	source->batch = NULL;
+}
+
+void
+sf_source_add(SfSource *source, SfMember *member)
+{
+	MemoryContext old = MemoryContextSwitchTo(source->context);
+
+	source->members = lappend(source->members, member);
+	MemoryContextSwitchTo(old);
+	member->source = source;
+	forget_batch(source);
+}
+
+void
+sf_source_remove(SfSource *source, SfMember *member)
+{
+	source->members = list_delete_ptr(source->members, member);
+	member->source = NULL;
+	forget_batch(source);
+}
+
+static void
+read_leaves(SfSource *source)
+{
+	MemoryContext old;
+	List	   *leaves = NIL;
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(source->stream, NoLock, NULL))
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
+			leaves = lappend_oid(leaves, lfirst_oid(cell));
+	old = MemoryContextSwitchTo(source->context);
+	list_free(source->leaves);
+	source->leaves = list_copy(leaves);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Locks the stream and its leaves, without waiting: a user's lock stops this source for a tick, not the worker.  False
+ * when a lock is not to be had or the stream is gone.
+ */
+bool
+sf_source_lock(SfSource *source)
+{
+	ListCell   *cell;
+
+	if (!ConditionalLockRelationOid(source->stream, AccessShareLock))
+		return false;
+	if (get_rel_relkind(source->stream) == '\0')
+		return false;
+	if (source->stale)
+	{
+		read_leaves(source);
+		sf_stream_settings_get(source->stream, &source->settings);
+		source->stale = false;
+	}
+	foreach(cell, source->leaves)
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock) ||
+			get_rel_relkind(lfirst_oid(cell)) == '\0')
+		{
+			source->stale = true;
+			return false;
+		}
+	return true;
+}
+
+static SfPosition *
+find_position(List *positions, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, positions)
+		if (sf_position_relid(lfirst(cell)) == relid)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Positions for exactly the leaves there are: new ones at nothing counted, those of leaves gone forgotten. */
+static void
+match_positions(SfSource *source)
+{
+	List	   *positions = NIL;
+	ListCell   *cell;
+
+	foreach(cell, source->leaves)
+	{
+		SfPosition *position = find_position(source->next->positions, lfirst_oid(cell));
+
+		if (position == NULL)
+		{
+			Relation	rel = table_open(lfirst_oid(cell), NoLock);
+
+			position = sf_position_create(source->next_context, rel);
+			table_close(rel, NoLock);
+		}
+		positions = lappend(positions, position);
+	}
+	foreach(cell, source->next->positions)
+		if (!list_member_ptr(positions, lfirst(cell)))
+			sf_floor_detach(MyDatabaseId, sf_position_relid(lfirst(cell)));
+	source->next->positions = positions;
+}
+
+/* Starts the source's part of a tick: a copy to work on, and a decision on sealed pages, before the snapshot is taken. */
+void
+sf_source_seal(SfSource *source)
+{
+	MemoryContext old;
+	ListCell   *cell;
+
+	MemoryContextReset(source->next_context);
+	source->next = sf_source_state_copy(source->next_context, source->state);
+	old = MemoryContextSwitchTo(source->next_context);
+	match_positions(source);
+	MemoryContextSwitchTo(old);
+	foreach(cell, source->next->positions)
+	{
+		Relation	rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
+
+		sf_capture_seal(lfirst(cell), rel);
+		table_close(rel, NoLock);
+	}
+}
+
+static void
+make_batch(SfSource *source)
+{
+	Relation	rel = table_open(source->stream, NoLock);
+	Bitmapset  *needed = NULL;
+	ListCell   *cell;
+
+	foreach(cell, source->members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (member->definition != NULL)
+			needed = bms_add_members(needed, sf_flow_columns(member->definition));
+	}
+	if (source->settings.has_watermark)
+		needed = bms_add_member(needed, source->settings.time_attnum - 1);
+	source->batch = sf_batch_create(source->context, RelationGetDescr(rel), needed);
+	table_close(rel, NoLock);
+}
+
+/* One member takes the batch, in a subtransaction of its own and as its owner.  Its failure is its own. */
+static void
+feed_member(SfWorker *worker, SfMember *member, SfBatch *batch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	SfOwnerScope scope;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	sf_owner_enter(member, sf_flow_needs_settings(member->flow), &scope);
+	PG_TRY();
+	{
+		XactReadOnly = true;
+		sf_flow_batch(member->flow, batch);
+		sf_owner_leave(&scope);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(member->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (sf_error_may_pass(error))
+			ReThrowError(error);
+		sf_flow_rollback(member->flow);
+		sf_store_rollback(member->store);
+		member->in_tick = false;
+		member->failure = error;
+	}
+	PG_END_TRY();
+}
+
+/* Largest event time of the batch that is not ahead of the clock. */
+static void
+note_event_times(SfWorker *worker, SfSource *source, SfBatch *batch)
+{
+	int			column = source->settings.time_attnum - 1;
+	SfTime		limit = sf_ahead_limit(&source->settings, worker->tick_time);
+	SfTime		max_event = source->next->max_event;
+	uint64		ahead = 0;
+	ListCell   *cell;
+
+	for (int row = 0; row < batch->nrows; row++)
+	{
+		SfTime		time = DatumGetInt64(batch->values[column][row]);
+
+		if (batch->nulls[column][row])
+			continue;
+		if (time > limit)
+			ahead++;
+		else if (time > max_event)
+			max_event = time;
+	}
+	source->next->max_event = max_event;
+	if (ahead > 0)
+		foreach(cell, source->members)
+			((SfMember *) lfirst(cell))->progress.counters.rows_ahead += ahead;
+}
+
+typedef struct SfFeed
+{
+	SfWorker   *worker;
+	SfSource   *source;
+} SfFeed;
+
+static void
+flush_batch(SfFeed *feed)
+{
+	SfBatch    *batch = feed->source->batch;
+	ListCell   *cell;
+
+	if (batch->nrows == 0)
+		return;
+	if (feed->source->settings.has_watermark)
+		note_event_times(feed->worker, feed->source, batch);
+	foreach(cell, feed->source->members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (member->in_tick)
+			feed_member(feed->worker, member, batch);
+	}
+	feed->source->rows += batch->nrows;
+	sf_batch_reset(batch);
+}
+
+static void
+consume_page(void *arg, Relation rel, Page page, BlockNumber block, const OffsetNumber *offsets, int noffsets)
+{
+	SfFeed	   *feed = arg;
+	int			taken = 0;
+
+	while (taken < noffsets)
+	{
+		taken += sf_batch_add(feed->source->batch, page, offsets + taken, noffsets - taken);
+		if (feed->source->batch->nrows == SF_BATCH_ROWS)
+			flush_batch(feed);
+	}
+}
+
+static AttrNumber
+leaf_time_attnum(SfSource *source, Relation leaf)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(leaf), NameStr(source->settings.time_column));
+
+	if (attnum == InvalidAttrNumber)
+		elog(ERROR, "column \"%s\" is missing in partition \"%s\"", NameStr(source->settings.time_column),
+			 RelationGetRelationName(leaf));
+	return attnum;
+}
+
+/* The pre-pass: from here on the end is fixed, and the least event time of what waits is known at every block. */
+static void
+begin_catch_up(SfSource *source, Snapshot snapshot)
+{
+	MemoryContext own = AllocSetContextCreate(source->context, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
+	SfCatchUp  *catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
+	ListCell   *cell;
+
+	catch_up->context = own;
+	foreach(cell, source->next->positions)
+	{
+		SfPosition *position = lfirst(cell);
+		Relation	rel = table_open(sf_position_relid(position), NoLock);
+		MemoryContext old = MemoryContextSwitchTo(own);
+		SfWaiting  *waiting = palloc0(sizeof(SfWaiting));
+
+		waiting->relid = RelationGetRelid(rel);
+		waiting->first = sf_position_frontier(position);
+		waiting->end = waiting->first + sf_capture_backlog(position, rel);
+		waiting->nranges = (waiting->end - waiting->first + SF_RANGE_PAGES - 1) / SF_RANGE_PAGES;
+		if (source->settings.has_watermark)
+		{
+			waiting->least = sf_capture_minima(rel, snapshot, leaf_time_attnum(source, rel), waiting->first,
+											   waiting->end, own);
+			for (int i = waiting->nranges - 2; i >= 0; i--)
+				waiting->least[i] = Min(waiting->least[i], waiting->least[i + 1]);
+		}
+		catch_up->leaves = lappend(catch_up->leaves, waiting);
+		MemoryContextSwitchTo(old);
+		table_close(rel, NoLock);
+	}
+	source->catch_up = catch_up;
+}
+
+static void
+end_catch_up(SfSource *source)
+{
+	MemoryContextDelete(source->catch_up->context);
+	source->catch_up = NULL;
+}
+
+/* Smallest event time that waits in a leaf beyond its position. */
+static SfTime
+least_waiting(SfSource *source, SfPosition *position)
+{
+	ListCell   *cell;
+
+	foreach(cell, source->catch_up->leaves)
+	{
+		SfWaiting  *waiting = lfirst(cell);
+		BlockNumber frontier = sf_position_frontier(position);
+
+		if (waiting->relid != sf_position_relid(position))
+			continue;
+		if (frontier >= waiting->end || waiting->least == NULL)
+			return SF_TIME_INFINITY;
+		return waiting->least[(frontier - waiting->first) / SF_RANGE_PAGES];
+	}
+	return SF_TIME_INFINITY;
+}
+
+static BlockNumber
+total_backlog(SfSource *source)
+{
+	uint64		pages = 0;
+	ListCell   *cell;
+
+	foreach(cell, source->next->positions)
+	{
+		Relation	rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
+
+		pages += sf_capture_backlog(lfirst(cell), rel);
+		table_close(rel, NoLock);
+	}
+	return Min(pages, (uint64) MaxBlockNumber);
+}
+
+static int
+by_least_waiting(const ListCell *a, const ListCell *b)
+{
+	SfTime		left = ((SfTime *) lfirst(a))[0];
+	SfTime		right = ((SfTime *) lfirst(b))[0];
+
+	return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/* Positions, the one whose waiting rows are oldest first. */
+static List *
+positions_in_order(SfSource *source)
+{
+	typedef struct
+	{
+		SfTime		least;
+		SfPosition *position;
+	} Entry;
+	List	   *entries = NIL;
+	List	   *ordered = NIL;
+	ListCell   *cell;
+
+	if (source->catch_up == NULL || list_length(source->next->positions) < 2)
+		return source->next->positions;
+	foreach(cell, source->next->positions)
+	{
+		Entry	   *entry = palloc(sizeof(Entry));
+
+		entry->least = least_waiting(source, lfirst(cell));
+		entry->position = lfirst(cell);
+		entries = lappend(entries, entry);
+	}
+	list_sort(entries, by_least_waiting);
+	foreach(cell, entries)
+		ordered = lappend(ordered, ((Entry *) lfirst(cell))->position);
+	return ordered;
+}
+
+/* Captures the leaves under the tick's snapshot and feeds the members.  Sets complete. */
+void
+sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
+{
+	SfFeed		feed = {worker, source};
+	int64		budget = SF_TICK_PAGES;
+	ListCell   *cell;
+
+	if (source->batch == NULL)
+		make_batch(source);
+	sf_batch_reset(source->batch);
+	source->rows = 0;
+	source->complete = true;
+	if (source->catch_up == NULL && total_backlog(source) > SF_TICK_PAGES)
+		begin_catch_up(source, snapshot);
+
+	foreach(cell, positions_in_order(source))
+	{
+		SfPosition *position = lfirst(cell);
+		Relation	rel;
+		Relation	stream;
+		BlockNumber before = sf_position_frontier(position);
+		SfCaptureResult result;
+
+		if (budget <= 0)
+		{
+			source->complete = false;
+			break;
+		}
+		rel = table_open(sf_position_relid(position), NoLock);
+		stream = table_open(source->stream, NoLock);
+		sf_batch_set_relation(source->batch, rel, RelationGetDescr(stream));
+		table_close(stream, NoLock);
+		result = sf_capture_tick(position, rel, snapshot, (BlockNumber) budget, consume_page, &feed);
+		flush_batch(&feed);
+		table_close(rel, NoLock);
+		budget -= sf_position_frontier(position) - before;
+		if (!result.complete)
+			source->complete = false;
+	}
+}
+
+/* Rows of streamfuse.punctuation for this stream, once all rows committed with them are counted. */
+static void
+apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
+{
+	SfSourceState *next = source->next;
+	SfCatalog  *catalog = sf_catalog_open("punctuation", AccessShareLock);
+	SysScanDesc scan = sf_catalog_scan_begin(catalog, "punctuation_pkey", 0, NULL, snapshot);
+	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+	HeapTuple	tuple;
+
+	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
+	{
+		Datum		values[4];
+		bool		nulls[4];
+		SfTime		watermark;
+		int64	   *id;
+		MemoryContext old;
+		ListCell   *cell;
+
+		heap_deform_tuple(tuple, desc, values, nulls);
+		if (DatumGetObjectId(values[0]) != source->stream)
+			continue;
+		watermark = DatumGetTimestampTz(values[3]);
+		if (!DatumGetBool(values[2]))
+			next->watermark = Max(next->watermark, watermark);
+		else
+		{
+			next->watermark = watermark;
+			next->max_event = source->settings.has_watermark
+								  ? sf_watermark_origin(&source->settings, watermark)
+								  : SF_TIME_MINUS_INFINITY;
+		}
+		next->punctuation = Max(next->punctuation, DatumGetInt64(values[1]));
+		old = MemoryContextSwitchTo(worker->context);
+		id = palloc(sizeof(int64));
+		*id = DatumGetInt64(values[1]);
+		worker->applied_punctuations = lappend(worker->applied_punctuations, id);
+		MemoryContextSwitchTo(old);
+		foreach(cell, source->members)
+			((SfMember *) lfirst(cell))->must_commit = true;
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+}
+
+/* Moves the watermark at the end of a tick. */
+void
+sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
+{
+	SfSourceState *next = source->next;
+	SfTime		watermark = next->watermark;
+
+	if (source->complete && source->catch_up != NULL)
+		end_catch_up(source);
+	if (source->settings.has_watermark && next->max_event != SF_TIME_MINUS_INFINITY)
+		watermark = Max(watermark, sf_watermark_of(&source->settings, next->max_event));
+	if (source->catch_up != NULL)
+	{
+		ListCell   *cell;
+
+		foreach(cell, next->positions)
+			watermark = Min(watermark, least_waiting(source, lfirst(cell)));
+	}
+	next->watermark = Max(next->watermark, watermark);
+	if (source->complete && worker->punctuations)
+		apply_punctuations(worker, source, snapshot);
+}
+
+void
+sf_source_publish(SfSource *source)
+{
+	MemoryContext swap = source->state_context;
+
+	source->state_context = source->next_context;
+	source->next_context = swap;
+	source->state = source->next;
+	source->next = NULL;
+}
+
+/* The tick is undone: the copy is forgotten, and the catch-up goes on from the state as it was. */
+void
+sf_source_rollback(SfSource *source)
+{
+	source->next = NULL;
+	forget_batch(source);
+}
+
+/* Both scans took in all rows their common snapshot sees: their members may share one. */
+void
+sf_source_merge(SfSource *into, SfSource *from)
+{
+	Assert(into->complete && from->complete && into->stream == from->stream);
+	into->next->max_event = Max(into->next->max_event, from->next->max_event);
+	into->next->watermark = Max(into->next->watermark, from->next->watermark);
+	while (from->members != NIL)
+	{
+		SfMember   *member = linitial(from->members);
+
+		sf_source_remove(from, member);
+		sf_source_add(into, member);
+	}
+}
+
+bool
+sf_source_awaits_transactions(const SfSource *source)
+{
+	ListCell   *cell;
+
+	foreach(cell, source->state->positions)
+		if (sf_position_pending(lfirst(cell)) > 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,493 @@
+/*
+ * tick.c
+ *		One tick: take in what a snapshot sees, all members of all sources together, and publish it with one store.
+ *
+ * The recipe, in this order (src/README.md explains why each step stands where it does):
+ *	1. note the flush requests that this tick will cover;
+ *	2. per source: lock the stream without waiting, copy the position, decide what is sealed;
+ *	3. take the snapshot;
+ *	4. per source: capture, batch, and feed each member in a subtransaction of its own;
+ *	5. sources that took in all the snapshot sees merge into one per stream;
+ *	6. move watermarks, mark windows that end at or before them as closed;
+ *	7. put each member's progress into shared memory beside the published one;
+ *	8. publish: one store of the tick number;
+ *	9. bookkeeping that cannot fail; then reclaim what no pin needs.
+ * An error of one member in 4, 6 or 7 undoes that member and stops it; any other error undoes the tick for all.
+ */
+#include "worker/dataflow.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "fault.h"
+#include "read/pin.h"
+
+static bool
+is_running(SfMember *member)
+{
+	return pg_atomic_read_u32(&member->shared->status) != SF_FRAGMENT_FAILED;
+}
+
+/* Is there a member that takes rows?  (One that could not be compiled yet has a source of its own.) */
+static bool
+has_running_member(SfSource *source)
+{
+	ListCell   *cell;
+
+	foreach(cell, source->members)
+		if (is_running(lfirst(cell)) && ((SfMember *) lfirst(cell))->flow != NULL)
+			return true;
+	return false;
+}
+
+/* Runs a step for one member in a subtransaction; an error undoes the member's tick and is left in its `failure`. */
+static void
+guard_member(SfMember *member, void (*step) (SfMember *member, void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(member, arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(member->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (sf_error_may_pass(error))
+			ReThrowError(error);
+		if (member->in_tick)
+		{
+			sf_flow_rollback(member->flow);
+			sf_store_rollback(member->store);
+			member->in_tick = false;
+		}
+		member->failure = error;
+	}
+	PG_END_TRY();
+}
+
+static void
+compile_step(SfMember *member, void *arg)
+{
+	sf_member_compile(member);
+}
+
+/*
+ * Members whose definitions may have changed are compiled again before anything of the tick is done.  One whose view is
+ * locked goes on as it is; without ever having been compiled it leaves its source, to come back when it can.
+ */
+static void
+compile_stale(SfWorker *worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, list_copy(worker->members))
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (!member->stale || !is_running(member))
+			continue;
+		if (!ConditionalLockRelationOid(member->row.view, AccessShareLock) ||
+			get_rel_relkind(member->row.view) == '\0')
+		{
+			if (member->flow == NULL)
+				sf_member_detach(worker, member);
+			continue;
+		}
+		guard_member(member, compile_step, NULL);
+		if (member->failure != NULL)
+			sf_member_fail(worker, member, member->failure);
+		else
+		{
+			SfSource   *source = member->source;
+
+			/* The batch may need other columns now. */
+			sf_source_remove(source, member);
+			sf_source_add(source, member);
+		}
+	}
+}
+
+static void
+begin_members(SfSource *source, SfTick tick, TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, source->members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (!is_running(member))
+			continue;
+		sf_store_begin(member->store, tick);
+		sf_flow_begin(member->flow, now);
+		member->in_tick = true;
+	}
+}
+
+/* Sources of the same stream that both took in everything are one from here on. */
+static void
+merge_sources(SfWorker *worker)
+{
+	ListCell   *cell;
+	ListCell   *other;
+
+	foreach(cell, list_copy(worker->sources))
+	{
+		SfSource   *from = lfirst(cell);
+
+		if (from->skipped || !from->complete)
+			continue;
+		foreach(other, worker->sources)
+		{
+			SfSource   *into = lfirst(other);
+
+			if (into == from)
+				break;
+			if (into->stream != from->stream || into->skipped || !into->complete)
+				continue;
+			sf_source_merge(into, from);
+			sf_source_destroy(worker, from);
+			break;
+		}
+	}
+}
+
+typedef struct CloseStep
+{
+	SfTick		tick;
+	StringInfo	flat_source;
+} CloseStep;
+
+/* Windows that end at or before the watermark are closed by this tick; their groups do not change any more. */
+static int
+close_windows(SfMember *member, SfTick tick, SfTime until)
+{
+	int			closed = 0;
+
+	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < sf_store_nwindows(member->store); i++)
+	{
+		SfWindow   *window = sf_store_window_at(member->store, i);
+
+		if (window->start >= until)
+			break;
+		if (window->closed == SF_TICK_NONE && window->end <= until)
+		{
+			window->closed = tick;
+			closed++;
+		}
+	}
+	LWLockRelease(&member->shared->lock);
+	return closed;
+}
+
+static void
+finish_member(SfMember *member, void *arg)
+{
+	CloseStep  *step = arg;
+	SfTime		watermark = member->source->next->watermark;
+
+	if (watermark > member->progress.closed_until)
+	{
+		if (close_windows(member, step->tick, watermark) > 0 && member->closed_since == 0)
+			member->closed_since = GetCurrentTimestamp();
+		member->progress.closed_until = watermark;
+	}
+	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->flat_source);
+}
+
+static void
+finish_source(SfSource *source, SfTick tick)
+{
+	StringInfoData flat;
+	CloseStep	step = {tick, &flat};
+	ListCell   *cell;
+
+	initStringInfo(&flat);
+	sf_source_state_save(source->next, &flat);
+	foreach(cell, source->members)
+	{
+		SfMember   *member = lfirst(cell);
+		SfTime		closed_until = member->progress.closed_until;
+
+		if (!member->in_tick)
+			continue;
+		guard_member(member, finish_member, &step);
+		if (member->failure != NULL)
+		{
+			member->progress.closed_until = closed_until;
+			sf_progress_unprepare(member->shared, tick);
+		}
+	}
+	pfree(flat.data);
+}
+
+static void
+fail_broken(SfWorker *worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, list_copy(worker->members))
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (member->failure != NULL && is_running(member))
+			sf_member_fail(worker, member, member->failure);
+	}
+}
+
+static void
+note_change(SfMember *member, uint64 rows)
+{
+	if (rows == 0)
+		return;
+	if (member->dirty_since == 0)
+		member->dirty_since = GetCurrentTimestamp();
+	member->dirty_rows += rows;
+}
+
+static void
+export_figures(SfMember *member)
+{
+	SfFragment *shared = member->shared;
+
+	pg_atomic_write_u64(&shared->rows_in, member->progress.counters.rows_in);
+	pg_atomic_write_u64(&shared->rows_late, member->progress.counters.rows_late);
+	pg_atomic_write_u64(&shared->rows_missed, member->progress.counters.rows_missed);
+	pg_atomic_write_u64(&shared->rows_ahead, member->progress.counters.rows_ahead);
+}
+
+/* After the tick is published: nothing here can fail. */
+static void
+settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush_number)
+{
+	SfFragment *shared = member->shared;
+	uint32		status = pg_atomic_read_u32(&shared->status);
+
+	sf_store_publish(member->store);
+	member->in_tick = false;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	shared->watermark = source->state->watermark;
+	shared->closed_until = member->progress.closed_until;
+	LWLockRelease(&shared->lock);
+	export_figures(member);
+	note_change(member, source->rows);
+	if (source->complete)
+	{
+		if (status != SF_FRAGMENT_RUNNING)
+			sf_member_set_status(worker, member, SF_FRAGMENT_RUNNING);
+		pg_atomic_write_u64(&shared->flush_counted, flush_number);
+	}
+	else if (status == SF_FRAGMENT_STARTING)
+		sf_member_set_status(worker, member, SF_FRAGMENT_BACKFILLING);
+}
+
+static void
+publish(SfWorker *worker, SfTick tick, uint64 flush_number)
+{
+	ListCell   *cell;
+	ListCell   *inner;
+	bool		pending = false;
+
+	pg_write_barrier();
+	pg_atomic_write_u64(&worker->dataflow->published, tick);
+	pg_memory_barrier();
+
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		if (!source->skipped)
+		{
+			sf_source_publish(source);
+			foreach(inner, source->members)
+			{
+				SfMember   *member = lfirst(inner);
+
+				if (member->in_tick)
+					settle_member(worker, source, member, flush_number);
+			}
+		}
+		if (has_running_member(source) && sf_source_awaits_transactions(source))
+			pending = true;
+	}
+	pg_atomic_write_u32(&worker->dataflow->has_pending, pending);
+	pg_atomic_fetch_add_u64(&worker->dataflow->ticks, 1);
+	ConditionVariableBroadcast(&worker->dataflow->progress);
+}
+
+/* Memory that no reader can need any more. */
+static void
+reclaim(SfWorker *worker)
+{
+	SfTick		tick;
+	uint64		xmin;
+	ListCell   *cell;
+
+	sf_pin_horizon(MyDatabaseId, &tick, &xmin);
+	tick = Min(tick, pg_atomic_read_u64(&worker->dataflow->published));
+	foreach(cell, worker->members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (member->store == NULL)
+			continue;
+		if (pg_atomic_read_u64(&member->shared->undo_bytes) > (uint64) sf_reader_memory_mb * 1024 * 1024)
+		{
+			sf_pin_expire(MyDatabaseId, pg_atomic_read_u64(&worker->dataflow->published));
+			sf_store_reclaim(member->store, pg_atomic_read_u64(&worker->dataflow->published), xmin);
+		}
+		else
+			sf_store_reclaim(member->store, tick, xmin);
+	}
+}
+
+static void
+rollback_members(SfWorker *worker, SfTick tick)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		sf_progress_unprepare(member->shared, tick);
+		if (!member->in_tick)
+			continue;
+		sf_flow_rollback(member->flow);
+		sf_store_rollback(member->store);
+		member->in_tick = false;
+	}
+	foreach(cell, worker->sources)
+		sf_source_rollback(lfirst(cell));
+}
+
+/* Steps 2 to 8, in a transaction.  Returns the number of rows taken in. */
+static uint64
+run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
+{
+	Snapshot	snapshot;
+	uint64		rows = 0;
+	ListCell   *cell;
+
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		source->skipped = !has_running_member(source) || !sf_source_lock(source);
+		source->complete = false;
+		source->rows = 0;
+		if (!source->skipped)
+			sf_source_seal(source);
+	}
+	snapshot = GetLatestSnapshot();
+	PushActiveSnapshot(snapshot);
+	snapshot = GetActiveSnapshot();
+	SF_FAULT("tick-after-snapshot");
+
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		if (source->skipped)
+			continue;
+		begin_members(source, tick, worker->tick_time);
+		sf_source_scan(worker, source, snapshot);
+		rows += source->rows;
+	}
+	fail_broken(worker);
+	merge_sources(worker);
+	SF_FAULT("tick-before-close");
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		if (source->skipped)
+			continue;
+		sf_source_advance(worker, source, snapshot);
+		finish_source(source, tick);
+	}
+	fail_broken(worker);
+	PopActiveSnapshot();
+	SF_FAULT("tick-before-publish");
+	return rows;
+}
+
+/* Is there a source that has more to take in without anything new being committed? */
+static bool
+has_backlog(SfWorker *worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		if (has_running_member(source) && !source->skipped && !source->complete)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_skipped(SfWorker *worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, worker->sources)
+		if (has_running_member(lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
+			return true;
+	return false;
+}
+
+bool
+sf_tick(SfWorker *worker)
+{
+	SfTick		tick = pg_atomic_read_u64(&worker->dataflow->published) + 1;
+	uint64		flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
+	bool		took_rows = false;
+
+	pg_memory_barrier();
+	worker->tick_time = GetCurrentTimestamp();
+	StartTransactionCommand();
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		compile_stale(worker);
+		PopActiveSnapshot();
+		took_rows = run_tick(worker, tick, flush_number) > 0;
+	}
+	PG_CATCH();
+	{
+		rollback_members(worker, tick);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	HOLD_INTERRUPTS();
+	publish(worker, tick, flush_number);
+	worker->skipped_source = has_skipped(worker);
+	worker->punctuations = worker->punctuations && (has_backlog(worker) || worker->skipped_source);
+	RESUME_INTERRUPTS();
+	reclaim(worker);
+	CommitTransactionCommand();
+	return took_rows || has_backlog(worker);
+}
