@@ -8,6 +8,7 @@
  */
 #include "state/shared.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/backendid.h"
 #include "storage/proc.h"
@@ -149,9 +150,9 @@ sf_dataflow_get(Oid database, bool make)
 	}
 	LWLockRelease(&sf_shared->lock);
 	if (dataflow == NULL)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("too many databases with continuous views"),
-						errdetail("streamfuse serves at most %d databases of a server.", SF_MAX_DATAFLOWS)));
+		ereport(ERROR,
+		        (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("too many databases with continuous views"),
+		         errdetail("streamfuse serves at most %d databases of a server.", SF_MAX_DATAFLOWS)));
 	return dataflow;
 }
 
@@ -185,4 +186,57 @@ sf_wake_worker(SfDataflow *dataflow)
 		latch = sf_shared->launcher_latch;
 	if (latch != NULL)
 		SetLatch(latch);
+}
+
+/* Whether this transaction, as far as it has not been rolled back, has changed what the worker works by. */
+static bool catalog_changed;
+
+/* A rolled-back subtransaction may leave the mark: the worker then looks once for nothing. */
+static void
+announce_catalog_change(XactEvent event, void *arg)
+{
+	SfDataflow *dataflow;
+
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (!catalog_changed)
+				return;
+			catalog_changed = false;
+			dataflow = sf_dataflow_get(MyDatabaseId, false);
+			if (dataflow == NULL)
+				return;
+			pg_atomic_fetch_add_u32(&dataflow->catalog_generation, 1);
+			pg_atomic_write_u32(&dataflow->wanted, 1);
+			sf_wake_worker(dataflow);
+			break;
+		case XACT_EVENT_ABORT:
+			catalog_changed = false;
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (catalog_changed)
+				ereport(ERROR,
+				        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				         errmsg("cannot PREPARE a transaction that has changed continuous views or stream settings")));
+			break;
+		default:
+			break;
+	}
+}
+
+void
+sf_catalog_changed_at_commit(void)
+{
+	static bool registered = false;
+
+	if (sf_shared == NULL)
+		return;
+	if (!registered)
+	{
+		RegisterXactCallback(announce_catalog_change, NULL);
+		registered = true;
+	}
+	/* Made here, where it may fail. */
+	(void) sf_dataflow_get(MyDatabaseId, true);
+	catalog_changed = true;
 }

@@ -1,0 +1,256 @@
+/*
+ * worker.c
+ *		The worker of a database: tick, commit when due, sleep on the latch.
+ *
+ * It knows nothing of streams and windows; sf_reconcile, sf_tick and sf_commit do.  An error that reaches the loop undoes
+ * what the step had begun, is logged, and the step is tried again with growing delay; what one view does wrong is dealt
+ * with below, view by view.  If the process dies in a tick its successor undoes the tick (recover.c).
+ *
+ * An idle worker sleeps without a time-out.  After a tick it rests for streamfuse.tick_interval with its latch set, so
+ * that committing sessions find the latch set and save themselves the signal.
+ */
+#include "worker/worker.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+#include "utils/snapmgr.h"
+
+#include "state/shared.h"
+#include "worker/dataflow.h"
+
+#define RETRY_MIN_MS 10
+#define RETRY_MAX_MS 10000
+
+/* How soon a lock that was not to be had is asked for again. */
+#define LOCK_RETRY_MS 20
+
+static SfWorker the_worker;
+
+/* Something about a relation has changed: whoever depends on it looks again before the next tick. */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, the_worker.members)
+	{
+		SfMember   *member = lfirst(cell);
+
+		if (relid == InvalidOid || relid == member->row.view || relid == member->row.stream)
+			member->stale = true;
+	}
+	foreach(cell, the_worker.sources)
+	{
+		SfSource   *source = lfirst(cell);
+
+		if (relid == InvalidOid || relid == source->stream || list_member_oid(source->leaves, relid))
+			source->stale = true;
+	}
+}
+
+static void
+detach_from_dataflow(int code, Datum arg)
+{
+	SfDataflow *dataflow = the_worker.dataflow;
+
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	if (dataflow->worker_pid == MyProcPid)
+	{
+		dataflow->worker_pid = 0;
+		dataflow->worker_latch = NULL;
+	}
+	LWLockRelease(&sf_shared->lock);
+	pg_atomic_write_u32(&dataflow->ready, 0);
+	ConditionVariableBroadcast(&dataflow->progress);
+}
+
+/* Makes this process the dataflow's worker; false when there is one already, or there may be none. */
+static bool
+attach_to_dataflow(void)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
+	bool		mine;
+
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	mine = dataflow->worker_pid == 0 && !dataflow->parked;
+	if (mine)
+	{
+		dataflow->worker_pid = MyProcPid;
+		dataflow->worker_latch = MyLatch;
+	}
+	LWLockRelease(&sf_shared->lock);
+	the_worker.dataflow = dataflow;
+	if (mine)
+		before_shmem_exit(detach_from_dataflow, (Datum) 0);
+	return mine;
+}
+
+static bool
+extension_is_installed(void)
+{
+	bool		installed;
+
+	StartTransactionCommand();
+	installed = OidIsValid(get_extension_oid("streamfuse", true));
+	CommitTransactionCommand();
+	return installed;
+}
+
+static void
+start(void)
+{
+	the_worker.context = AllocSetContextCreate(TopMemoryContext, "streamfuse worker", ALLOCSET_DEFAULT_SIZES);
+	the_worker.commit_context = AllocSetContextCreate(the_worker.context, "streamfuse commit", ALLOCSET_DEFAULT_SIZES);
+	the_worker.catalog_generation = pg_atomic_read_u32(&the_worker.dataflow->catalog_generation) - 1;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+
+	/* What is visible as closed must survive a crash; standbys are not waited for. */
+	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+}
+
+/* Nothing to do in this database: the next view's creator asks for a worker again. */
+static void
+leave_if_idle(void)
+{
+	SfDataflow *dataflow = the_worker.dataflow;
+
+	if (the_worker.members != NIL)
+	{
+		pg_atomic_write_u32(&dataflow->wanted, 1);
+		return;
+	}
+	pg_atomic_write_u32(&dataflow->wanted, 0);
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&dataflow->catalog_generation) == the_worker.catalog_generation)
+		proc_exit(0);
+}
+
+/* One round: everything that is to be done now.  Returns how long to sleep: 0 not at all, -1 until woken. */
+static long
+work(void)
+{
+	SfDataflow *dataflow = the_worker.dataflow;
+	long		wait_ms = -1;
+	bool		more;
+
+	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation)
+		sf_reconcile(&the_worker);
+	leave_if_idle();
+
+	pgstat_report_activity(STATE_RUNNING, "tick");
+	more = sf_tick(&the_worker);
+	if (pg_atomic_exchange_u32(&dataflow->ready, 1) == 0)
+		ConditionVariableBroadcast(&dataflow->progress);
+
+	if (sf_commit_due(&the_worker, &wait_ms))
+	{
+		pgstat_report_activity(STATE_RUNNING, "commit");
+		sf_commit(&the_worker);
+		wait_ms = -1;
+		if (sf_commit_due(&the_worker, &wait_ms))
+			wait_ms = LOCK_RETRY_MS;
+	}
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (the_worker.skipped_source)
+		wait_ms = wait_ms < 0 ? LOCK_RETRY_MS : Min(wait_ms, LOCK_RETRY_MS);
+	return more ? 0 : wait_ms;
+}
+
+static void
+rest(long wait_ms)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	if (wait_ms == 0)
+		return;
+	if (sf_tick_interval_ms > 0)
+		pg_usleep(sf_tick_interval_ms * 1000L);
+	if (wait_ms > 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
+}
+
+/* The round failed: its transaction is gone, its tick undone; the error is logged. */
+static void
+recover_from_error(int retry_ms)
+{
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	AbortOutOfAnyTransaction();
+	FlushErrorState();
+	MemoryContextSwitchTo(the_worker.context);
+	RESUME_INTERRUPTS();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms, PG_WAIT_EXTENSION);
+}
+
+static void
+handle_signals(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	if (the_worker.dataflow->parked)
+		proc_exit(0);
+}
+
+void
+sf_worker_main(Datum arg)
+{
+	int			retry_ms = RETRY_MIN_MS;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	if (sf_area() == NULL || !extension_is_installed() || !attach_to_dataflow())
+		proc_exit(0);
+	start();
+
+	for (;;)
+	{
+		volatile long wait_ms = 0;
+		volatile bool failed = false;
+
+		ResetLatch(MyLatch);
+		handle_signals();
+		MemoryContextSwitchTo(the_worker.context);
+		PG_TRY();
+		{
+			wait_ms = work();
+		}
+		PG_CATCH();
+		{
+			failed = true;
+		}
+		PG_END_TRY();
+		if (failed)
+		{
+			recover_from_error(retry_ms);
+			retry_ms = Min(retry_ms * 2, RETRY_MAX_MS);
+			continue;
+		}
+		retry_ms = RETRY_MIN_MS;
+		rest(wait_ms);
+	}
+}
