@@ -464,6 +464,7 @@ sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin)
 {
 	Assert(!store->in_tick);
 	oldest_tick = Min(oldest_tick, store->tick);
+	oldest_xmin = Min(oldest_xmin, U64FromFullTransactionId(ReadNextFullTransactionId()));
 	if (has_dead_records(store, oldest_tick))
 	{
 		/* Readers check under the lock that their pin has not expired: those inside get out first. */

@@ -1,0 +1,816 @@
+/*
+ * store_test.c
+ *		Tests of the state: functions that test/sql/state_*.sql declares.  Only in builds for tests.
+ *
+ * Each function makes a fragment of its own in shared memory, which no worker or reader knows of, and drops it.  What
+ * a store holds is compared with a model in local memory, tick by tick.
+ */
+#include "state/store.h"
+
+#ifdef STREAMFUSE_TEST
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/analyze.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(sf_test_answer);
+PG_FUNCTION_INFO_V1(sf_test_random_ticks);
+PG_FUNCTION_INFO_V1(sf_test_memory_limit);
+PG_FUNCTION_INFO_V1(sf_test_closing);
+
+/* ---- fragments and layouts ---- */
+
+static SfFragment *
+fragment_create(dsa_pointer *pointer)
+{
+	SfFragment *fragment;
+
+	if (sf_area() == NULL)
+		sf_area_create();
+	*pointer = dsa_allocate0(sf_area(), sizeof(SfFragment));
+	fragment = dsa_get_address(sf_area(), *pointer);
+	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
+	return fragment;
+}
+
+static Query *
+analyse(const char *text)
+{
+	List *raw = pg_parse_query(text);
+
+	return parse_analyze_fixedparams(linitial_node(RawStmt, raw), text, NULL, 0, NULL);
+}
+
+/* The aggregates of a query, one per column. */
+static SfAggregate **
+aggregates_of(Query *query, int *naggs)
+{
+	SfAggregate **aggs = palloc(sizeof(SfAggregate *) * list_length(query->targetList));
+
+	*naggs = 0;
+	for (int i = 0; i < list_length(query->targetList); i++)
+	{
+		TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, i);
+
+		aggs[(*naggs)++] = sf_aggregate_create(CurrentMemoryContext, castNode(Aggref, entry->expr));
+	}
+	return aggs;
+}
+
+/* ---- one aggregate over a query's rows, through the store ---- */
+
+/* The rows of the arguments of a query's one aggregate. */
+static Tuplestorestate *
+argument_rows(Query *query, Aggref *aggref, const char *text, TupleDesc *desc)
+{
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
+	PlannedStmt *plan;
+	QueryDesc *run;
+
+	query->targetList = copyObject(aggref->args);
+	if (query->targetList == NIL)
+		query->targetList = list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, "row", false));
+	query->hasAggs = false;
+	plan = pg_plan_query(query, text, 0, NULL);
+	SetTuplestoreDestReceiverParams(dest, rows, CurrentMemoryContext, false, NULL, NULL);
+	run = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot, dest, NULL, NULL, 0);
+	ExecutorStart(run, 0);
+	ExecutorRun(run, ForwardScanDirection, 0, true);
+	*desc = CreateTupleDescCopy(run->tupDesc);
+	ExecutorFinish(run);
+	ExecutorEnd(run);
+	FreeQueryDesc(run);
+	return rows;
+}
+
+#define ANSWER_BATCH 7
+
+typedef struct AnswerBatch
+{
+	Datum *args[FUNC_MAX_ARGS];
+	bool *nulls[FUNC_MAX_ARGS];
+	char *states[ANSWER_BATCH];
+	int n;
+} AnswerBatch;
+
+static void
+read_batch(Tuplestorestate *rows, TupleTableSlot *slot, int nargs, AnswerBatch *batch)
+{
+	for (int a = 0; a < nargs; a++)
+	{
+		batch->args[a] = palloc0(sizeof(Datum) * ANSWER_BATCH);
+		batch->nulls[a] = palloc0(sizeof(bool) * ANSWER_BATCH);
+	}
+	batch->n = 0;
+	while (batch->n < ANSWER_BATCH && tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		for (int a = 0; a < nargs; a++)
+		{
+			Form_pg_attribute attribute = TupleDescAttr(slot->tts_tupleDescriptor, a);
+
+			batch->nulls[a][batch->n] = slot->tts_isnull[a];
+			if (!slot->tts_isnull[a])
+				batch->args[a][batch->n] = datumCopy(slot->tts_values[a], attribute->attbyval, attribute->attlen);
+		}
+		batch->n++;
+	}
+}
+
+/* Every other batch goes in row by row. */
+static void
+fold_batch(SfStore *store, SfLayout *layout, SfGroup *group, AnswerBatch *batch, bool by_row)
+{
+	SfAggregate *agg = layout->aggs[0];
+	char *state = group->data + layout->state_offset[0];
+
+	if (!by_row)
+	{
+		for (int i = 0; i < batch->n; i++)
+			batch->states[i] = state;
+		sf_aggregate_advance_batch(agg, sf_store_blobs(store), batch->states, batch->args, batch->nulls, batch->n);
+		return;
+	}
+	for (int i = 0; i < batch->n; i++)
+	{
+		Datum args[FUNC_MAX_ARGS];
+		bool nulls[FUNC_MAX_ARGS];
+
+		for (int a = 0; a < agg->nargs; a++)
+		{
+			args[a] = batch->args[a][i];
+			nulls[a] = batch->nulls[a][i];
+		}
+		sf_aggregate_advance(agg, sf_store_blobs(store), state, args, nulls);
+	}
+}
+
+/* Moves the group to another window, in the form of a checkpoint. */
+static SfGroup *
+move_group(SfStore *store, SfGroup *group, SfTime start)
+{
+	StringInfoData flat;
+	const char *data;
+	SfWindow *window = sf_store_window(store, start, start + 1);
+
+	initStringInfo(&flat);
+	sf_store_save_group(store, group, &flat);
+	data = flat.data;
+	sf_store_load_group(store, window, &data, flat.data + flat.len);
+	if (data != flat.data + flat.len)
+		elog(ERROR, "a group was not read to its end");
+	return sf_store_group_at(store, window, 0);
+}
+
+/* Folds all rows, a batch per tick, and moves the state through its saved form after each third batch. */
+static text *
+fold_all(SfStore *store, SfFragment *fragment, SfLayout *layout, Tuplestorestate *rows, TupleDesc desc)
+{
+	SfAggregate *agg = layout->aggs[0];
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	uint32 hash = sf_layout_hash(layout, NULL, NULL);
+	SfTime start = 0;
+	SfTick tick = 0;
+	AnswerBatch batch;
+	SfStoreScan *scan;
+	SfGroupCopy copy;
+	SfBlobSpace blobs = {sf_area(), fragment, SF_TICK_NONE};
+	Datum result;
+	bool isnull;
+	Oid output;
+	bool varlena;
+
+	do
+	{
+		SfGroup *group;
+
+		read_batch(rows, slot, agg->nargs, &batch);
+		sf_store_begin(store, ++tick);
+		group = sf_store_touch(store, sf_store_window(store, start, start + 1), hash, NULL, NULL);
+		if (tick % 3 == 0)
+			group = move_group(store, group, ++start);
+		fold_batch(store, layout, group, &batch, tick % 2 == 0);
+		sf_store_publish(store);
+		if (tick % 4 == 0)
+			sf_store_reclaim(store, tick, 0);
+	} while (batch.n > 0);
+
+	scan = sf_store_scan_begin(CurrentMemoryContext, fragment, layout, tick, InvalidSnapshot, start, start + 1);
+	if (!sf_store_scan_next(scan, &copy))
+		elog(ERROR, "the group is not found");
+	result = sf_aggregate_result(agg, &blobs, copy.data + layout->state_offset[0], &isnull);
+	sf_store_scan_end(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	if (isnull)
+		return NULL;
+	getTypeOutputInfo(agg->result_type, &output, &varlena);
+	return cstring_to_text(OidOutputFunctionCall(output, result));
+}
+
+static void
+check_empty(SfFragment *fragment, uint64 bytes_before)
+{
+	if (pg_atomic_read_u64(&fragment->bytes) != 0 || pg_atomic_read_u64(&sf_shared->state_bytes) != bytes_before ||
+	    pg_atomic_read_u64(&fragment->undo_bytes) != 0 || pg_atomic_read_u64(&fragment->groups) != 0)
+		elog(ERROR, "%llu bytes, %llu bytes of undo and %llu groups are left",
+		     (unsigned long long) pg_atomic_read_u64(&fragment->bytes),
+		     (unsigned long long) pg_atomic_read_u64(&fragment->undo_bytes),
+		     (unsigned long long) pg_atomic_read_u64(&fragment->groups));
+}
+
+/* answer(query text) returns text: SELECT one_aggregate(...) FROM ..., computed by the state. */
+Datum
+sf_test_answer(PG_FUNCTION_ARGS)
+{
+	char *query_text = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Query *query = analyse(query_text);
+	uint64 bytes_before = pg_atomic_read_u64(&sf_shared->state_bytes);
+	int naggs;
+	SfAggregate **aggs = aggregates_of(query, &naggs);
+	SfLayout *layout = sf_layout_create(CurrentMemoryContext, 0, NULL, NULL, NULL, naggs, aggs);
+	TupleDesc desc;
+	Tuplestorestate *rows = argument_rows(query, aggs[0]->aggref, query_text, &desc);
+	dsa_pointer pointer;
+	SfFragment *fragment = fragment_create(&pointer);
+	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
+	text *volatile result = NULL;
+
+	PG_TRY();
+	{
+		result = fold_all(store, fragment, layout, rows, desc);
+	}
+	PG_FINALLY();
+	{
+		sf_store_rollback(store);
+		sf_store_reset(store);
+		check_empty(fragment, bytes_before);
+		dsa_free(sf_area(), pointer);
+	}
+	PG_END_TRY();
+	if (result == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(result);
+}
+
+/* ---- random ticks against a model ---- */
+
+#define MODEL_WINDOWS 4
+#define MODEL_KEYS 150
+#define MODEL_TICKS 40
+
+/* What the rows of one group add up to. */
+typedef struct ModelGroup
+{
+	int64 count;
+	int64 sum;
+	int64 huge;    /* rows with 10^40 added to their numeric */
+	int32 longest; /* greatest text, by its number */
+} ModelGroup;
+
+typedef ModelGroup ModelState[MODEL_WINDOWS][MODEL_KEYS];
+
+typedef struct Model
+{
+	pg_prng_state random;
+	SfFragment *fragment;
+	SfLayout *layout;
+	SfStore *store;
+	char keys; /* kind of key: i(nteger), t(ext), m(any) or n(one) */
+	int nkeys; /* different ones */
+	SfTick tick;
+	SfTick published;
+	SfTick pinned;
+	ModelState *at; /* [MODEL_TICKS + 1] by tick */
+	ModelState now;
+} Model;
+
+static int
+any_of(Model *model, int n)
+{
+	return (int) pg_prng_uint64_range(&model->random, 0, n - 1);
+}
+
+static text *
+long_text(int number)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%08d", number);
+	for (int i = 0; i < number % 300; i++)
+		appendStringInfoChar(&text, 'x');
+	return cstring_to_text(text.data);
+}
+
+static SfLayout *
+model_layout(char keys)
+{
+	Query *query = analyse("SELECT count(*), sum(v), sum(n), max(t COLLATE \"C\") "
+	                       "FROM (SELECT 1::int8 AS v, 1::numeric AS n, ''::text AS t) AS s");
+	Oid types[] = {keys == 'i' ? INT8OID : TEXTOID, NUMERICOID, INT4OID};
+	int32 typmods[] = {-1, -1, -1};
+	Oid collations[] = {keys == 'i' ? InvalidOid : DEFAULT_COLLATION_OID, InvalidOid, InvalidOid};
+	int nkeys = keys == 'm' ? 3 : keys == 'n' ? 0 : 1;
+	int naggs;
+	SfAggregate **aggs = aggregates_of(query, &naggs);
+
+	return sf_layout_create(CurrentMemoryContext, nkeys, types, typmods, collations, naggs, aggs);
+}
+
+/* The key values of group k; text keys are null for k = 0, and the numeric is now 1.0, now 1.00. */
+static void
+model_key(Model *model, int k, Datum *keys, bool *nulls)
+{
+	memset(nulls, 0, sizeof(bool) * 3);
+	if (model->keys == 'i')
+		keys[0] = Int64GetDatum((int64) k * 1000000007);
+	else
+	{
+		nulls[0] = k == 0;
+		keys[0] = PointerGetDatum(long_text(k));
+	}
+	keys[1] = DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf(any_of(model, 2) ? "%d.0" : "%d.00", k / 3)),
+	                              ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	keys[2] = Int32GetDatum(-k);
+	nulls[2] = k % 5 == 1;
+}
+
+static Datum
+model_numeric(int64 sum, int64 huge)
+{
+	Datum power = DirectFunctionCall3(numeric_in, CStringGetDatum("1e40"), ObjectIdGetDatum(InvalidOid),
+	                                  Int32GetDatum(-1));
+
+	return DirectFunctionCall2(numeric_add, NumericGetDatum(int64_to_numeric(sum)),
+	                           DirectFunctionCall2(numeric_mul, power, NumericGetDatum(int64_to_numeric(huge))));
+}
+
+/* Adds a random row to the group, in the store and in the model. */
+static void
+add_row(Model *model, int w, int k, SfGroup *group)
+{
+	SfLayout *layout = model->layout;
+	ModelGroup *expected = &model->now[w][k];
+	int64 value = any_of(model, 2001) - 1000;
+	bool huge = any_of(model, 10) == 0;
+	int number = any_of(model, 100000);
+	Datum args[] = {(Datum) 0, Int64GetDatum(value), model_numeric(value, huge), PointerGetDatum(long_text(number))};
+	bool null = false;
+
+	for (int i = 0; i < layout->naggs; i++)
+		sf_aggregate_advance(layout->aggs[i], sf_store_blobs(model->store), group->data + layout->state_offset[i],
+		                     &args[i], &null);
+	expected->longest = expected->count == 0 ? number : Max(expected->longest, number);
+	expected->count++;
+	expected->sum += value;
+	expected->huge += huge;
+}
+
+static SfWindow *
+model_window(Model *model, int w)
+{
+	return sf_store_window(model->store, w * 10, w * 10 + 10);
+}
+
+static void
+add_rows_one_by_one(Model *model, int n)
+{
+	while (n-- > 0)
+	{
+		int w = any_of(model, MODEL_WINDOWS);
+		int k = any_of(model, model->nkeys);
+		Datum keys[3];
+		bool nulls[3];
+
+		model_key(model, k, keys, nulls);
+		add_row(model, w, k,
+		        sf_store_touch(model->store, model_window(model, w), sf_layout_hash(model->layout, keys, nulls), keys,
+		                       nulls));
+	}
+}
+
+static void
+add_rows_in_batch(Model *model, int n)
+{
+	SfWindow **windows = palloc(sizeof(SfWindow *) * n);
+	uint32 *hashes = palloc(sizeof(uint32) * n);
+	Datum *keys = palloc(sizeof(Datum) * n);
+	SfGroup **groups = palloc(sizeof(SfGroup *) * n);
+	int *w = palloc(sizeof(int) * n);
+	int *k = palloc(sizeof(int) * n);
+
+	for (int i = 0; i < n; i++)
+	{
+		w[i] = any_of(model, MODEL_WINDOWS);
+		k[i] = any_of(model, model->nkeys);
+		windows[i] = model_window(model, w[i]);
+		keys[i] = Int64GetDatum((int64) k[i] * 1000000007);
+		hashes[i] = sf_int_hash(keys[i]);
+	}
+	sf_store_touch_int_batch(model->store, windows, hashes, keys, groups, n);
+	for (int i = 0; i < n; i++)
+		add_row(model, w[i], k[i], groups[i]);
+}
+
+static void
+check_result(Model *model, SfTick tick, const SfGroupCopy *copy, int agg, Datum expected)
+{
+	SfBlobSpace blobs = {sf_area(), model->fragment, SF_TICK_NONE};
+	SfAggregate *aggregate = model->layout->aggs[agg];
+	bool isnull;
+	Datum result = sf_aggregate_result(aggregate, &blobs, copy->data + model->layout->state_offset[agg], &isnull);
+	bool byval = get_typbyval(aggregate->result_type);
+	char *got;
+	char *wanted;
+	Oid output;
+	bool varlena;
+
+	if (!isnull && datumIsEqual(result, expected, byval, get_typlen(aggregate->result_type)))
+		return;
+	getTypeOutputInfo(aggregate->result_type, &output, &varlena);
+	got = isnull ? "null" : OidOutputFunctionCall(output, result);
+	wanted = OidOutputFunctionCall(output, expected);
+	elog(ERROR, "tick %llu read at %llu, aggregate %d: got %s, wanted %s", (unsigned long long) model->tick,
+	     (unsigned long long) tick, agg, got, wanted);
+}
+
+static void
+check_group(Model *model, SfTick tick, const SfGroupCopy *copy, const ModelGroup *expected)
+{
+	if (expected->count == 0)
+		elog(ERROR, "tick %llu read at %llu: a group that should not be there", (unsigned long long) model->tick,
+		     (unsigned long long) tick);
+	check_result(model, tick, copy, 0, Int64GetDatum(expected->count));
+	check_result(model, tick, copy, 1, NumericGetDatum(int64_to_numeric(expected->sum)));
+	check_result(model, tick, copy, 2, model_numeric(expected->sum, expected->huge));
+	check_result(model, tick, copy, 3, PointerGetDatum(long_text(expected->longest)));
+}
+
+/* Which group it is. */
+static int
+key_of(Model *model, const SfGroupCopy *copy)
+{
+	Datum keys[3];
+	bool nulls[3];
+
+	sf_group_keys(model->layout, sf_area(), copy->data, keys, nulls);
+	switch (model->keys)
+	{
+		case 'i':
+			return (int) (DatumGetInt64(keys[0]) / 1000000007);
+		case 'n':
+			return 0;
+		default:
+			return nulls[0] ? 0 : atoi(pnstrdup(TextDatumGetCString(keys[0]), 8));
+	}
+}
+
+static void
+check_all(Model *model, SfTick tick)
+{
+	ModelState *expected = &model->at[tick];
+	int from = any_of(model, MODEL_WINDOWS);
+	int wanted = 0;
+	SfGroupCopy copy;
+	SfStoreScan *scan = sf_store_scan_begin(CurrentMemoryContext, model->fragment, model->layout, tick,
+	                                        GetActiveSnapshot(), from * 10, SF_TIME_INFINITY);
+
+	while (sf_store_scan_next(scan, &copy))
+	{
+		check_group(model, tick, &copy, &(*expected)[copy.start / 10][key_of(model, &copy)]);
+		wanted--;
+	}
+	for (int w = from; w < MODEL_WINDOWS; w++)
+		for (int k = 0; k < model->nkeys; k++)
+			wanted += (*expected)[w][k].count > 0;
+	if (wanted != 0)
+		elog(ERROR, "tick %llu read at %llu: %d groups too few", (unsigned long long) model->tick,
+		     (unsigned long long) tick, wanted);
+	sf_store_scan_end(scan);
+}
+
+static void
+check_key(Model *model, SfTick tick)
+{
+	ModelState *expected = &model->at[tick];
+	int k = any_of(model, model->nkeys);
+	int wanted = 0;
+	SfGroupCopy copy;
+	Datum keys[3];
+	bool nulls[3];
+	SfStoreScan *scan = sf_store_scan_begin(CurrentMemoryContext, model->fragment, model->layout, tick,
+	                                        GetActiveSnapshot(), 0, SF_TIME_INFINITY);
+
+	model_key(model, k, keys, nulls);
+	sf_store_scan_key(scan, keys, nulls);
+	while (sf_store_scan_next(scan, &copy))
+	{
+		if (key_of(model, &copy) != k)
+			elog(ERROR, "a group of another key");
+		check_group(model, tick, &copy, &(*expected)[copy.start / 10][k]);
+		wanted--;
+	}
+	for (int w = 0; w < MODEL_WINDOWS; w++)
+		wanted += (*expected)[w][k].count > 0;
+	if (wanted != 0)
+		elog(ERROR, "tick %llu read at %llu by key: %d groups too few", (unsigned long long) model->tick,
+		     (unsigned long long) tick, wanted);
+	sf_store_scan_end(scan);
+}
+
+/* The ticks that a pin holds read as they were. */
+static void
+check_pinned(Model *model)
+{
+	SfTick any = model->pinned + any_of(model, model->published - model->pinned + 1);
+
+	check_all(model, model->pinned);
+	check_all(model, any);
+	check_all(model, model->published);
+	check_key(model, any);
+}
+
+static void
+worker_dies(Model *model)
+{
+	model->store = sf_store_create(CurrentMemoryContext, model->fragment, model->layout);
+	sf_store_take_over(model->store, model->published);
+}
+
+static void
+undone(Model *model)
+{
+	/* The number of the tick is used up: readers at it see what was before. */
+	memcpy(&model->at[model->tick], &model->at[model->published], sizeof(ModelState));
+	memcpy(&model->now, &model->at[model->published], sizeof(ModelState));
+}
+
+/* A window closes and leaves memory: no tick shows it any more. */
+static void
+close_window(Model *model, uint64 committed_xid)
+{
+	int w = any_of(model, MODEL_WINDOWS);
+	SfWindow *window = sf_store_find_window(model->store, w * 10);
+
+	if (window == NULL)
+		return;
+	LWLockAcquire(&model->fragment->lock, LW_EXCLUSIVE);
+	window->closed = model->tick;
+	pg_atomic_write_u64(&window->closed_xid, committed_xid);
+	LWLockRelease(&model->fragment->lock);
+	memset(model->now[w], 0, sizeof(model->now[w]));
+	for (SfTick tick = 0; tick <= model->tick; tick++)
+		memset(model->at[tick][w], 0, sizeof(model->now[w]));
+}
+
+static void
+one_tick(Model *model, uint64 committed_xid)
+{
+	int fate = any_of(model, 10);
+	bool closing = fate > 5 && any_of(model, 4) == 0;
+
+	sf_store_begin(model->store, ++model->tick);
+	if (model->keys == 'i' && any_of(model, 2))
+		add_rows_in_batch(model, any_of(model, 600));
+	else
+		add_rows_one_by_one(model, any_of(model, 200));
+	check_pinned(model);
+	if (closing)
+		close_window(model, committed_xid);
+	memcpy(&model->at[model->tick], &model->now, sizeof(ModelState));
+
+	if (fate < 2)
+	{
+		sf_store_rollback(model->store);
+		undone(model);
+	}
+	else if (fate < 4)
+	{
+		worker_dies(model);
+		undone(model);
+	}
+	else
+	{
+		model->published = model->tick;
+		if (fate == 4)
+			worker_dies(model); /* between publishing and the bookkeeping */
+		else
+			sf_store_publish(model->store);
+	}
+	check_pinned(model);
+	if (any_of(model, 3) == 0)
+		model->pinned += any_of(model, model->published - model->pinned + 1);
+
+	/* All windows close under the same old transaction, which only a new worker looks at again. */
+	if (closing)
+		worker_dies(model);
+	sf_store_reclaim(model->store, model->pinned, closing ? PG_UINT64_MAX : 0);
+	check_pinned(model);
+}
+
+/* random_ticks(keys "char", seed int, committed xid8): ticks that succeed, fail, or lose their worker. */
+Datum
+sf_test_random_ticks(PG_FUNCTION_ARGS)
+{
+	Model *model = palloc0(sizeof(Model));
+	uint64 bytes_before = pg_atomic_read_u64(&sf_shared->state_bytes);
+	dsa_pointer pointer;
+	uint64 most = 0;
+
+	model->keys = PG_GETARG_CHAR(0);
+	pg_prng_seed(&model->random, PG_GETARG_INT32(1));
+	model->nkeys = model->keys == 'n' ? 1 : MODEL_KEYS;
+	model->at = palloc0(sizeof(ModelState) * (MODEL_TICKS + 1));
+	model->layout = model_layout(model->keys);
+	model->fragment = fragment_create(&pointer);
+	model->store = sf_store_create(CurrentMemoryContext, model->fragment, model->layout);
+	for (int i = 0; i < MODEL_TICKS; i++)
+	{
+		one_tick(model, PG_GETARG_INT64(2));
+		most = Max(most, pg_atomic_read_u64(&model->fragment->bytes));
+	}
+
+	sf_store_reclaim(model->store, SF_TICK_MAX, PG_UINT64_MAX);
+	if (pg_atomic_read_u64(&model->fragment->undo_bytes) != 0)
+		elog(ERROR, "pre-images are left that nobody needs");
+	sf_store_reset(model->store);
+	check_empty(model->fragment, bytes_before);
+	dsa_free(sf_area(), pointer);
+	PG_RETURN_BOOL(most > 0);
+}
+
+/* ---- the memory limit ---- */
+
+static void
+fill(SfStore *store, SfLayout *layout, int64 ngroups)
+{
+	for (int64 i = 0; i < ngroups; i++)
+	{
+		Datum key = Int64GetDatum(i);
+		bool null = false;
+
+		sf_store_touch(store, sf_store_window(store, 0, 1), sf_layout_hash(layout, &key, &null), &key, &null);
+	}
+}
+
+static int64
+count_groups(SfFragment *fragment, SfLayout *layout, SfTick tick)
+{
+	SfStoreScan *scan = sf_store_scan_begin(CurrentMemoryContext, fragment, layout, tick, GetActiveSnapshot(),
+	                                        SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	SfGroupCopy copy;
+	int64 n = 0;
+
+	while (sf_store_scan_next(scan, &copy))
+		n++;
+	sf_store_scan_end(scan);
+	return n;
+}
+
+/* memory_limit() returns text: the error of a tick that needs too much; what was published before stays readable. */
+Datum
+sf_test_memory_limit(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint64 bytes_before = pg_atomic_read_u64(&sf_shared->state_bytes);
+	int limit = sf_state_memory_mb;
+	dsa_pointer pointer;
+	SfFragment *fragment = fragment_create(&pointer);
+	SfLayout *layout = model_layout('i');
+	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
+	ErrorData *error = NULL;
+	int64 left;
+
+	sf_store_begin(store, 1);
+	fill(store, layout, 100);
+	sf_store_publish(store);
+
+	sf_state_memory_mb = bytes_before / (1024 * 1024) + 2;
+	sf_store_begin(store, 2);
+	PG_TRY();
+	{
+		fill(store, layout, 1000000);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	sf_state_memory_mb = limit;
+	if (LWLockHeldByMe(&fragment->lock))
+		elog(ERROR, "the lock was kept");
+	sf_store_rollback(store);
+	left = count_groups(fragment, layout, 1);
+	sf_store_reset(store);
+	check_empty(fragment, bytes_before);
+	dsa_free(sf_area(), pointer);
+	PG_RETURN_TEXT_P(cstring_to_text(
+	    psprintf("%s, then %lld groups as before", error != NULL ? error->message : "no error", (long long) left)));
+}
+
+/* ---- closing ---- */
+
+static void
+close_first(SfStore *store, SfFragment *fragment, SfTick tick, uint64 xid)
+{
+	SfWindow *window = sf_store_window_at(store, 0);
+
+	sf_store_begin(store, tick);
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	window->closed = tick;
+	pg_atomic_write_u64(&window->closed_xid, xid);
+	LWLockRelease(&fragment->lock);
+	sf_store_publish(store);
+}
+
+/*
+ * closing(committed xid8, aborted xid8) returns setof record: what a reader finds of a window of 10 groups, and how many
+ * windows are in memory, when its closing is committed, was aborted, or is under way; and after a reset.
+ */
+Datum
+sf_test_closing(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	uint64 committed = PG_GETARG_INT64(0);
+	uint64 aborted = PG_GETARG_INT64(1);
+	uint64 running = U64FromFullTransactionId(GetTopFullTransactionId());
+	dsa_pointer pointer;
+	SfFragment *fragment = fragment_create(&pointer);
+	SfLayout *layout = model_layout('i');
+	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
+	SfTick tick = 1;
+
+#define REPORT(what)                                                                                                   \
+	do                                                                                                                 \
+	{                                                                                                                  \
+		Datum values[] = {CStringGetTextDatum(what), Int64GetDatum(count_groups(fragment, layout, tick)),              \
+		                  Int32GetDatum(sf_store_nwindows(store))};                                                    \
+		bool nulls[] = {false, false, false};                                                                          \
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);                                       \
+	} while (0)
+
+	InitMaterializedSRF(fcinfo, 0);
+	sf_store_begin(store, tick);
+	fill(store, layout, 10);
+	sf_store_publish(store);
+	REPORT("open");
+
+	close_first(store, fragment, ++tick, committed);
+	sf_store_reclaim(store, tick, committed);
+	REPORT("closed, kept for older readers");
+	sf_store_reclaim(store, tick, committed + 1);
+	REPORT(U64FromFullTransactionId(fragment->evicted_xid) == committed ? "evicted" : "evicted, but by whom?");
+
+	sf_store_begin(store, ++tick);
+	fill(store, layout, 10);
+	sf_store_publish(store);
+	close_first(store, fragment, ++tick, aborted);
+	sf_store_reclaim(store, tick, aborted + 1);
+	REPORT("closing was aborted");
+	sf_store_take_over(store, tick);
+	REPORT(sf_store_window_at(store, 0)->closed == SF_TICK_NONE ? "open for the successor" : "still closed");
+
+	close_first(store, fragment, ++tick, running);
+	sf_store_reclaim(store, tick, running + 1);
+	REPORT("closing is under way");
+	sf_store_reset(store);
+	PG_TRY();
+	{
+		count_groups(fragment, layout, tick);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		tick++;
+		REPORT(error->message);
+	}
+	PG_END_TRY();
+	dsa_free(sf_area(), pointer);
+	return (Datum) 0;
+}
+
+#endif /* STREAMFUSE_TEST */
