@@ -34,7 +34,8 @@ CREATE TABLE streamfuse.fragment (
   view      oid NOT NULL UNIQUE,
   output    oid NOT NULL,
   stream    oid NOT NULL,
-  begins_at timestamptz           -- windows that start earlier are not the view's; NULL: all are
+  begins_at timestamptz,          -- windows that start earlier are not the view's; NULL: all are
+  adopted   bool NOT NULL         -- the output came with rows, from a dump: windows up to its last window_end are closed
 );
 COMMENT ON TABLE streamfuse.fragment IS 'the maintained parts of continuous views';
 CREATE SEQUENCE streamfuse.fragment_id AS int4 OWNED BY streamfuse.fragment.id;
@@ -94,6 +95,13 @@ COMMENT ON TABLE streamfuse.punctuation IS 'watermarks set by hand';
 -- ---------------------------------------------------------------------------
 -- Views
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION streamfuse.view_handler(internal) RETURNS table_am_handler
+  LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_handler';
+COMMENT ON FUNCTION streamfuse.view_handler(internal) IS 'access method of continuous views';
+
+CREATE ACCESS METHOD streamfuse_view TYPE TABLE HANDLER streamfuse.view_handler;
+COMMENT ON ACCESS METHOD streamfuse_view IS 'continuous views; use CREATE MATERIALIZED VIEW ... WITH (streamfuse.continuous)';
 
 -- ---------------------------------------------------------------------------
 -- Working with views: flush, verify

@@ -1,6 +1,9 @@
 /*
  * view.h
  *		The view object: a materialized view of our access method, its options, and its rows in the catalog tables.
+ *
+ * A view is *active* when its output table hangs on it: an AUTO dependency in pg_depend, output -> view.  A view that
+ * comes out of a dump is *inert* until REFRESH MATERIALIZED VIEW adopts its output table and makes the dependency.
  */
 #ifndef SF_VIEW_H
 #define SF_VIEW_H
@@ -28,6 +31,12 @@ extern void sf_view_options_get(Oid view, SfViewOptions *options);
 /* The output table, or InvalidOid while the view is inert (restored and not yet refreshed). */
 extern Oid	sf_view_output(Oid view);
 
+/* The active view whose output table this is, or InvalidOid. */
+extern Oid	sf_output_view(Oid relid);
+
+/* Raises ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, with the hint to REFRESH, for an inert view. */
+extern void sf_view_require_active(Oid view);
+
 /* Q as stored, a copy, not locked and not rewritten. */
 extern Query *sf_view_query(Oid view);
 
@@ -48,9 +57,10 @@ typedef struct SfFragmentRow
 	Oid			output;
 	Oid			stream;
 	SfTime		begins_at;		/* windows starting earlier are not the view's (WITH NO DATA); MINUS_INFINITY: all */
+	bool		adopted;		/* the output came with rows: windows up to its last window_end are closed */
 } SfFragmentRow;
 
-/* All rows of streamfuse.fragment visible to the snapshot (NULL: the catalog snapshot's equivalent). */
+/* Rows of streamfuse.fragment visible to the snapshot (NULL: the latest) whose views are active. */
 extern List *sf_fragment_rows(Snapshot snapshot);
 
 #endif /* SF_VIEW_H */

@@ -1,0 +1,270 @@
+/*
+ * view_catalog.c
+ *		What the catalogs say of a view: its query, its output table, its row in streamfuse.fragment.
+ *
+ * The truth about which table is a view's output, and whether the view is active at all, is the AUTO dependency
+ * output -> view in pg_depend; streamfuse.fragment carries what the worker needs beside it.  A row of that table whose
+ * view is not active (it was left by pg_upgrade, say) is passed over.
+ */
+#include "plan/view_internal.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "state/catalog.h"
+#include "stream/settings.h"
+
+enum
+{
+	FRAGMENT_ID = 1,
+	FRAGMENT_VIEW,
+	FRAGMENT_OUTPUT,
+	FRAGMENT_STREAM,
+	FRAGMENT_BEGINS_AT,
+	FRAGMENT_ADOPTED,
+	FRAGMENT_COLUMNS = FRAGMENT_ADOPTED,
+};
+
+bool
+sf_is_continuous_view(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class class;
+	bool result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	result = class->relkind == RELKIND_MATVIEW && OidIsValid(class->relam) && class->relam == sf_view_am_oid(true);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * The relation at the other end of a whole-relation AUTO dependency: the table that hangs on `relid`, or the
+ * materialized view that `relid` hangs on.
+ */
+static Oid
+auto_dependency(Oid relid, bool find_dependent)
+{
+	Relation depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Oid found = InvalidOid;
+
+	ScanKeyInit(&key[0], find_dependent ? Anum_pg_depend_refclassid : Anum_pg_depend_classid, BTEqualStrategyNumber,
+	            F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], find_dependent ? Anum_pg_depend_refobjid : Anum_pg_depend_objid, BTEqualStrategyNumber,
+	            F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(depend, find_dependent ? DependReferenceIndexId : DependDependerIndexId, true, NULL, 2,
+	                          key);
+	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+		Oid other = find_dependent ? row->objid : row->refobjid;
+
+		if (row->deptype == DEPENDENCY_AUTO && row->classid == RelationRelationId &&
+		    row->refclassid == RelationRelationId && row->objsubid == 0 && row->refobjsubid == 0 &&
+		    get_rel_relkind(other) == (find_dependent ? RELKIND_RELATION : RELKIND_MATVIEW))
+			found = other;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
+}
+
+Oid
+sf_view_output(Oid view)
+{
+	return auto_dependency(view, true);
+}
+
+Oid
+sf_output_view(Oid relid)
+{
+	Oid view;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION)
+		return InvalidOid;
+	view = auto_dependency(relid, false);
+	return OidIsValid(view) && sf_is_continuous_view(view) ? view : InvalidOid;
+}
+
+void
+sf_view_require_active(Oid view)
+{
+	if (!OidIsValid(sf_view_output(view)))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("continuous view \"%s\" is not active", get_rel_name(view)),
+		                errdetail("It was restored from a dump, or its output table was dropped."),
+		                errhint("Run REFRESH MATERIALIZED VIEW to activate it.")));
+}
+
+Query *
+sf_view_query(Oid view)
+{
+	Relation rel = table_open(view, AccessShareLock);
+	RewriteRule *rule;
+	Query *query;
+
+	if (rel->rd_rules == NULL || rel->rd_rules->numLocks != 1 || list_length(rel->rd_rules->rules[0]->actions) != 1)
+		elog(ERROR, "continuous view \"%s\" has no stored query", RelationGetRelationName(rel));
+	rule = rel->rd_rules->rules[0];
+	query = copyObject(linitial_node(Query, rule->actions));
+	table_close(rel, NoLock);
+	return query;
+}
+
+/* The relation cache hands out the query's range tables with checkAsUser set to the owner of the view. */
+Query *
+sf_view_batch_query(Oid view)
+{
+	Query *query = sf_view_query(view);
+	List *rewritten;
+
+	AcquireRewriteLocks(query, true, false);
+	rewritten = QueryRewrite(query);
+	if (list_length(rewritten) != 1)
+		elog(ERROR, "unexpected rewrite result for continuous view %u", view);
+	return linitial_node(Query, rewritten);
+}
+
+static SfFragmentRow *
+fragment_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	SfFragmentRow *row = palloc0(sizeof(SfFragmentRow));
+	bool isnull;
+
+	row->id = DatumGetInt32(heap_getattr(tuple, FRAGMENT_ID, desc, &isnull));
+	row->view = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_VIEW, desc, &isnull));
+	row->output = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_OUTPUT, desc, &isnull));
+	row->stream = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_STREAM, desc, &isnull));
+	row->begins_at = DatumGetInt64(heap_getattr(tuple, FRAGMENT_BEGINS_AT, desc, &isnull));
+	if (isnull)
+		row->begins_at = SF_TIME_MINUS_INFINITY;
+	row->adopted = DatumGetBool(heap_getattr(tuple, FRAGMENT_ADOPTED, desc, &isnull));
+	return row;
+}
+
+List *
+sf_fragment_rows(Snapshot snapshot)
+{
+	SfCatalog *fragment = sf_catalog_open("fragment", AccessShareLock);
+	SysScanDesc scan = sf_catalog_scan_begin(fragment, NULL, 0, NULL, snapshot);
+	HeapTuple tuple;
+	List *rows = NIL;
+	ListCell *cell;
+
+	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
+		rows = lappend(rows, fragment_from_tuple(tuple, RelationGetDescr(sf_catalog_table(fragment))));
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(fragment, AccessShareLock);
+
+	foreach (cell, rows)
+	{
+		SfFragmentRow *row = lfirst(cell);
+
+		if (!sf_is_continuous_view(row->view) || sf_view_output(row->view) != row->output)
+			rows = foreach_delete_current (rows, cell);
+	}
+	return rows;
+}
+
+void
+sf_fragment_add(const SfFragmentRow *row)
+{
+	SfCatalog *fragment = sf_catalog_open("fragment", RowExclusiveLock);
+	Datum values[FRAGMENT_COLUMNS];
+	bool nulls[FRAGMENT_COLUMNS] = {0};
+
+	values[FRAGMENT_ID - 1] = Int32GetDatum(row->id);
+	values[FRAGMENT_VIEW - 1] = ObjectIdGetDatum(row->view);
+	values[FRAGMENT_OUTPUT - 1] = ObjectIdGetDatum(row->output);
+	values[FRAGMENT_STREAM - 1] = ObjectIdGetDatum(row->stream);
+	values[FRAGMENT_BEGINS_AT - 1] = Int64GetDatum(row->begins_at);
+	nulls[FRAGMENT_BEGINS_AT - 1] = row->begins_at == SF_TIME_MINUS_INFINITY;
+	values[FRAGMENT_ADOPTED - 1] = BoolGetDatum(row->adopted);
+	sf_catalog_insert(fragment, values, nulls);
+	sf_catalog_close(fragment, NoLock);
+	CommandCounterIncrement();
+}
+
+/* DROP EXTENSION may have taken our tables before it comes to the views. */
+static bool
+catalog_exists(const char *name)
+{
+	Oid schema = sf_catalog_schema(true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(name, schema));
+}
+
+/*
+ * Deletes a fragment's rows from a table whose first column, and first column of the index, is the fragment's number.
+ * The worker writes these tables too, but a fragment's rows only while it holds a lock on the view, which whoever
+ * deletes them has exclusively.
+ */
+static void
+delete_rows(const char *table_name, const char *index_name, int32 fragment)
+{
+	SfCatalog *catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (!catalog_exists(table_name))
+		return;
+	catalog = sf_catalog_open(table_name, RowExclusiveLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
+	scan = sf_catalog_scan_begin(catalog, index_name, 1, &key, NULL);
+	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		sf_catalog_delete(catalog, tuple);
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, NoLock);
+}
+
+/* Removes a view's fragment and all that is kept for it.  Finds nothing for a view that is not active. */
+void
+sf_fragment_remove(Oid view)
+{
+	SfCatalog *fragment;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (!catalog_exists("fragment"))
+		return;
+	fragment = sf_catalog_open("fragment", RowExclusiveLock);
+	ScanKeyInit(&key, FRAGMENT_VIEW, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(view));
+	scan = sf_catalog_scan_begin(fragment, "fragment_view_key", 1, &key, NULL);
+	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
+	{
+		SfFragmentRow *row = fragment_from_tuple(tuple, RelationGetDescr(sf_catalog_table(fragment)));
+
+		delete_rows("progress", "progress_pkey", row->id);
+		delete_rows("state", "state_pkey", row->id);
+		delete_rows("dirty_window", "dirty_window_pkey", row->id);
+		sf_catalog_delete(fragment, tuple);
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(fragment, NoLock);
+	CommandCounterIncrement();
+}

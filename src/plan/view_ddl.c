@@ -1,0 +1,729 @@
+/*
+ * view_ddl.c
+ *		Commands on continuous views: CREATE, REFRESH, ALTER, DROP, and what users do to their output tables.
+ *
+ * A view is a real materialized view, so most commands are PostgreSQL's own.  The ProcessUtility hook steps in where
+ * PostgreSQL would refuse our options (CREATE, SET, RESET), where its command means something else here (REFRESH,
+ * CREATE INDEX), and where the output table has to follow.  The object-access hook sees what has no command of its own:
+ * a relation that is made with our access method by other means, and every way in which a view or its output is dropped
+ * (CASCADE, DROP OWNED, DROP SCHEMA).
+ *
+ * Invariant: a relation of access method streamfuse_view is a materialized view whose options say streamfuse.continuous.
+ */
+#include "plan/view_internal.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "commands/matview.h"
+#include "commands/tablecmds.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "state/catalog.h"
+#include "state/shared.h"
+#include "stream/settings.h"
+
+/* The arguments of a ProcessUtility hook, as one. */
+typedef struct UtilityCall
+{
+	PlannedStmt *pstmt;
+	const char *query_string;
+	bool read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *completion;
+} UtilityCall;
+
+static ProcessUtility_hook_type previous_utility;
+static object_access_hook_type previous_object_access;
+
+/* While CREATE runs: the first relation of our access method is the view. */
+static bool creating_view;
+static Oid created_view;
+
+static void
+run(const UtilityCall *call, PlannedStmt *pstmt)
+{
+	(previous_utility ? previous_utility : standard_ProcessUtility)(pstmt, call->query_string, call->read_only_tree,
+	                                                                call->context, call->params, call->query_env,
+	                                                                call->dest, call->completion);
+}
+
+/* A copy of the command, for us to change. */
+static PlannedStmt *
+copy_command(const UtilityCall *call)
+{
+	return copyObject(call->pstmt);
+}
+
+/* ---- CREATE and REFRESH ---- */
+
+/* PostgreSQL checks the privileges of a view's query when it runs; ours runs in the worker, so they are checked now. */
+static bool
+check_query_privileges(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		(void) ExecCheckRTPerms(castNode(Query, node)->rtable, true);
+		return query_tree_walker((Query *) node, check_query_privileges, context, 0);
+	}
+	return expression_tree_walker(node, check_query_privileges, context);
+}
+
+static void
+check_stream(Oid stream)
+{
+	Relation rel = table_open(stream, AccessShareLock);
+
+	if (rel->rd_rel->relrowsecurity)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("stream \"%s\" has row-level security", RelationGetRelationName(rel)),
+		                errdetail("A continuous view shows the same rows to all its readers."),
+		                errhint("Restrict who may read the view by GRANT, or by a policy of a view over it.")));
+	table_close(rel, NoLock);
+}
+
+/* The greatest event time stored in the stream, or SF_TIME_MINUS_INFINITY. */
+static SfTime
+greatest_stored_time(SfDefinition *definition)
+{
+	char *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(definition->stream)),
+	                                        get_rel_name(definition->stream));
+	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
+	char *time = deparse_expression((Node *) definition->time, context, true, false);
+	SfTime result = SF_TIME_MINUS_INFINITY;
+	Datum greatest;
+	bool isnull;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(psprintf("SELECT pg_catalog.max(%s) FROM %s", time, name), false, 1) != SPI_OK_SELECT ||
+	    SPI_processed != 1)
+		elog(ERROR, "could not read the greatest event time of stream %u", definition->stream);
+	greatest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		result = DatumGetInt64(greatest);
+	SPI_finish();
+	return result;
+}
+
+/* WITH NO DATA: the view begins with the first window that starts after everything stored. */
+static SfTime
+first_window_after_stored(SfDefinition *definition)
+{
+	SfTime greatest = greatest_stored_time(definition);
+	SfTime start;
+	SfTime end;
+
+	if (greatest == SF_TIME_MINUS_INFINITY)
+		return SF_TIME_MINUS_INFINITY;
+	sf_window_of(&definition->window, greatest, &start, &end);
+	return end;
+}
+
+static SfTime
+stored_begins_at(Oid view)
+{
+	char *text = sf_option_get(view, SF_OPTION_BEGINS_AT);
+
+	if (text == NULL)
+		return SF_TIME_MINUS_INFINITY;
+	return DatumGetTimestampTz(
+	    DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/* Gives an active view its fragment, and has the worker told at commit. */
+static void
+start_fragment(Oid view, Oid output, SfDefinition *definition, bool adopted)
+{
+	SfFragmentRow row;
+
+	sf_fragment_remove(view);
+	row.id = (int32) sf_catalog_nextval("fragment_id");
+	row.view = view;
+	row.output = output;
+	row.stream = definition->stream;
+	row.begins_at = stored_begins_at(view);
+	row.adopted = adopted;
+	sf_fragment_add(&row);
+	sf_catalog_changed_at_commit();
+}
+
+static void
+notice_create(Oid view, Oid stream, bool with_data)
+{
+	SfStreamSettings settings;
+
+	if (with_data)
+		ereport(NOTICE, (errmsg("continuous view \"%s\" is being filled from stream \"%s\"", get_rel_name(view),
+		                        get_rel_name(stream)),
+		                 errdetail("Until that is done, reading the view runs its query.")));
+	sf_stream_settings_get(stream, &settings);
+	if (!settings.has_watermark)
+		ereport(NOTICE, (errmsg("stream \"%s\" has no watermark", get_rel_name(stream)),
+		                 errdetail("Windows of \"%s\" will not close.", get_rel_name(view)),
+		                 errhint("Use streamfuse.set_watermark.")));
+}
+
+/* Runs CREATE MATERIALIZED VIEW without our options; returns the new view, or InvalidOid (IF NOT EXISTS). */
+static Oid
+create_shell(const UtilityCall *call, List *other_options)
+{
+	PlannedStmt *pstmt = copy_command(call);
+	CreateTableAsStmt *stmt = castNode(CreateTableAsStmt, pstmt->utilityStmt);
+	bool outer_creating = creating_view;
+	Oid outer_created = created_view;
+	Oid view = InvalidOid;
+
+	stmt->into->options = copyObject(other_options);
+	stmt->into->accessMethod = pstrdup(SF_VIEW_AM);
+	stmt->into->skipData = true;
+
+	created_view = InvalidOid;
+	creating_view = true;
+	PG_TRY();
+	{
+		run(call, pstmt);
+		view = created_view;
+	}
+	PG_FINALLY();
+	{
+		/* Event triggers may have created views of their own meanwhile. */
+		creating_view = outer_creating;
+		created_view = outer_created;
+	}
+	PG_END_TRY();
+	return view;
+}
+
+/* Writes the new view's options, and marks it populated, for pg_dump writes REFRESH only for views that are. */
+static void
+finish_shell(Oid view, List *own)
+{
+	Relation rel;
+
+	CommandCounterIncrement();
+	sf_options_change(view, own, false);
+	rel = table_open(view, NoLock);
+	SetMatViewPopulatedState(rel, true);
+	table_close(rel, NoLock);
+}
+
+static void
+create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lists)
+{
+	SfDefinition *definition;
+	Oid view;
+	Oid output;
+
+	if (!OidIsValid(sf_view_am_oid(true)))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("extension \"streamfuse\" is not installed in this database"),
+		                errhint("Use CREATE EXTENSION streamfuse.")));
+	sf_options_check_create(lists);
+	if (stmt->into->accessMethod != NULL && strcmp(stmt->into->accessMethod, SF_VIEW_AM) != 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("access method \"%s\" cannot be used for a continuous view", stmt->into->accessMethod),
+		                errhint("Leave USING out.")));
+	view = create_shell(call, lists->other);
+	if (!OidIsValid(view))
+		return;
+	finish_shell(view, lists->own);
+	if (lists->restored)
+		return;
+
+	check_query_privileges(stmt->query, NULL);
+	definition = sf_define(CurrentMemoryContext, castNode(Query, copyObject(stmt->query)), InvalidOid);
+	check_stream(definition->stream);
+	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
+	if (stmt->into->skipData)
+	{
+		SfTime begins_at = first_window_after_stored(definition);
+
+		if (begins_at != SF_TIME_MINUS_INFINITY)
+			sf_option_set(view, SF_OPTION_BEGINS_AT, timestamptz_to_str(begins_at));
+	}
+	output = sf_output_create(view, definition);
+	start_fragment(view, output, definition, false);
+	notice_create(view, definition->stream, !stmt->into->skipData);
+}
+
+/* REFRESH: activates an inert view.  The lock keeps a second REFRESH out; readers see the view inert or active. */
+static void
+refresh_view(RefreshMatViewStmt *stmt)
+{
+	Oid view;
+	Oid output;
+	Query *query;
+	SfDefinition *definition;
+	int level;
+	bool adopted;
+
+	PreventCommandIfReadOnly("REFRESH MATERIALIZED VIEW");
+	PreventCommandIfParallelMode("REFRESH MATERIALIZED VIEW");
+	PreventCommandDuringRecovery("REFRESH MATERIALIZED VIEW");
+	view = RangeVarGetRelidExtended(stmt->relation, ShareUpdateExclusiveLock, 0, RangeVarCallbackOwnsTable, NULL);
+	if (stmt->concurrent)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("cannot refresh continuous view \"%s\" concurrently", get_rel_name(view))));
+	if (stmt->skipData)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("cannot refresh continuous view \"%s\" with no data", get_rel_name(view))));
+	if (OidIsValid(sf_view_output(view)))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("cannot refresh continuous view \"%s\"", get_rel_name(view)),
+		                errdetail("It is kept up to date; recomputing closed windows is not supported."),
+		                errhint("Drop the view and create it again to compute it anew.")));
+
+	level = sf_view_settings_apply(view);
+	query = sf_view_query(view);
+	check_query_privileges((Node *) query, NULL);
+	definition = sf_define_view(CurrentMemoryContext, view);
+	check_stream(definition->stream);
+	AtEOXact_GUC(true, level);
+	output = sf_output_adopt(view, definition, &adopted);
+	start_fragment(view, output, definition, adopted);
+}
+
+/* ---- ALTER ---- */
+
+/* The continuous view or output table that a command names, and which of the two; InvalidOid for anything else. */
+static Oid
+find_view(RangeVar *relation, bool *is_output)
+{
+	Oid relid;
+
+	*is_output = false;
+	if (relation == NULL || !OidIsValid(sf_view_am_oid(true)))
+		return InvalidOid;
+	relid = RangeVarGetRelid(relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return InvalidOid;
+	if (sf_is_continuous_view(relid))
+		return relid;
+	*is_output = OidIsValid(sf_output_view(relid));
+	return *is_output ? relid : InvalidOid;
+}
+
+/* Takes the option subcommands' own part out of the list; returns the subcommands that PostgreSQL is to run. */
+static List *
+split_option_commands(List *commands, List **set, List **reset)
+{
+	List *remaining = NIL;
+	ListCell *cell;
+
+	foreach (cell, commands)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+		bool resets = command->subtype == AT_ResetRelOptions;
+		SfOptionLists lists;
+
+		if (resets || command->subtype == AT_SetRelOptions)
+		{
+			sf_options_split((List *) command->def, &lists);
+			sf_options_check_alter(lists.own, resets);
+			*(resets ? reset : set) = list_concat(*(resets ? reset : set), lists.own);
+			if (lists.other == NIL)
+				continue;
+			command = copyObject(command);
+			command->def = (Node *) lists.other;
+		}
+		remaining = lappend(remaining, command);
+	}
+	return remaining;
+}
+
+static bool
+has_option_command(List *commands)
+{
+	ListCell *cell;
+
+	foreach (cell, commands)
+	{
+		AlterTableType subtype = lfirst_node(AlterTableCmd, cell)->subtype;
+
+		if (subtype == AT_SetRelOptions || subtype == AT_ResetRelOptions)
+			return true;
+	}
+	return false;
+}
+
+/* SET and RESET: PostgreSQL validates all options of a relation, so ours are away while it changes its own. */
+static void
+alter_view_options(const UtilityCall *call, AlterTableStmt *stmt)
+{
+	List *set = NIL;
+	List *reset = NIL;
+	List *remaining = split_option_commands(stmt->cmds, &set, &reset);
+	Oid view;
+
+	PreventCommandIfReadOnly("ALTER MATERIALIZED VIEW");
+	PreventCommandIfParallelMode("ALTER MATERIALIZED VIEW");
+	view = AlterTableLookupRelation(stmt, AccessExclusiveLock);
+	if (!OidIsValid(view) || !sf_is_continuous_view(view))
+		elog(ERROR, "continuous view \"%s\" was replaced while it was being altered", stmt->relation->relname);
+	if (remaining != NIL)
+	{
+		PlannedStmt *pstmt = copy_command(call);
+		Datum own = sf_options_remove_own(view);
+
+		castNode(AlterTableStmt, pstmt->utilityStmt)->cmds = remaining;
+		run(call, pstmt);
+		CommandCounterIncrement();
+		sf_options_restore_own(view, own);
+	}
+	if (set != NIL)
+		sf_options_change(view, set, false);
+	if (reset != NIL)
+		sf_options_change(view, reset, true);
+	sf_catalog_changed_at_commit();
+}
+
+/* Refuses to give any relation our access method, or a view another one. */
+static void
+check_access_method_commands(AlterTableStmt *stmt, Oid view)
+{
+	ListCell *cell;
+
+	foreach (cell, stmt->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype != AT_SetAccessMethod)
+			continue;
+		if (OidIsValid(view))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			                errmsg("cannot change access method of continuous view \"%s\"", get_rel_name(view))));
+		if (command->name != NULL && strcmp(command->name, SF_VIEW_AM) == 0)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			                errmsg("access method \"%s\" is for continuous views only", SF_VIEW_AM),
+			                errhint("Use CREATE MATERIALIZED VIEW ... WITH (streamfuse.continuous).")));
+	}
+}
+
+/* An output table cannot be a partition: rows would come to it from the parent. */
+static void
+check_attached_partitions(AlterTableStmt *stmt)
+{
+	ListCell *cell;
+	bool is_output;
+
+	foreach (cell, stmt->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+		Oid relid;
+
+		if (command->subtype != AT_AttachPartition)
+			continue;
+		relid = find_view(castNode(PartitionCmd, command->def)->name, &is_output);
+		if (is_output)
+			sf_output_refuse_change(relid, "ATTACH PARTITION");
+	}
+}
+
+static void
+alter_table(const UtilityCall *call, AlterTableStmt *stmt)
+{
+	bool is_output;
+	Oid relid = find_view(stmt->relation, &is_output);
+
+	check_access_method_commands(stmt, is_output ? InvalidOid : relid);
+	check_attached_partitions(stmt);
+	if (is_output)
+		sf_output_check_alter(relid, stmt);
+	if (!OidIsValid(relid) || is_output)
+	{
+		run(call, call->pstmt);
+		return;
+	}
+	if (has_option_command(stmt->cmds))
+		alter_view_options(call, stmt);
+	else
+		run(call, call->pstmt);
+	CommandCounterIncrement();
+	sf_output_follow_view(relid);
+}
+
+static void
+rename_object(const UtilityCall *call, RenameStmt *stmt)
+{
+	bool is_output;
+	Oid relid = find_view(stmt->relation, &is_output);
+	bool column = stmt->renameType == OBJECT_COLUMN;
+
+	if (is_output && column)
+		sf_output_refuse_change(relid, "RENAME COLUMN");
+	run(call, call->pstmt);
+	if (!OidIsValid(relid))
+		return;
+	CommandCounterIncrement();
+	if (is_output && stmt->renameType == OBJECT_TABLE)
+		sf_option_set(sf_output_view(relid), SF_OPTION_OUTPUT, get_rel_name(relid));
+	else if (!is_output && column)
+		sf_output_follow_view(relid);
+}
+
+static void
+alter_schema(const UtilityCall *call, AlterObjectSchemaStmt *stmt)
+{
+	bool is_output;
+	Oid relid = find_view(stmt->relation, &is_output);
+
+	if (is_output)
+		sf_output_refuse_change(relid, "SET SCHEMA");
+	run(call, call->pstmt);
+	if (OidIsValid(relid))
+	{
+		CommandCounterIncrement();
+		sf_output_follow_view(relid);
+	}
+}
+
+/* ---- commands on indexes ---- */
+
+/* The output of an active view as a RangeVar, to stand in a command in place of the view. */
+static RangeVar *
+output_range_var(Oid view)
+{
+	Oid output;
+
+	sf_view_require_active(view);
+	output = sf_view_output(view);
+	return makeRangeVar(get_namespace_name(get_rel_namespace(output)), get_rel_name(output), -1);
+}
+
+static void
+create_index(const UtilityCall *call, IndexStmt *stmt)
+{
+	bool is_output;
+	Oid relid = find_view(stmt->relation, &is_output);
+	PlannedStmt *pstmt = call->pstmt;
+
+	if (OidIsValid(relid) && (stmt->unique || stmt->excludeOpNames != NIL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("cannot create unique index on \"%s\"", get_rel_name(relid)),
+		                errdetail("A closed window that violated it would stop the view."),
+		                errhint("Create an index that is not unique.")));
+	if (OidIsValid(relid) && !is_output)
+	{
+		pstmt = copy_command(call);
+		castNode(IndexStmt, pstmt->utilityStmt)->relation = output_range_var(relid);
+	}
+	run(call, pstmt);
+}
+
+/* REINDEX TABLE and CLUSTER on a view mean its output. */
+static void
+run_on_output(const UtilityCall *call, RangeVar *relation)
+{
+	bool is_output;
+	Oid relid = find_view(relation, &is_output);
+	PlannedStmt *pstmt = call->pstmt;
+
+	if (OidIsValid(relid) && !is_output)
+	{
+		pstmt = copy_command(call);
+		if (IsA(pstmt->utilityStmt, ReindexStmt))
+			castNode(ReindexStmt, pstmt->utilityStmt)->relation = output_range_var(relid);
+		else
+			castNode(ClusterStmt, pstmt->utilityStmt)->relation = output_range_var(relid);
+	}
+	run(call, pstmt);
+}
+
+/* ---- the hooks ---- */
+
+static bool
+is_relation_type(ObjectType type)
+{
+	return type == OBJECT_TABLE || type == OBJECT_MATVIEW || type == OBJECT_VIEW || type == OBJECT_FOREIGN_TABLE;
+}
+
+static void
+process_command(const UtilityCall *call)
+{
+	Node *stmt = call->pstmt->utilityStmt;
+	bool is_output;
+
+	switch (nodeTag(stmt))
+	{
+		case T_CreateTableAsStmt:
+		{
+			CreateTableAsStmt *create = (CreateTableAsStmt *) stmt;
+			SfOptionLists lists;
+
+			sf_options_split(create->into->options, &lists);
+			if (create->objtype == OBJECT_MATVIEW && lists.own != NIL)
+			{
+				create_view(call, create, &lists);
+				return;
+			}
+			break;
+		}
+		case T_RefreshMatViewStmt:
+			if (OidIsValid(find_view(((RefreshMatViewStmt *) stmt)->relation, &is_output)) && !is_output)
+			{
+				refresh_view((RefreshMatViewStmt *) stmt);
+				return;
+			}
+			break;
+		case T_AlterTableStmt:
+			alter_table(call, (AlterTableStmt *) stmt);
+			return;
+		case T_RenameStmt:
+			if (is_relation_type(((RenameStmt *) stmt)->renameType) ||
+			    ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
+			{
+				rename_object(call, (RenameStmt *) stmt);
+				return;
+			}
+			break;
+		case T_AlterObjectSchemaStmt:
+			if (is_relation_type(((AlterObjectSchemaStmt *) stmt)->objectType))
+			{
+				alter_schema(call, (AlterObjectSchemaStmt *) stmt);
+				return;
+			}
+			break;
+		case T_IndexStmt:
+			create_index(call, (IndexStmt *) stmt);
+			return;
+		case T_ReindexStmt:
+			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_TABLE)
+			{
+				run_on_output(call, ((ReindexStmt *) stmt)->relation);
+				return;
+			}
+			break;
+		case T_ClusterStmt:
+			run_on_output(call, ((ClusterStmt *) stmt)->relation);
+			return;
+		default:
+			break;
+	}
+	run(call, call->pstmt);
+}
+
+static void
+utility_hook(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
+             ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
+{
+	UtilityCall call = {
+	    .pstmt = pstmt,
+	    .query_string = query_string,
+	    .read_only_tree = read_only_tree,
+	    .context = context,
+	    .params = params,
+	    .query_env = query_env,
+	    .dest = dest,
+	    .completion = completion,
+	};
+
+	process_command(&call);
+}
+
+/* Is this new relation, not yet visible to catalog snapshots, the view being created?  Any other of ours is refused. */
+static void
+check_new_relation(Oid relid)
+{
+	Oid view_am = sf_view_am_oid(true);
+	Relation class;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool ours = false;
+
+	if (!OidIsValid(view_am))
+		return;
+	class = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(class, ClassOidIndexId, true, SnapshotSelf, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		ours = ((Form_pg_class) GETSTRUCT(tuple))->relam == view_am;
+	systable_endscan(scan);
+	table_close(class, AccessShareLock);
+	if (!ours)
+		return;
+	if (!creating_view || OidIsValid(created_view))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("access method \"%s\" is for continuous views only", SF_VIEW_AM),
+		                errhint("Use CREATE MATERIALIZED VIEW ... WITH (streamfuse.continuous).")));
+	created_view = relid;
+}
+
+/* A relation is about to be dropped.  The output goes before its view, so the view is still there to be asked. */
+static void
+relation_dropped(Oid relid)
+{
+	Oid view;
+
+	if (!OidIsValid(sf_view_am_oid(true)))
+		return;
+	view = sf_is_continuous_view(relid) ? relid : sf_output_view(relid);
+	if (!OidIsValid(view))
+		return;
+	LockRelationOid(view, AccessExclusiveLock);
+	sf_fragment_remove(view);
+	sf_catalog_changed_at_commit();
+}
+
+static void
+object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (previous_object_access)
+		previous_object_access(access, class_id, object_id, sub_id, arg);
+	if (class_id != RelationRelationId || sub_id != 0)
+		return;
+
+	switch (access)
+	{
+		case OAT_POST_CREATE:
+			if (!((ObjectAccessPostCreate *) arg)->is_internal)
+				check_new_relation(object_id);
+			break;
+		case OAT_DROP:
+			relation_dropped(object_id);
+			break;
+		case OAT_TRUNCATE:
+			sf_output_check_rows(object_id);
+			break;
+		default:
+			break;
+	}
+}
+
+void
+sf_view_ddl_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+	previous_object_access = object_access_hook;
+	object_access_hook = object_access;
+	sf_output_guard_init();
+}

@@ -1,0 +1,103 @@
+/*
+ * view_functions.c
+ *		The SQL functions that tell about one continuous view: its output table, its status, hints.
+ */
+#include "plan/view.h"
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "state/shared.h"
+#include "stream/settings.h"
+
+PG_FUNCTION_INFO_V1(streamfuse_output);
+PG_FUNCTION_INFO_V1(streamfuse_view_status);
+PG_FUNCTION_INFO_V1(streamfuse_view_hints);
+
+/* streamfuse.output(view): the table of closed results. */
+Datum
+streamfuse_output(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+
+	sf_require_preload();
+	if (!sf_is_continuous_view(view))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		                errmsg("\"%s\" is not a continuous view", get_rel_name(view) ? get_rel_name(view) : "-")));
+	sf_view_require_active(view);
+	PG_RETURN_OID(sf_view_output(view));
+}
+
+/*
+ * streamfuse.view_status(view): inert, starting, backfilling, running or failed.  A view that the worker does not know
+ * yet is starting.
+ */
+Datum
+streamfuse_view_status(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+	SfDataflow *dataflow;
+	SfFragment *fragment;
+	const char *status = "starting";
+
+	sf_require_preload();
+	if (!sf_is_continuous_view(view))
+		PG_RETURN_NULL();
+	if (!OidIsValid(sf_view_output(view)))
+		PG_RETURN_TEXT_P(cstring_to_text("inert"));
+
+	/* The lock keeps the fragment in memory. */
+	LockRelationOid(view, AccessShareLock);
+	dataflow = sf_dataflow_get(MyDatabaseId, false);
+	fragment = dataflow ? sf_fragment_find(dataflow, view) : NULL;
+	if (fragment != NULL)
+		switch ((SfFragmentStatus) pg_atomic_read_u32(&fragment->status))
+		{
+			case SF_FRAGMENT_STARTING:
+				break;
+			case SF_FRAGMENT_BACKFILLING:
+				status = "backfilling";
+				break;
+			case SF_FRAGMENT_RUNNING:
+				status = "running";
+				break;
+			case SF_FRAGMENT_FAILED:
+				status = "failed";
+				break;
+		}
+	UnlockRelationOid(view, AccessShareLock);
+	PG_RETURN_TEXT_P(cstring_to_text(status));
+}
+
+/* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */
+Datum
+streamfuse_view_hints(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+	Oid stream = PG_GETARG_OID(1);
+	ArrayBuildState *hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+
+	sf_require_preload();
+	if (PG_ARGISNULL(0) || !sf_is_continuous_view(view))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1) || !OidIsValid(sf_view_output(view)))
+		hints = accumArrayResult(hints, CStringGetTextDatum("use REFRESH MATERIALIZED VIEW to activate the view"),
+		                         false, TEXTOID, CurrentMemoryContext);
+	else
+	{
+		SfStreamSettings settings;
+
+		sf_stream_settings_get(stream, &settings);
+		if (!settings.has_watermark)
+			hints = accumArrayResult(hints,
+			                         CStringGetTextDatum(psprintf(
+			                             "stream \"%s\" has no watermark: windows do not close", get_rel_name(stream))),
+			                         false, TEXTOID, CurrentMemoryContext);
+	}
+	PG_RETURN_DATUM(makeArrayResult(hints, CurrentMemoryContext));
+}

@@ -1,0 +1,50 @@
+/*
+ * view_internal.h
+ *		What the view_*.c files share among themselves; nobody else includes it.
+ */
+#ifndef SF_VIEW_INTERNAL_H
+#define SF_VIEW_INTERNAL_H
+
+#include "plan/fragment.h"
+#include "plan/view.h"
+
+/* Names of the options that streamfuse itself keeps with a view; users cannot set them. */
+#define SF_OPTION_CONTINUOUS "streamfuse.continuous"
+#define SF_OPTION_EMIT "streamfuse.emit"
+#define SF_OPTION_OUTPUT "streamfuse.output"
+#define SF_OPTION_SETTINGS "streamfuse.settings"
+#define SF_OPTION_BEGINS_AT "streamfuse.begins_at"
+
+/* A WITH or SET list taken apart.  Ours become DefElems with the whole dotted name and a String (NULL in RESET). */
+typedef struct SfOptionLists
+{
+	List	   *own;
+	List	   *other;
+	bool		restored;		/* ours came in pg_dump's spelling: quoted dotted names */
+} SfOptionLists;
+
+/* ---- view_options.c ---- */
+extern void sf_options_split(List *options, SfOptionLists *lists);
+extern void sf_options_check_create(SfOptionLists *lists);
+extern void sf_options_check_alter(List *own, bool reset);
+extern char *sf_option_get(Oid view, const char *name);
+extern void sf_option_set(Oid view, const char *name, const char *value);
+extern void sf_options_change(Oid view, List *own, bool reset);
+extern Datum sf_options_remove_own(Oid view);
+extern void sf_options_restore_own(Oid view, Datum own);
+extern char *sf_settings_capture(void);
+
+/* ---- view_output.c ---- */
+extern Oid	sf_output_create(Oid view, SfDefinition *definition);
+extern Oid	sf_output_adopt(Oid view, SfDefinition *definition, bool *adopted);
+extern void sf_output_follow_view(Oid view);
+extern void sf_output_check_alter(Oid output, AlterTableStmt *stmt);
+extern void sf_output_guard_init(void);
+extern void sf_output_check_rows(Oid relid);
+extern void sf_output_refuse_change(Oid output, const char *command);
+
+/* ---- view_catalog.c ---- */
+extern void sf_fragment_add(const SfFragmentRow *row);
+extern void sf_fragment_remove(Oid view);
+
+#endif /* SF_VIEW_INTERNAL_H */
