@@ -107,6 +107,37 @@ COMMENT ON ACCESS METHOD streamfuse_view IS 'continuous views; use CREATE MATERI
 -- Working with views: flush, verify
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION streamfuse.flush(target regclass DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS timestamptz
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sf_flush';
+COMMENT ON FUNCTION streamfuse.flush(regclass, interval) IS
+  'waits until all rows committed before the call are counted, and what they close is committed; returns the watermark';
+
 -- ---------------------------------------------------------------------------
 -- What there is and how far it is
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION streamfuse.stat_views_rows(
+    OUT view regclass, OUT status text, OUT watermark timestamptz, OUT closed_until timestamptz,
+    OUT rows_in bigint, OUT rows_late bigint, OUT rows_missed bigint, OUT rows_ahead bigint,
+    OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint, OUT sqlstate text, OUT error text)
+  RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_views';
+COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_views shows';
+
+CREATE VIEW streamfuse.stat_views AS SELECT * FROM streamfuse.stat_views_rows();
+COMMENT ON VIEW streamfuse.stat_views IS
+  'how far each continuous view is: status, watermark, rows counted, late, missed and ahead, groups and bytes in memory, last error';
+GRANT SELECT ON streamfuse.stat_views TO PUBLIC;
+
+CREATE FUNCTION streamfuse.stat_worker(OUT pid int, OUT ready bool, OUT ticks bigint, OUT commits bigint)
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_worker';
+COMMENT ON FUNCTION streamfuse.stat_worker() IS 'what view streamfuse.stat_workers shows';
+
+CREATE VIEW streamfuse.stat_workers AS SELECT w.* FROM streamfuse.stat_worker() AS w WHERE w.pid IS NOT NULL;
+COMMENT ON VIEW streamfuse.stat_workers IS 'the worker of this database: process id, recovered or not, ticks and commits so far';
+GRANT SELECT ON streamfuse.stat_workers TO PUBLIC;
+
+CREATE VIEW streamfuse.dirty_windows AS
+  SELECT f.view::regclass AS view, d.window_start, d.window_end, d.missed, d.first_missed, d.last_missed
+  FROM streamfuse.dirty_window d JOIN streamfuse.fragment f ON f.id = d.fragment;
+COMMENT ON VIEW streamfuse.dirty_windows IS 'closed windows that rows came too late for, and how many';
+GRANT SELECT ON streamfuse.dirty_windows TO PUBLIC;

@@ -6,6 +6,10 @@
 #define SF_FAULT_H
 
 #ifdef STREAMFUSE_TEST
+#include "postgres.h"
+
+extern Size sf_fault_shmem_size(void);
+extern void sf_fault_shmem_init(void);
 extern void sf_fault_point(const char *name);
 #define SF_FAULT(name) sf_fault_point(name)
 #else

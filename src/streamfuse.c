@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "fault.h"
 #include "state/shared.h"
 #include "stream/floor.h"
 #include "stream/stream.h"
@@ -72,6 +73,9 @@ request_shmem(void)
 		previous_shmem_request_hook();
 	RequestAddinShmemSpace(sf_shared_shmem_size());
 	RequestAddinShmemSpace(sf_floor_shmem_size());
+#ifdef STREAMFUSE_TEST
+	RequestAddinShmemSpace(sf_fault_shmem_size());
+#endif
 }
 
 static void
@@ -82,6 +86,9 @@ startup_shmem(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	sf_shared_shmem_init();
 	sf_floor_shmem_init();
+#ifdef STREAMFUSE_TEST
+	sf_fault_shmem_init();
+#endif
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -63,7 +63,7 @@ sf_wait_latest(QueryDesc *query_desc)
 		if (!closed && !sf_rte_is_marked(rte, SF_LIVE_MARK))
 			continue;
 		require_possible();
-		sf_flush_wait(rte->relid, closed ? SF_FLUSH_COMMITTED : SF_FLUSH_COUNTED);
+		sf_flush_wait(rte->relid, closed ? SF_FLUSH_COMMITTED : SF_FLUSH_COUNTED, -1);
 		closed_only |= closed;
 	}
 	if (closed_only && !IsInParallelMode())

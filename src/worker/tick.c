@@ -381,7 +381,64 @@ rollback_members(SfWorker *worker, SfTick tick)
 		sf_source_rollback(lfirst(cell));
 }
 
-/* Steps 2 to 8, in a transaction.  Returns the number of rows taken in. */
+/* What is wrong with a stream itself stops all views that read it by this scan, and no other. */
+static void
+break_source(SfSource *source)
+{
+	ListCell   *cell;
+
+	foreach(cell, source->members)
+	{
+		SfMember   *member = lfirst(cell);
+		MemoryContext old;
+
+		if (!member->in_tick)
+			continue;
+		sf_flow_rollback(member->flow);
+		sf_store_rollback(member->store);
+		member->in_tick = false;
+		old = MemoryContextSwitchTo(member->context);
+		member->failure = CopyErrorData();
+		MemoryContextSwitchTo(old);
+	}
+	sf_source_rollback(source);
+	source->skipped = true;
+}
+
+/* Step 4 for one source, in a subtransaction around those of its members. */
+static void
+scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		sf_source_scan(worker, source, snapshot);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (sf_error_may_pass(error))
+			PG_RE_THROW();
+		break_source(source);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_END_TRY();
+}
+
+/* Steps 2 to 7, in a transaction.  Returns the number of rows taken in. */
 static uint64
 run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
@@ -411,7 +468,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		if (source->skipped)
 			continue;
 		begin_members(source, tick, worker->tick_time);
-		sf_source_scan(worker, source, snapshot);
+		scan_source(worker, source, snapshot);
 		rows += source->rows;
 	}
 	fail_broken(worker);
