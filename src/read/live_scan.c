@@ -18,7 +18,6 @@
 #include "access/parallel.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "access/xlog.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/explain.h"
@@ -42,6 +41,7 @@
 
 #include "plan/view.h"
 #include "read/pin.h"
+#include "read/standby.h"
 #include "state/blob.h"
 #include "state/store.h"
 
@@ -70,6 +70,7 @@ typedef struct LiveScan
 	SfProjector *projector;
 	SfBlobSpace blobs;
 	SfStoreScan *groups;
+	SfStandbyScan *standby;  /* instead, on a standby */
 	Tuplesortstate *evicted; /* rows of the output table, or NULL */
 	TupleTableSlot *evicted_slot;
 	TupleTableSlot *rows_slot;
@@ -235,29 +236,43 @@ start_projection(LiveScan *scan)
 	}
 }
 
+static SfTick
+statement_tick(LiveScan *scan)
+{
+	SfPin *pin = sf_pin_of(scan->css.ss.ps.state);
+
+	if (pin == NULL)
+		elog(ERROR, "live side of continuous view %u is read without a pin", scan->view);
+	return pin->tick;
+}
+
+static void
+start_shared(LiveScan *scan)
+{
+	EState *estate = scan->css.ss.ps.state;
+	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
+
+	if (scan->tick == SF_TICK_NONE)
+		scan->tick = statement_tick(scan);
+	if (fragment == NULL)
+		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
+	scan->blobs = (SfBlobSpace){.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
+	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
+	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	collect_evicted_if_any(scan, fragment);
+}
+
 static void
 start_scan(LiveScan *scan)
 {
 	EState *estate = scan->css.ss.ps.state;
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-	SfFragment *fragment;
 
-	if (scan->tick == SF_TICK_NONE)
-	{
-		SfPin *pin = sf_pin_of(estate);
-
-		if (pin == NULL)
-			elog(ERROR, "live side of continuous view %u is read without a pin", scan->view);
-		scan->tick = pin->tick;
-	}
-	fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
-	if (fragment == NULL)
-		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
-
-	scan->blobs = (SfBlobSpace){.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
-	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
-	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
-	collect_evicted_if_any(scan, fragment);
+	if (estate->es_snapshot->takenDuringRecovery)
+		scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout,
+		                                 estate->es_snapshot);
+	else
+		start_shared(scan);
 	start_projection(scan);
 	scan->started = true;
 	MemoryContextSwitchTo(old);
@@ -333,14 +348,14 @@ evaluate_range(LiveScan *scan, SfTime *from, SfTime *to)
 	return *from < *to;
 }
 
-/* Restricts the scan to one key; false when it cannot be equal to any. */
+/* Evaluates the key and restricts the scan to it; false when it cannot be equal to any. */
 static bool
 apply_key(LiveScan *scan)
 {
 	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
 	int nkeys = list_length(scan->key_values);
-	Datum *keys = palloc(sizeof(Datum) * nkeys);
-	bool *nulls = palloc0(sizeof(bool) * nkeys);
+	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(nkeys, 1));
 	ListCell *cell;
 	int i = 0;
 
@@ -351,7 +366,8 @@ apply_key(LiveScan *scan)
 			return false;
 		i++;
 	}
-	sf_store_scan_key(scan->groups, keys, nulls);
+	if (nkeys > 0 && scan->groups != NULL)
+		sf_store_scan_key(scan->groups, keys, nulls);
 	return true;
 }
 
@@ -369,9 +385,11 @@ position_scan(LiveScan *scan)
 	scan->empty = !evaluate_range(scan, &from, &to);
 	if (!scan->empty)
 	{
-		sf_store_scan_restart(scan->groups, from, to);
-		if (scan->key_values != NIL)
-			scan->empty = !apply_key(scan);
+		if (scan->groups != NULL)
+			sf_store_scan_restart(scan->groups, from, to);
+		else
+			sf_standby_restart(scan->standby, from, to);
+		scan->empty = !apply_key(scan);
 	}
 	MemoryContextSwitchTo(old);
 	if (scan->evicted != NULL)
@@ -385,6 +403,12 @@ position_scan(LiveScan *scan)
 
 /* ---- rows ---- */
 
+static bool
+fetch_group(LiveScan *scan, SfGroupCopy *group)
+{
+	return scan->groups != NULL ? sf_store_scan_next(scan->groups, group) : sf_standby_next(scan->standby, group);
+}
+
 /* The next group as a row of the view, or NULL. */
 static TupleTableSlot *
 next_group(LiveScan *scan)
@@ -393,7 +417,7 @@ next_group(LiveScan *scan)
 	TupleTableSlot *row = NULL;
 	SavedUser saved = become_owner(scan->owner);
 
-	while (row == NULL && sf_store_scan_next(scan->groups, &group))
+	while (row == NULL && fetch_group(scan, &group))
 	{
 		CHECK_FOR_INTERRUPTS();
 		row = sf_projector_row(scan->projector, &scan->blobs, group.start, group.end, group.data);
@@ -506,6 +530,8 @@ end_live_scan(CustomScanState *node)
 
 	if (scan->groups != NULL)
 		sf_store_scan_end(scan->groups);
+	if (scan->standby != NULL)
+		sf_standby_end(scan->standby);
 	if (scan->evicted != NULL)
 		tuplesort_end(scan->evicted);
 	if (scan->rows != NULL)

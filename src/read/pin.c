@@ -13,8 +13,6 @@
 
 #include "access/parallel.h"
 #include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/backendid.h"
@@ -202,6 +200,9 @@ pin_statement(QueryDesc *query_desc)
 	bool live = false;
 	SfPin *pin;
 
+	/* On a standby the live side is read from tables. */
+	if (query_desc->estate->es_snapshot == InvalidSnapshot || query_desc->estate->es_snapshot->takenDuringRecovery)
+		return;
 	foreach (cell, query_desc->plannedstmt->rtable)
 	{
 		RangeTblEntry *rte = lfirst(cell);
@@ -209,10 +210,9 @@ pin_statement(QueryDesc *query_desc)
 		if (!sf_rte_is_marked(rte, SF_LIVE_MARK))
 			continue;
 		live = true;
-		if (!RecoveryInProgress())
-			sf_wait_readable(rte->relid);
+		sf_wait_readable(rte->relid);
 	}
-	if (!live || RecoveryInProgress())
+	if (!live)
 		return;
 	pin = sf_pin_take(query_desc->estate->es_query_cxt, query_desc->estate->es_snapshot);
 	pin->estate = query_desc->estate;

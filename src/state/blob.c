@@ -75,15 +75,33 @@ sf_blob_free(SfBlobSpace *space, dsa_pointer pointer)
 	}
 }
 
+static void
+store_locally(dsa_pointer *pointer, const void *data, Size length)
+{
+	SfBlob *blob = MemoryContextAllocHuge(CurrentMemoryContext, blob_bytes(length));
+
+	blob->tick = SF_TICK_NONE;
+	blob->capacity = blob->length = length;
+	memcpy(blob->data, data, length);
+	*pointer = SfLocalToPointer(blob);
+}
+
 void
 sf_blob_store(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size length)
 {
 	dsa_pointer old = *pointer;
 	dsa_pointer fresh;
-	SfBlob *blob = DsaPointerIsValid(old) ? dsa_get_address(space->area, old) : NULL;
-	bool own = blob != NULL && blob->tick == space->tick;
+	SfBlob *blob;
+	bool own;
 	Size capacity = MAXALIGN(Max(length, 8));
 
+	if (space->area == NULL)
+	{
+		store_locally(pointer, data, length);
+		return;
+	}
+	blob = DsaPointerIsValid(old) ? dsa_get_address(space->area, old) : NULL;
+	own = blob != NULL && blob->tick == space->tick;
 	if (own && length <= blob->capacity)
 	{
 		memcpy(blob->data, data, length);

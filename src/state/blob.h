@@ -15,7 +15,7 @@
 
 typedef struct SfBlobSpace
 {
-	dsa_area   *area;
+	dsa_area   *area;			/* NULL: local memory, where no state is shared (a standby's readers) */
 	SfFragment *fragment;		/* whose account the memory is on */
 	SfTick		tick;			/* the tick being applied; SF_TICK_NONE for readers */
 } SfBlobSpace;

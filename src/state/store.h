@@ -199,6 +199,9 @@ extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Da
 extern void sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out);
 extern void sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end);
 
+/* The same as a reader's copy in CurrentMemoryContext: where there is no store, on a standby. */
+extern char *sf_group_load(SfLayout *layout, const char **data, const char *end, uint32 *hash);
+
 /* ---- the readers' side ---- */
 typedef struct SfStoreScan SfStoreScan;
 

@@ -59,13 +59,10 @@ load_key(const SfKeyColumn *key, const char **data, const char *end)
 	return PointerGetDatum(memcpy(palloc(length), bytes, length));
 }
 
-void
-sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end)
+/* The head of a group in flat form; by-reference keys in CurrentMemoryContext. */
+static void
+load_keys(SfLayout *layout, const char **data, const char *end, Datum *keys, bool *nulls)
 {
-	SfLayout *layout = store->layout;
-	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
-	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
-	SfGroup *group;
 	uint8 form;
 	uint64 bitmap;
 
@@ -79,9 +76,44 @@ sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const c
 		nulls[i] = (bitmap & (UINT64CONST(1) << i)) != 0;
 		keys[i] = nulls[i] ? (Datum) 0 : load_key(&layout->keys[i], data, end);
 	}
+}
+
+void
+sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end)
+{
+	SfLayout *layout = store->layout;
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	SfGroup *group;
+
+	load_keys(layout, data, end, keys, nulls);
 	group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
 	for (int i = 0; i < layout->naggs; i++)
 		sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
 	pfree(keys);
 	pfree(nulls);
+}
+
+char *
+sf_group_load(SfLayout *layout, const char **data, const char *end, uint32 *hash)
+{
+	SfBlobSpace local = {.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE};
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	char *group = palloc0(layout->data_size);
+
+	load_keys(layout, data, end, keys, nulls);
+	*hash = sf_layout_hash(layout, keys, nulls);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		if (nulls[i])
+			*(uint64 *) (group + layout->nulls_offset) |= UINT64CONST(1) << i;
+		else
+			((Datum *) group)[i] = layout->keys[i].typbyval ? keys[i] : SfLocalToPointer(DatumGetPointer(keys[i]));
+	}
+	for (int i = 0; i < layout->naggs; i++)
+		sf_aggregate_load(layout->aggs[i], &local, group + layout->state_offset[i], data, end);
+	pfree(keys);
+	pfree(nulls);
+	return group;
 }

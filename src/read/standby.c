@@ -1,0 +1,249 @@
+/*
+ * standby.c
+ *		The live side on a physical standby: open groups as of the last checkpoint, from the state table.
+ *
+ * No worker runs on a standby and nothing of the primary's shared memory is there; what the primary wrote down is, under
+ * the statement's snapshot like any row.  A window's rows are read in the order they were written; a group in a later
+ * row overrides the one before.  One window is in memory at a time.
+ *
+ * The primary closes windows more often than it writes open ones down: a window that is closed in the snapshot is
+ * passed over, since its rows are in the output table.
+ */
+#include "read/standby.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "plan/view.h"
+#include "state/catalog.h"
+
+/* Attribute numbers of streamfuse.state and streamfuse.progress. */
+enum
+{
+	STATE_FRAGMENT = 1,
+	STATE_WINDOW_START,
+	STATE_SEQ,
+	STATE_WINDOW_END,
+	STATE_PAYLOAD,
+};
+
+#define PROGRESS_FRAGMENT 1
+#define PROGRESS_CLOSED_UNTIL 4
+
+typedef struct WindowGroup
+{
+	char *data; /* a reader's copy */
+	uint32 hash;
+	char status; /* for simplehash */
+} WindowGroup;
+
+typedef struct groups_hash groups_hash;
+static bool same_group(groups_hash *groups, const char *a, const char *b);
+
+#define SH_PREFIX groups
+#define SH_ELEMENT_TYPE WindowGroup
+#define SH_KEY_TYPE char *
+#define SH_KEY data
+#define SH_HASH_KEY(table, key) 0
+#define SH_EQUAL(table, a, b) same_group(table, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, element) (element)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct SfStandbyScan
+{
+	MemoryContext window_context; /* groups of the current window */
+	SfLayout *layout;
+	Snapshot snapshot;
+	int32 fragment; /* -1: the snapshot has none */
+	SfTime closed_until;
+	SfTime from;
+	SfTime to;
+
+	Relation state;
+	Relation index;
+	SysScanDesc rows;
+	HeapTuple row; /* the next one to read, or NULL */
+
+	SfTime start; /* the current window */
+	SfTime end;
+	groups_hash *groups;
+	groups_iterator iterator;
+};
+
+static bool
+same_group(groups_hash *groups, const char *a, const char *b)
+{
+	SfLayout *layout = groups->private_data;
+	Datum keys[2][64];
+	bool nulls[2][64];
+
+	sf_group_keys(layout, NULL, a, keys[0], nulls[0]);
+	sf_group_keys(layout, NULL, b, keys[1], nulls[1]);
+	return sf_layout_equal(layout, keys[0], nulls[0], keys[1], nulls[1]);
+}
+
+/* Finds the view's fragment and how far it is closed, as the snapshot sees it. */
+static void
+find_fragment(SfStandbyScan *scan, Oid view)
+{
+	List *rows = sf_fragment_rows(scan->snapshot);
+	ListCell *cell;
+	SfCatalog *progress;
+	SysScanDesc found;
+	ScanKeyData key;
+	HeapTuple tuple;
+
+	scan->fragment = -1;
+	foreach (cell, rows)
+	{
+		SfFragmentRow *row = lfirst(cell);
+
+		if (row->view == view)
+			scan->fragment = row->id;
+	}
+	list_free_deep(rows);
+
+	scan->closed_until = SF_TIME_MINUS_INFINITY;
+	progress = sf_catalog_open("progress", AccessShareLock);
+	ScanKeyInit(&key, PROGRESS_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
+	found = sf_catalog_scan_begin(progress, "progress_pkey", 1, &key, scan->snapshot);
+	tuple = sf_catalog_scan_next(found);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool isnull;
+
+		scan->closed_until = DatumGetTimestampTz(
+		    heap_getattr(tuple, PROGRESS_CLOSED_UNTIL, RelationGetDescr(sf_catalog_table(progress)), &isnull));
+	}
+	sf_catalog_scan_end(found);
+	sf_catalog_close(progress, AccessShareLock);
+}
+
+SfStandbyScan *
+sf_standby_begin(MemoryContext context, Oid view, SfLayout *layout, Snapshot snapshot)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SfStandbyScan *scan = palloc0(sizeof(SfStandbyScan));
+
+	scan->window_context = AllocSetContextCreate(context, "streamfuse window", ALLOCSET_DEFAULT_SIZES);
+	scan->layout = layout;
+	scan->snapshot = snapshot;
+	find_fragment(scan, view);
+	scan->state = table_open(sf_catalog_relation("state"), AccessShareLock);
+	scan->index = index_open(sf_catalog_relation("state_pkey"), AccessShareLock);
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+void
+sf_standby_restart(SfStandbyScan *scan, SfTime from, SfTime to)
+{
+	ScanKeyData keys[2];
+
+	if (scan->rows != NULL)
+		systable_endscan_ordered(scan->rows);
+	MemoryContextReset(scan->window_context);
+	scan->groups = NULL;
+	scan->from = from;
+	scan->to = to;
+
+	/* Rows of one fragment come in the order of the primary key. */
+	ScanKeyInit(&keys[0], STATE_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
+	ScanKeyInit(&keys[1], STATE_WINDOW_START, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+	            TimestampTzGetDatum(from));
+	scan->rows = systable_beginscan_ordered(scan->state, scan->index, scan->snapshot, 2, keys);
+	scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+}
+
+static SfTime
+row_time(SfStandbyScan *scan, AttrNumber column)
+{
+	bool isnull;
+
+	return DatumGetTimestampTz(heap_getattr(scan->row, column, RelationGetDescr(scan->state), &isnull));
+}
+
+/* Takes in the groups of the current row. */
+static void
+load_row(SfStandbyScan *scan)
+{
+	bool isnull;
+	Datum payload = heap_getattr(scan->row, STATE_PAYLOAD, RelationGetDescr(scan->state), &isnull);
+	bytea *bytes = DatumGetByteaPP(payload);
+	const char *data = VARDATA_ANY(bytes);
+	const char *end = data + VARSIZE_ANY_EXHDR(bytes);
+
+	while (data < end)
+	{
+		uint32 hash;
+		char *group = sf_group_load(scan->layout, &data, end, &hash);
+		bool found;
+
+		CHECK_FOR_INTERRUPTS();
+		groups_insert_hash(scan->groups, group, hash, &found)->data = group;
+	}
+}
+
+/* Reads the next open window of the range; false when there is none. */
+static bool
+next_window(SfStandbyScan *scan)
+{
+	while (scan->row != NULL && row_time(scan, STATE_WINDOW_END) <= scan->closed_until)
+		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+	if (scan->row == NULL || row_time(scan, STATE_WINDOW_START) >= scan->to)
+		return false;
+
+	MemoryContextReset(scan->window_context);
+	scan->start = row_time(scan, STATE_WINDOW_START);
+	scan->end = row_time(scan, STATE_WINDOW_END);
+	scan->groups = groups_create(scan->window_context, 256, scan->layout);
+	while (scan->row != NULL && row_time(scan, STATE_WINDOW_START) == scan->start)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->window_context);
+
+		load_row(scan);
+		MemoryContextSwitchTo(old);
+		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+	}
+	groups_start_iterate(scan->groups, &scan->iterator);
+	return true;
+}
+
+bool
+sf_standby_next(SfStandbyScan *scan, SfGroupCopy *copy)
+{
+	for (;;)
+	{
+		WindowGroup *group = scan->groups != NULL ? groups_iterate(scan->groups, &scan->iterator) : NULL;
+
+		if (group != NULL)
+		{
+			*copy = (SfGroupCopy){.start = scan->start, .end = scan->end, .data = group->data};
+			return true;
+		}
+		if (!next_window(scan))
+			return false;
+	}
+}
+
+void
+sf_standby_end(SfStandbyScan *scan)
+{
+	if (scan->rows != NULL)
+		systable_endscan_ordered(scan->rows);
+	index_close(scan->index, AccessShareLock);
+	table_close(scan->state, AccessShareLock);
+}
