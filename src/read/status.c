@@ -139,17 +139,11 @@ is_running(SfDataflow *dataflow, Oid view, bool partial)
 static SfReadMode
 mode_while_backfilling(Oid view)
 {
-	switch (sf_read_backfilling)
-	{
-		case SF_BACKFILLING_PARTIAL:
-			return SF_READ_LIVE;
-		case SF_BACKFILLING_ERROR:
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			                errmsg("history is still being worked into continuous view \"%s\"", get_rel_name(view)),
-			                errhint("Wait with streamfuse.flush(), or set streamfuse.read_backfilling to \"batch\".")));
-		default:
-			return SF_READ_BATCH;
-	}
+	if (sf_read_backfilling == SF_BACKFILLING_ERROR)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("history is still being worked into continuous view \"%s\"", get_rel_name(view)),
+		                errhint("Wait with streamfuse.flush(), or set streamfuse.read_backfilling to \"batch\".")));
+	return sf_read_backfilling == SF_BACKFILLING_PARTIAL ? SF_READ_LIVE : SF_READ_BATCH;
 }
 
 SfReadMode
