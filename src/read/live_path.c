@@ -346,10 +346,7 @@ live_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	}
 	else if (sf_is_continuous_view(rte->relid))
 	{
-		if (!OidIsValid(sf_view_output(rte->relid)))
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			                errmsg("continuous view \"%s\" is not active", get_rel_name(rte->relid)),
-			                errhint("Run REFRESH MATERIALIZED VIEW to activate it.")));
+		sf_view_require_active(rte->relid);
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("continuous view \"%s\" cannot be read here", get_rel_name(rte->relid))));
 	}

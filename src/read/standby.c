@@ -23,21 +23,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "output/commit.h"
 #include "plan/view.h"
 #include "state/catalog.h"
-
-/* Attribute numbers of streamfuse.state and streamfuse.progress. */
-enum
-{
-	STATE_FRAGMENT = 1,
-	STATE_WINDOW_START,
-	STATE_SEQ,
-	STATE_WINDOW_END,
-	STATE_PAYLOAD,
-};
-
-#define PROGRESS_FRAGMENT 1
-#define PROGRESS_CLOSED_UNTIL 4
 
 typedef struct WindowGroup
 {
@@ -118,7 +106,7 @@ find_fragment(SfStandbyScan *scan, Oid view)
 
 	scan->closed_until = SF_TIME_MINUS_INFINITY;
 	progress = sf_catalog_open("progress", AccessShareLock);
-	ScanKeyInit(&key, PROGRESS_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
+	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
 	found = sf_catalog_scan_begin(progress, "progress_pkey", 1, &key, scan->snapshot);
 	tuple = sf_catalog_scan_next(found);
 	if (HeapTupleIsValid(tuple))
@@ -126,7 +114,7 @@ find_fragment(SfStandbyScan *scan, Oid view)
 		bool isnull;
 
 		scan->closed_until = DatumGetTimestampTz(
-		    heap_getattr(tuple, PROGRESS_CLOSED_UNTIL, RelationGetDescr(sf_catalog_table(progress)), &isnull));
+		    heap_getattr(tuple, SF_PROGRESS_CLOSED_UNTIL + 1, RelationGetDescr(sf_catalog_table(progress)), &isnull));
 	}
 	sf_catalog_scan_end(found);
 	sf_catalog_close(progress, AccessShareLock);
@@ -161,19 +149,19 @@ sf_standby_restart(SfStandbyScan *scan, SfTime from, SfTime to)
 	scan->to = to;
 
 	/* Rows of one fragment come in the order of the primary key. */
-	ScanKeyInit(&keys[0], STATE_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
-	ScanKeyInit(&keys[1], STATE_WINDOW_START, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+	ScanKeyInit(&keys[0], SF_STATE_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
+	ScanKeyInit(&keys[1], SF_STATE_WINDOW_START + 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
 	            TimestampTzGetDatum(from));
 	scan->rows = systable_beginscan_ordered(scan->state, scan->index, scan->snapshot, 2, keys);
 	scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
 }
 
 static SfTime
-row_time(SfStandbyScan *scan, AttrNumber column)
+row_time(SfStandbyScan *scan, int column)
 {
 	bool isnull;
 
-	return DatumGetTimestampTz(heap_getattr(scan->row, column, RelationGetDescr(scan->state), &isnull));
+	return DatumGetTimestampTz(heap_getattr(scan->row, column + 1, RelationGetDescr(scan->state), &isnull));
 }
 
 /* Takes in the groups of the current row. */
@@ -181,11 +169,12 @@ static void
 load_row(SfStandbyScan *scan)
 {
 	bool isnull;
-	Datum payload = heap_getattr(scan->row, STATE_PAYLOAD, RelationGetDescr(scan->state), &isnull);
+	Datum payload = heap_getattr(scan->row, SF_STATE_PAYLOAD + 1, RelationGetDescr(scan->state), &isnull);
 	bytea *bytes = DatumGetByteaPP(payload);
 	const char *data = VARDATA_ANY(bytes);
 	const char *end = data + VARSIZE_ANY_EXHDR(bytes);
 
+	sf_state_check_version(&data, end);
 	while (data < end)
 	{
 		uint32 hash;
@@ -201,16 +190,16 @@ load_row(SfStandbyScan *scan)
 static bool
 next_window(SfStandbyScan *scan)
 {
-	while (scan->row != NULL && row_time(scan, STATE_WINDOW_END) <= scan->closed_until)
+	while (scan->row != NULL && row_time(scan, SF_STATE_WINDOW_END) <= scan->closed_until)
 		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
-	if (scan->row == NULL || row_time(scan, STATE_WINDOW_START) >= scan->to)
+	if (scan->row == NULL || row_time(scan, SF_STATE_WINDOW_START) >= scan->to)
 		return false;
 
 	MemoryContextReset(scan->window_context);
-	scan->start = row_time(scan, STATE_WINDOW_START);
-	scan->end = row_time(scan, STATE_WINDOW_END);
+	scan->start = row_time(scan, SF_STATE_WINDOW_START);
+	scan->end = row_time(scan, SF_STATE_WINDOW_END);
 	scan->groups = groups_create(scan->window_context, 256, scan->layout);
-	while (scan->row != NULL && row_time(scan, STATE_WINDOW_START) == scan->start)
+	while (scan->row != NULL && row_time(scan, SF_STATE_WINDOW_START) == scan->start)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->window_context);
 

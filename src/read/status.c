@@ -11,10 +11,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xlog.h"
-#include "catalog/indexing.h"
-#include "catalog/namespace.h"
+#include "access/stratnum.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -25,12 +22,14 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "output/commit.h"
 #include "plan/view.h"
+#include "state/catalog.h"
 #include "state/shared.h"
 
-/* Attribute numbers of streamfuse.progress (sql/streamfuse.sql). */
-#define PROGRESS_FRAGMENT 1
-#define PROGRESS_BACKFILLED 9
+/* Columns of streamfuse.fragment, from 0. */
+#define FRAGMENT_ID 0
+#define FRAGMENT_VIEW 1
 
 /* Longest sleep of a waiting reader: a worker that cannot start broadcasts nothing. */
 #define WAIT_MS 1000
@@ -48,22 +47,6 @@ forget_views(Datum arg, Oid relid)
 	database_views = UNKNOWN;
 }
 
-/* Has this database a continuous view?  Asked before every planning, so remembered until a relation changes. */
-bool
-sf_database_has_views(void)
-{
-	if (!OidIsValid(get_table_am_oid(SF_VIEW_AM, true)))
-		return false;
-	if (database_views == UNKNOWN)
-	{
-		List *rows = sf_fragment_rows(NULL);
-
-		database_views = rows != NIL ? SOME : NONE;
-		list_free_deep(rows);
-	}
-	return database_views == SOME;
-}
-
 void
 sf_status_init(void)
 {
@@ -77,47 +60,57 @@ sf_rte_is_marked(const RangeTblEntry *rte, const char *mark)
 	       strcmp(rte->eref->aliasname, mark) == 0;
 }
 
-static int32
-fragment_of_view(Oid view)
+/*
+ * The first row of a table of ours whose column `column` (from 0) equals a value, or the first at all when index is
+ * NULL; column `wanted` of it as a Datum passed by value.  False when there is none.
+ */
+static bool
+look_up(const char *table, const char *index, int column, RegProcedure equal, Datum value, int wanted, Datum *result)
 {
-	List *rows = sf_fragment_rows(NULL);
-	int32 id = -1;
-	ListCell *cell;
+	SfCatalog *catalog = sf_catalog_open(table, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool isnull = true;
 
-	foreach (cell, rows)
+	ScanKeyInit(&key, column + 1, BTEqualStrategyNumber, equal, value);
+	scan = sf_catalog_scan_begin(catalog, index, index != NULL ? 1 : 0, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (HeapTupleIsValid(tuple))
+		*result = heap_getattr(tuple, wanted + 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+	return !isnull;
+}
+
+/* Has this database a continuous view?  Asked before every planning, so remembered until a relation changes. */
+bool
+sf_database_has_views(void)
+{
+	if (!OidIsValid(get_table_am_oid(SF_VIEW_AM, true)))
+		return false;
+	if (database_views == UNKNOWN)
 	{
-		SfFragmentRow *row = lfirst(cell);
+		Datum fragment;
 
-		if (row->view == view)
-			id = row->id;
+		database_views = look_up("fragment", NULL, FRAGMENT_ID, F_INT4EQ, (Datum) 0, FRAGMENT_ID, &fragment) ? SOME
+		                                                                                                     : NONE;
 	}
-	list_free_deep(rows);
-	return id;
+	return database_views == SOME;
 }
 
 /* Has the history of a view been worked in, according to the last durable commit? */
 static bool
 is_backfilled(Oid view)
 {
-	Oid namespace = get_namespace_oid(SF_SCHEMA, false);
-	Relation rel = table_open(get_relname_relid("progress", namespace), AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool backfilled = false;
+	Datum fragment;
+	Datum backfilled;
 
-	ScanKeyInit(&key, PROGRESS_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment_of_view(view)));
-	scan = systable_beginscan(rel, get_relname_relid("progress_pkey", namespace), true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool isnull;
-
-		backfilled = DatumGetBool(heap_getattr(tuple, PROGRESS_BACKFILLED, RelationGetDescr(rel), &isnull));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return backfilled;
+	return look_up("fragment", "fragment_view_key", FRAGMENT_VIEW, F_OIDEQ, ObjectIdGetDatum(view), FRAGMENT_ID,
+	               &fragment) &&
+	       look_up("progress", "progress_pkey", SF_PROGRESS_FRAGMENT, F_INT4EQ, fragment, SF_PROGRESS_BACKFILLED,
+	               &backfilled) &&
+	       DatumGetBool(backfilled);
 }
 
 /* Is the fragment in memory, complete, and its worker past recovery? */
@@ -152,11 +145,7 @@ sf_read_mode(Oid view)
 	SfViewOptions options;
 	SfReadMode mode = SF_READ_LIVE;
 
-	if (!OidIsValid(sf_view_output(view)))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("continuous view \"%s\" is not active", get_rel_name(view)),
-		                errhint("Run REFRESH MATERIALIZED VIEW to activate it.")));
-
+	sf_view_require_active(view);
 	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !is_backfilled(view))
 		mode = mode_while_backfilling(view);
 	sf_view_options_get(view, &options);
