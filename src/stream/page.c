@@ -151,7 +151,7 @@ row_at(Page page, OffsetNumber offset, OffsetNumber max_offset)
 
 	/* An unused pointer's offset is 0: that fetches the page's head, which does no harm. */
 	if (offset + ROWS_AHEAD <= max_offset)
-		__builtin_prefetch(PageGetItem(page, PageGetItemId(page, offset + ROWS_AHEAD)));
+		__builtin_prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, offset + ROWS_AHEAD)));
 	return ItemIdIsNormal(item) ? (HeapTupleHeader) PageGetItem(page, item) : NULL;
 }
 
