@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "state/shared.h"
 #include "stream/floor.h"
+#include "stream/settings.h"
 #include "stream/stream.h"
 
 PG_MODULE_MAGIC;
@@ -138,6 +139,8 @@ define_settings(void)
 void
 _PG_init(void)
 {
+	/* Even when not preloaded: pg_upgrade restores streams, labels included, whatever the new server preloads. */
+	sf_stream_settings_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	preloaded = true;

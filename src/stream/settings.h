@@ -27,7 +27,7 @@ extern void sf_stream_settings_init(void);	/* registers the label provider; from
 extern void sf_stream_settings_get(Oid relid, SfStreamSettings *settings);
 
 /* True for a relation whose access method is `stream`, or a partitioned table all of whose leaves are. */
-extern bool sf_is_stream(Oid relid);
+extern bool sf_is_stream(Oid relid);	/* an empty partitioned table is none; no lock is taken */
 extern Oid	sf_stream_am_oid(bool missing_ok);
 extern Oid	sf_view_am_oid(bool missing_ok);
 
