@@ -119,7 +119,7 @@ setup_begin()
 	[ ${#SF_HAND_OVER[@]} -eq 0 ] || cp -L "${SF_HAND_OVER[@]}" "$work/data/"
 	script=$(cd "$(dirname "$script")" && pwd)/${script##*/}
 	script=$work/src${script#"$SF_TREE"}
-	export SF_WORK=$work HOME=$work
+	export SF_WORK=$work SF_CALLER=$EUID HOME=$work
 
 	[ "$EUID" -eq 0 ] || exec bash "$script" "$@"
 	user=postgres
