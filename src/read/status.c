@@ -148,10 +148,10 @@ sf_read_mode(Oid view)
 	sf_view_require_active(view);
 	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !is_backfilled(view))
 		mode = mode_while_backfilling(view);
+
+	/* Closed windows are right at any time; which windows of Q are closed is not for a batch to say. */
 	sf_view_options_get(view, &options);
-	if (mode == SF_READ_LIVE && options.emit_final)
-		mode = SF_READ_CLOSED;
-	return mode;
+	return options.emit_final ? SF_READ_CLOSED : mode;
 }
 
 /*
