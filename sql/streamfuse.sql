@@ -20,6 +20,38 @@ COMMENT ON ACCESS METHOD stream IS 'append-only tables that continuous views rea
 -- Windows
 -- ---------------------------------------------------------------------------
 
+-- tumble() is SQL that the planner can put into the query in its place: not STRICT, not VOLATILE, no SET, one SELECT.
+-- It is in the extension's schema, as a name that queries use.
+CREATE FUNCTION streamfuse.tumble_start(ts timestamptz, size interval, "offset" interval, timezone text) RETURNS timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_tumble_start_timestamptz';
+COMMENT ON FUNCTION streamfuse.tumble_start(timestamptz, interval, interval, text) IS 'start of the tumbling window that holds a time; NULL without one';
+CREATE FUNCTION streamfuse.tumble_end(ts timestamptz, size interval, "offset" interval, timezone text) RETURNS timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_tumble_end_timestamptz';
+COMMENT ON FUNCTION streamfuse.tumble_end(timestamptz, interval, interval, text) IS 'end of the tumbling window that holds a time; NULL without one';
+CREATE FUNCTION tumble(ts timestamptz, size interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
+  RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+  LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
+  BEGIN ATOMIC
+    SELECT streamfuse.tumble_start(ts, size, "offset", timezone), streamfuse.tumble_end(ts, size, "offset", timezone)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION tumble(timestamptz, interval, interval, text) IS 'the window of a size that holds a time: windows follow each other without gaps; no row for NULL';
+
+CREATE FUNCTION streamfuse.tumble_start(ts timestamp, size interval, "offset" interval, timezone text) RETURNS timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_tumble_start_timestamp';
+COMMENT ON FUNCTION streamfuse.tumble_start(timestamp, interval, interval, text) IS 'start of the tumbling window that holds a time; NULL without one';
+CREATE FUNCTION streamfuse.tumble_end(ts timestamp, size interval, "offset" interval, timezone text) RETURNS timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_tumble_end_timestamp';
+COMMENT ON FUNCTION streamfuse.tumble_end(timestamp, interval, interval, text) IS 'end of the tumbling window that holds a time; NULL without one';
+CREATE FUNCTION tumble(ts timestamp, size interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
+  RETURNS TABLE (window_start timestamp, window_end timestamp)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+  BEGIN ATOMIC
+    SELECT streamfuse.tumble_start(ts, size, "offset", timezone), streamfuse.tumble_end(ts, size, "offset", timezone)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION tumble(timestamp, interval, interval, text) IS 'the window of a size that holds a time: windows follow each other without gaps; no row for NULL';
+
 -- ---------------------------------------------------------------------------
 -- Watermarks
 -- ---------------------------------------------------------------------------
