@@ -57,7 +57,8 @@ COMMENT ON FUNCTION tumble(timestamp, interval, interval, text) IS 'the window o
 -- ---------------------------------------------------------------------------
 
 -- ---------------------------------------------------------------------------
--- Catalogs and state: keyed by fragment, never dumped
+-- Catalogs and state: keyed by fragment, never dumped.  C code reads and writes these as heap tables, so they are that
+-- whatever default_table_access_method says.
 -- ---------------------------------------------------------------------------
 
 -- Written by DDL on views.
@@ -68,7 +69,7 @@ CREATE TABLE streamfuse.fragment (
   stream    oid NOT NULL,
   begins_at timestamptz,          -- windows that start earlier are not the view's; NULL: all are
   adopted   bool NOT NULL         -- the output came with rows, from a dump: windows up to its last window_end are closed
-);
+) USING heap;
 COMMENT ON TABLE streamfuse.fragment IS 'the maintained parts of continuous views';
 CREATE SEQUENCE streamfuse.fragment_id AS int4 OWNED BY streamfuse.fragment.id;
 
@@ -86,7 +87,7 @@ CREATE TABLE streamfuse.progress (
   failed       bool NOT NULL DEFAULT false,
   sqlstate     text,
   error        text
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
 
@@ -98,7 +99,7 @@ CREATE TABLE streamfuse.state (
   window_end   timestamptz NOT NULL,
   payload      bytea NOT NULL,
   PRIMARY KEY (fragment, window_start, seq)
-);
+) USING heap;
 ALTER TABLE streamfuse.state ALTER COLUMN payload SET STORAGE EXTERNAL;
 ALTER TABLE streamfuse.state SET (toast_tuple_target = 8160);
 COMMENT ON TABLE streamfuse.state IS 'open groups of each fragment, as of its last checkpoint';
@@ -112,7 +113,7 @@ CREATE TABLE streamfuse.dirty_window (
   first_missed timestamptz NOT NULL,
   last_missed  timestamptz NOT NULL,
   PRIMARY KEY (fragment, window_start)
-);
+) USING heap;
 COMMENT ON TABLE streamfuse.dirty_window IS 'windows that missed rows, by fragment';
 
 -- Written by advance_watermark and reset_watermark; read by the worker once committed.
@@ -121,7 +122,7 @@ CREATE TABLE streamfuse.punctuation (
   id        int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   reset     bool NOT NULL,
   watermark timestamptz NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE streamfuse.punctuation IS 'watermarks set by hand';
 
 -- ---------------------------------------------------------------------------
