@@ -17,10 +17,14 @@
 #include "utils/guc.h"
 
 #include "fault.h"
+#include "plan/view.h"
+#include "read/live.h"
+#include "read/pin.h"
 #include "state/shared.h"
 #include "stream/floor.h"
 #include "stream/settings.h"
 #include "stream/stream.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -153,4 +157,9 @@ _PG_init(void)
 
 	sf_floor_init();
 	sf_stream_am_init();
+	sf_stream_settings_init();
+	sf_view_ddl_init();
+	sf_planner_init();
+	sf_pin_init();
+	sf_launcher_register();
 }

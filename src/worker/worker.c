@@ -217,7 +217,7 @@ handle_signals(void)
 void
 sf_worker_main(Datum arg)
 {
-	int			retry_ms = RETRY_MIN_MS;
+	volatile int retry_ms = RETRY_MIN_MS;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
