@@ -2,8 +2,7 @@
 EXTENSION    = streamfuse
 EXTVERSION   = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" streamfuse.control)
 MODULE_big   = streamfuse
-PENDING      = src/stat/stat.c src/plan/view_catalog.c src/plan/view_ddl.c src/plan/view_functions.c src/plan/view_output.c src/plan/define.c src/plan/projector.c src/flow/flow.c src/worker/flush.c src/worker/worker.c src/worker/member.c src/worker/source.c src/worker/tick.c src/worker/recover.c src/worker/launcher.c src/output/commit.c src/read/planner.c src/read/expand.c src/read/status.c src/read/pin.c src/read/live_path.c src/read/live_scan.c src/read/consistency.c src/read/standby.c
-OBJS         = $(patsubst %.c,%.o,$(filter-out $(PENDING),$(sort $(wildcard src/*.c src/*/*.c))))
+OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA_built   = sql/streamfuse--$(EXTVERSION).sql
 DATA         = $(filter-out $(DATA_built),$(wildcard sql/streamfuse--*--*.sql))
 REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -157,7 +157,6 @@ _PG_init(void)
 
 	sf_floor_init();
 	sf_stream_am_init();
-	sf_stream_settings_init();
 	sf_view_ddl_init();
 	sf_planner_init();
 	sf_pin_init();
