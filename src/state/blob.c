@@ -22,20 +22,19 @@ report_out_of_state_memory(Size size)
 	                errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open.")));
 }
 
+/* The account follows the allocation, which may raise an error of its own when the system has no memory. */
 dsa_pointer
 sf_state_allocate(SfBlobSpace *space, Size size)
 {
 	uint64 limit = (uint64) sf_state_memory_mb * 1024 * 1024;
 	dsa_pointer pointer = InvalidDsaPointer;
 
-	if (pg_atomic_add_fetch_u64(&sf_shared->state_bytes, size) <= limit)
+	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size <= limit)
 		pointer = dsa_allocate_extended(space->area, size,
 		                                DSA_ALLOC_NO_OOM | (size > MaxAllocSize ? DSA_ALLOC_HUGE : 0));
 	if (!DsaPointerIsValid(pointer))
-	{
-		pg_atomic_sub_fetch_u64(&sf_shared->state_bytes, size);
 		report_out_of_state_memory(size);
-	}
+	pg_atomic_fetch_add_u64(&sf_shared->state_bytes, size);
 	pg_atomic_fetch_add_u64(&space->fragment->bytes, size);
 	return pointer;
 }

@@ -51,7 +51,9 @@ key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid
 {
 	TypeCacheEntry *type = lookup_type_cache(type_id, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_PROC_FINFO);
 
-	if (!OidIsValid(type->eq_opr_finfo.fn_oid) || !OidIsValid(type->hash_proc_finfo.fn_oid))
+	key->kind = key_kind(type, collation);
+	if (!OidIsValid(type->eq_opr_finfo.fn_oid) ||
+	    (key->kind == SF_KEY_FUNCTION && !OidIsValid(type->hash_proc_finfo.fn_oid)))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("a continuous view cannot group by type %s", format_type_be(type_id)),
 		                errdetail("The type has no default hash operator class."),
@@ -61,8 +63,8 @@ key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid
 	key->collation = collation;
 	key->typlen = type->typlen;
 	key->typbyval = type->typbyval;
-	key->kind = key_kind(type, collation);
-	fmgr_info_copy(&key->hash, &type->hash_proc_finfo, context);
+	if (key->kind == SF_KEY_FUNCTION)
+		fmgr_info_copy(&key->hash, &type->hash_proc_finfo, context);
 	fmgr_info_copy(&key->equal, &type->eq_opr_finfo, context);
 }
 

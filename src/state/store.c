@@ -521,18 +521,12 @@ copy_key(SfStore *store, StoreWindow *window, Datum value, int16 typlen)
 	if (typlen == -1)
 		value = PointerGetDatum(PG_DETOAST_DATUM(value));
 	size = datumGetSize(value, false, typlen);
-	if (MAXALIGN(size) > MAX_KEY_CHUNK / 4)
-		ereport(ERROR,
-		        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("grouping value of a continuous view is too long"),
-		         errdetail("It has %zu bytes; at most %d are possible.", size, MAX_KEY_CHUNK / 4),
-		         errhint("Group by a shorter expression, for instance left(..., 1000) or md5(...).")));
 	if (shared->key_chunk_used + MAXALIGN(size) > shared->key_chunk_size)
 	{
-		Size chunk_size = Min(MAX_KEY_CHUNK, Max(MIN_KEY_CHUNK, 2 * shared->key_chunk_size));
+		Size chunk_size = Min(MAX_KEY_CHUNK, Max(MIN_KEY_CHUNK, 2 * (Size) shared->key_chunk_size));
 		KeyChunk *chunk;
 
-		while (chunk_size < MAXALIGN(size))
-			chunk_size *= 2;
+		chunk_size = Max(chunk_size, MAXALIGN(size));
 		pointer = sf_state_allocate(&store->blobs, offsetof(KeyChunk, data) + chunk_size);
 		chunk = store_address(store, pointer);
 		chunk->size = chunk_size;

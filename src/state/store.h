@@ -43,7 +43,7 @@ typedef struct SfKeyColumn
 	Oid			collation;
 	int16		typlen;
 	bool		typbyval;
-	FmgrInfo	hash;			/* extended-less hash function of the default hash opclass */
+	FmgrInfo	hash;			/* of the default hash operator class; SF_KEY_FUNCTION only */
 	FmgrInfo	equal;
 } SfKeyColumn;
 
@@ -170,8 +170,8 @@ extern void sf_store_publish(SfStore *store);
 extern void sf_store_rollback(SfStore *store);
 
 /*
- * Successor of a worker that died in a tick: undoes whatever is newer than `published`, and reopens windows whose closing
- * transaction did not commit (the caller is the only worker: none is in progress).
+ * Successor of a worker that died in a tick: undoes whatever is newer than `published`.  Closed windows whose closing
+ * transaction did not commit lose its number (the caller is the only worker: none is in progress).
  */
 extern void sf_store_take_over(SfStore *store, SfTick published);
 

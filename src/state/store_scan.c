@@ -40,12 +40,17 @@ struct SfStoreScan
 	SfTime from;
 	SfTime to;
 
-	ScanWindow *windows; /* those that are read */
+	/* The windows that the snapshot shows as open, of a range that has been asked for. */
+	ScanWindow *windows;
 	int nwindows;
 	int max_windows;
 	bool listed;
+	SfTime listed_from;
+	SfTime listed_to;
 
-	int window;      /* where the next batch begins */
+	bool positioned;
+	int window; /* where the next batch begins */
+	int end_window;
 	uint32 position; /* next group of the window */
 
 	/* one key only */
@@ -132,9 +137,7 @@ sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to)
 {
 	scan->from = from;
 	scan->to = to;
-	scan->listed = false;
-	scan->window = 0;
-	scan->position = 0;
+	scan->positioned = false;
 	scan->nbatch = scan->next = 0;
 }
 
@@ -201,6 +204,25 @@ add_window(SfStoreScan *scan, const ScanWindow *window)
 	scan->windows[scan->nwindows++] = *window;
 }
 
+/* Index of the first listed window that starts at `start` or later. */
+static int
+first_window(const SfStoreScan *scan, SfTime start)
+{
+	int low = 0;
+	int high = scan->nwindows;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (scan->windows[middle].start < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* Lists the windows to read.  The commit log is asked after the lock is given back. */
 static void
 list_windows(SfStoreScan *scan)
@@ -229,6 +251,20 @@ list_windows(SfStoreScan *scan)
 			scan->windows[kept++] = scan->windows[i];
 	scan->nwindows = kept;
 	scan->listed = true;
+	scan->listed_from = scan->from;
+	scan->listed_to = scan->to;
+}
+
+/* Goes to the first window of the range.  A part of a range that was listed before needs no other list. */
+static void
+position(SfStoreScan *scan)
+{
+	if (!scan->listed || scan->from < scan->listed_from || scan->to > scan->listed_to)
+		list_windows(scan);
+	scan->window = first_window(scan, scan->from);
+	scan->end_window = first_window(scan, scan->to);
+	scan->position = 0;
+	scan->positioned = true;
 }
 
 /* ---- copying; under the lock ---- */
@@ -311,7 +347,7 @@ copy_all(SfStoreScan *scan)
 {
 	Size group_size = store_group_size(scan->layout);
 
-	for (; scan->window < scan->nwindows; scan->window++, scan->position = 0)
+	for (; scan->window < scan->end_window; scan->window++, scan->position = 0)
 	{
 		ScanWindow *window = &scan->windows[scan->window];
 		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
@@ -343,7 +379,7 @@ copy_candidates(SfStoreScan *scan)
 {
 	Size group_size = store_group_size(scan->layout);
 
-	for (; scan->window < scan->nwindows && !batch_is_full(scan); scan->window++)
+	for (; scan->window < scan->end_window && !batch_is_full(scan); scan->window++)
 	{
 		ScanWindow *window = &scan->windows[scan->window];
 		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
@@ -397,8 +433,8 @@ key_matches(SfStoreScan *scan, const SfGroupCopy *copy)
 bool
 sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy)
 {
-	if (!scan->listed)
-		list_windows(scan);
+	if (!scan->positioned)
+		position(scan);
 	for (;;)
 	{
 		while (scan->next < scan->nbatch)
@@ -407,7 +443,7 @@ sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy)
 			if (key_matches(scan, copy))
 				return true;
 		}
-		if (scan->window >= scan->nwindows)
+		if (scan->window >= scan->end_window)
 			return false;
 		CHECK_FOR_INTERRUPTS();
 		next_batch(scan);

@@ -330,17 +330,11 @@ sf_store_take_over(SfStore *store, SfTick published)
 
 	for (int i = 0; i < store->nwindows; i++)
 	{
-		SfWindow *window = store->windows[i]->shared;
-		uint64 xid = pg_atomic_read_u64(&window->closed_xid);
+		pg_atomic_uint64 *closed_xid = &store->windows[i]->shared->closed_xid;
+		uint64 xid = pg_atomic_read_u64(closed_xid);
 
-		if (window->closed == SF_TICK_NONE && xid == 0)
-			continue;
-		if (xid != 0 && committed(xid))
-			continue;
-		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-		window->closed = SF_TICK_NONE;
-		pg_atomic_write_u64(&window->closed_xid, 0);
-		LWLockRelease(&store->fragment->lock);
+		if (xid != 0 && !committed(xid))
+			pg_atomic_write_u64(closed_xid, 0);
 	}
 }
 
@@ -484,12 +478,14 @@ sf_store_reset(SfStore *store)
 	SfFragment *fragment = store->fragment;
 	dsa_pointer windows = fragment->windows;
 	int max_windows = fragment->max_windows;
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, false);
+	SfTick published = dataflow != NULL ? pg_atomic_read_u64(&dataflow->published) : SF_TICK_NONE;
 
 	if (store->in_tick)
 		undo_after(store, store->tick - 1);
 
 	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
-	fragment->valid_from = store->in_tick ? store->tick : store->tick + 1;
+	fragment->valid_from = Max(published + 1, store->in_tick ? store->tick : store->tick + 1);
 	fragment->windows = InvalidDsaPointer;
 	fragment->nwindows = fragment->max_windows = 0;
 	LWLockRelease(&fragment->lock);
