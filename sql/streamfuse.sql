@@ -136,6 +136,31 @@ COMMENT ON FUNCTION streamfuse.view_handler(internal) IS 'access method of conti
 CREATE ACCESS METHOD streamfuse_view TYPE TABLE HANDLER streamfuse.view_handler;
 COMMENT ON ACCESS METHOD streamfuse_view IS 'continuous views; use CREATE MATERIALIZED VIEW ... WITH (streamfuse.continuous)';
 
+CREATE FUNCTION streamfuse.output(view regclass) RETURNS regclass
+  LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'streamfuse_output';
+COMMENT ON FUNCTION streamfuse.output(regclass) IS 'the table of a continuous view''s closed results';
+
+CREATE FUNCTION streamfuse.view_status(view regclass) RETURNS text
+  LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_status';
+COMMENT ON FUNCTION streamfuse.view_status(regclass) IS 'inert, starting, backfilling, running or failed';
+
+CREATE FUNCTION streamfuse.view_hints(view regclass, stream regclass) RETURNS text[]
+  LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'streamfuse_view_hints';
+COMMENT ON FUNCTION streamfuse.view_hints(regclass, regclass) IS 'what the user of a continuous view should know';
+
+CREATE VIEW streamfuse.views AS
+SELECT c.oid::regclass AS view, f.output::regclass AS output, f.stream::regclass AS stream,
+       coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
+                 WHERE  o.option_name = 'streamfuse.emit'), 'live') AS emit,
+       streamfuse.view_status(c.oid) AS status,
+       streamfuse.view_hints(c.oid, f.stream) AS hints
+FROM   pg_catalog.pg_class c
+       JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'streamfuse_view'
+       LEFT JOIN streamfuse.fragment f ON f.view = c.oid
+WHERE  c.relkind = 'm';
+COMMENT ON VIEW streamfuse.views IS 'the continuous views of this database';
+GRANT SELECT ON streamfuse.views TO PUBLIC;
+
 -- ---------------------------------------------------------------------------
 -- Working with views: flush, verify
 -- ---------------------------------------------------------------------------

@@ -105,7 +105,7 @@ check_stream(Oid stream)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("stream \"%s\" has row-level security", RelationGetRelationName(rel)),
 		                errdetail("A continuous view shows the same rows to all its readers."),
-		                errhint("Restrict who may read the view by GRANT, or by a policy of a view over it.")));
+		                errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
 }
 

@@ -26,9 +26,11 @@ streamfuse_output(PG_FUNCTION_ARGS)
 	Oid view = PG_GETARG_OID(0);
 
 	sf_require_preload();
+	if (get_rel_name(view) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", view)));
 	if (!sf_is_continuous_view(view))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-		                errmsg("\"%s\" is not a continuous view", get_rel_name(view) ? get_rel_name(view) : "-")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a continuous view", get_rel_name(view))));
 	sf_view_require_active(view);
 	PG_RETURN_OID(sf_view_output(view));
 }

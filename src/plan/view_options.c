@@ -141,6 +141,70 @@ check_value(const OptionSpec *spec, DefElem *option)
 		                errhint("The only supported value is the default, \"%s\".", spec->only)));
 }
 
+/* Reads one name='value' pair; false at the end of the text.  Moves *text behind it. */
+static bool
+next_setting(const char **text, char **name, char **value)
+{
+	const char *at = *text;
+	const char *start;
+	StringInfoData unquoted;
+
+	while (*at == ',' || *at == ' ')
+		at++;
+	if (*at == '\0')
+		return false;
+	start = at;
+	at = strchr(at, '=');
+	if (at == NULL || at[1] != '\'')
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("malformed option \"" SF_OPTION_SETTINGS "\"")));
+	*name = pnstrdup(start, at - start);
+	initStringInfo(&unquoted);
+	for (at += 2; *at; at++)
+	{
+		if (*at == '\'' && *++at != '\'')
+			break;
+		appendStringInfoChar(&unquoted, *at);
+	}
+	*value = unquoted.data;
+	*text = at;
+	return true;
+}
+
+static bool
+is_frozen_setting(const char *name)
+{
+	for (size_t i = 0; i < lengthof(frozen_settings); i++)
+		if (strcmp(name, frozen_settings[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Reads the next pair and checks that it is one of ours; false at the end. */
+static bool
+next_frozen_setting(const char **text, char **name, char **value)
+{
+	if (!next_setting(text, name, value))
+		return false;
+	if (!is_frozen_setting(*name))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("setting \"%s\" cannot be kept with a continuous view", *name)));
+	return true;
+}
+
+/* The options that only a dump can carry. */
+static void
+check_internal(DefElem *option)
+{
+	const char *text = strVal(option->arg);
+	char *name;
+	char *value;
+
+	if (strcmp(option->defname, SF_OPTION_SETTINGS) == 0)
+		while (next_frozen_setting(&text, &name, &value))
+			;
+}
+
 /* For CREATE: names, values, no duplicates, and that the view is declared continuous at all. */
 void
 sf_options_check_create(SfOptionLists *lists)
@@ -158,7 +222,10 @@ sf_options_check_create(SfOptionLists *lists)
 				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				                errmsg("option \"%s\" specified more than once", option->defname)));
 		if (lists->restored && is_internal(option->defname) && option->arg != NULL)
+		{
+			check_internal(option);
 			continue;
+		}
 		check_value(find_option(option->defname), option);
 		continuous |= strcmp(option->defname, SF_OPTION_CONTINUOUS) == 0;
 	}
@@ -342,45 +409,6 @@ sf_settings_capture(void)
 	return text.data;
 }
 
-/* Reads one name='value' pair; false at the end of the text.  Moves *text behind it. */
-static bool
-next_setting(const char **text, char **name, char **value)
-{
-	const char *at = *text;
-	const char *start;
-	StringInfoData unquoted;
-
-	while (*at == ',' || *at == ' ')
-		at++;
-	if (*at == '\0')
-		return false;
-	start = at;
-	at = strchr(at, '=');
-	if (at == NULL || at[1] != '\'')
-		ereport(ERROR,
-		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("malformed option \"" SF_OPTION_SETTINGS "\"")));
-	*name = pnstrdup(start, at - start);
-	initStringInfo(&unquoted);
-	for (at += 2; *at; at++)
-	{
-		if (*at == '\'' && *++at != '\'')
-			break;
-		appendStringInfoChar(&unquoted, *at);
-	}
-	*value = unquoted.data;
-	*text = at;
-	return true;
-}
-
-static bool
-is_frozen_setting(const char *name)
-{
-	for (size_t i = 0; i < lengthof(frozen_settings); i++)
-		if (strcmp(name, frozen_settings[i]) == 0)
-			return true;
-	return false;
-}
-
 int
 sf_view_settings_apply(Oid view)
 {
@@ -389,12 +417,7 @@ sf_view_settings_apply(Oid view)
 	char *name;
 	char *value;
 
-	while (text != NULL && next_setting(&text, &name, &value))
-	{
-		if (!is_frozen_setting(name))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			                errmsg("setting \"%s\" cannot be kept with a continuous view", name)));
+	while (text != NULL && next_frozen_setting(&text, &name, &value))
 		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
-	}
 	return level;
 }
