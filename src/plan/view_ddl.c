@@ -44,6 +44,7 @@
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings.h"
+#include "stream/stream.h"
 
 /* The arguments of a ProcessUtility hook, as one. */
 typedef struct UtilityCall
@@ -102,10 +103,11 @@ check_stream(Oid stream)
 	Relation rel = table_open(stream, AccessShareLock);
 
 	if (rel->rd_rel->relrowsecurity)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("stream \"%s\" has row-level security", RelationGetRelationName(rel)),
-		                errdetail("A continuous view shows the same rows to all its readers."),
-		                errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("stream \"%s\" has row-level security", RelationGetRelationName(rel)),
+		         errdetail("A continuous view shows the same rows to all its readers."),
+		         errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
 }
 
@@ -427,6 +429,26 @@ check_access_method_commands(AlterTableStmt *stmt, Oid view)
 	}
 }
 
+/* The worker reads a stream past its policies. */
+static void
+check_row_security(AlterTableStmt *stmt)
+{
+	ListCell *cell;
+	Oid relid;
+
+	foreach (cell, stmt->cmds)
+	{
+		if (lfirst_node(AlterTableCmd, cell)->subtype != AT_EnableRowSecurity)
+			continue;
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid) && OidIsValid(sf_view_am_oid(true)) && sf_stream_has_views(relid))
+			ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			                errmsg("cannot enable row-level security on stream \"%s\" because continuous views read it",
+			                       get_rel_name(relid)),
+			                errhint("Drop the continuous views first.")));
+	}
+}
+
 /* An output table cannot be a partition: rows would come to it from the parent. */
 static void
 check_attached_partitions(AlterTableStmt *stmt)
@@ -455,6 +477,7 @@ alter_table(const UtilityCall *call, AlterTableStmt *stmt)
 
 	check_access_method_commands(stmt, is_output ? InvalidOid : relid);
 	check_attached_partitions(stmt);
+	check_row_security(stmt);
 	if (is_output)
 		sf_output_check_alter(relid, stmt);
 	if (!OidIsValid(relid) || is_output)
@@ -526,10 +549,7 @@ create_index(const UtilityCall *call, IndexStmt *stmt)
 	PlannedStmt *pstmt = call->pstmt;
 
 	if (OidIsValid(relid) && (stmt->unique || stmt->excludeOpNames != NIL))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("cannot create unique index on \"%s\"", get_rel_name(relid)),
-		                errdetail("A closed window that violated it would stop the view."),
-		                errhint("Create an index that is not unique.")));
+		sf_output_refuse_unique(relid);
 	if (OidIsValid(relid) && !is_output)
 	{
 		pstmt = copy_command(call);

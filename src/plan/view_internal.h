@@ -41,6 +41,7 @@ extern void sf_output_follow_view(Oid view);
 extern void sf_output_check_alter(Oid output, AlterTableStmt *stmt);
 extern void sf_output_guard_init(void);
 extern void sf_output_check_rows(Oid relid);
+extern void sf_output_refuse_unique(Oid relid);
 extern void sf_output_refuse_change(Oid output, const char *command);
 
 /* ---- view_catalog.c ---- */

@@ -299,6 +299,19 @@ alter_is_harmless(AlterTableType subtype)
 	}
 }
 
+/* A uniqueness that a closed window violates would stop the view, and rows cannot be corrected by hand. */
+static bool
+adds_unique_constraint(AlterTableCmd *command)
+{
+	Constraint *constraint;
+
+	if (command->subtype != AT_AddConstraint)
+		return false;
+	constraint = castNode(Constraint, command->def);
+	return constraint->contype == CONSTR_UNIQUE || constraint->contype == CONSTR_PRIMARY ||
+	       constraint->contype == CONSTR_EXCLUSION;
+}
+
 /* Refuses what would make the table useless to the worker, or part it from the view. */
 void
 sf_output_check_alter(Oid output, AlterTableStmt *stmt)
@@ -306,8 +319,23 @@ sf_output_check_alter(Oid output, AlterTableStmt *stmt)
 	ListCell *cell;
 
 	foreach (cell, stmt->cmds)
-		if (!alter_is_harmless(lfirst_node(AlterTableCmd, cell)->subtype))
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (!alter_is_harmless(command->subtype))
 			sf_output_refuse_change(output, "ALTER TABLE");
+		if (adds_unique_constraint(command))
+			sf_output_refuse_unique(output);
+	}
+}
+
+void
+sf_output_refuse_unique(Oid relid)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("cannot create unique index on \"%s\"", get_rel_name(relid)),
+	                errdetail("A closed window that violated it would stop the view."),
+	                errhint("Create an index that is not unique.")));
 }
 
 /* Raises the error for a command on the output of an active view. */
