@@ -131,6 +131,7 @@ COMMENT ON TABLE streamfuse.punctuation IS 'watermarks set by hand';
 
 CREATE FUNCTION streamfuse.view_handler(internal) RETURNS table_am_handler
   LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_handler';
+REVOKE EXECUTE ON FUNCTION streamfuse.view_handler(internal) FROM PUBLIC;
 COMMENT ON FUNCTION streamfuse.view_handler(internal) IS 'access method of continuous views';
 
 CREATE ACCESS METHOD streamfuse_view TYPE TABLE HANDLER streamfuse.view_handler;
