@@ -1,0 +1,50 @@
+# Reading after a crash: a statement that comes before the worker has recovered waits for it, and finds every committed
+# row once, in open and closed windows.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'streamfuse'
+streamfuse.checkpoint_interval = '1min'
+timezone = 'UTC'
+});
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION streamfuse;
+	CREATE TABLE orders (id int, category text, event_time timestamptz NOT NULL) USING stream;
+	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
+	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS
+	SELECT window_start, category, count(*) AS orders
+	FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category;
+	SELECT streamfuse.flush();});
+
+my $view = 'SELECT * FROM sales ORDER BY 1, 2';
+my $batch = q{SELECT window_start, category, count(*) FROM orders, tumble(event_time, '5 minutes')
+	GROUP BY window_start, window_end, category ORDER BY 1, 2};
+for my $round (1 .. 5)
+{
+	$node->safe_psql('postgres', qq{
+		INSERT INTO orders SELECT g, 'c' || g % 3, '2026-01-01 10:00'::timestamptz + $round * interval '7 min' + g * interval '1 s'
+		FROM generate_series(1, 300) g});
+	$node->stop('immediate');
+	$node->start;
+	is($node->safe_psql('postgres', $view), $node->safe_psql('postgres', $batch), "crash $round: every row once");
+	like($node->safe_psql('postgres', "EXPLAIN $view"), qr/StreamfuseLive/, "crash $round: read live");
+}
+
+# A worker that is ended by hand leaves its groups behind; the next one takes them over.
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'streamfuse worker'});
+is($node->safe_psql('postgres', $view), $node->safe_psql('postgres', $batch), 'a terminated worker: every row once');
+
+# Statements are planned again when a view is filled anew.
+$node->safe_psql('postgres', 'REFRESH MATERIALIZED VIEW sales; SELECT streamfuse.flush();');
+is($node->safe_psql('postgres', $view), $node->safe_psql('postgres', $batch), 'after REFRESH');
+$node->stop;
+
+done_testing();
