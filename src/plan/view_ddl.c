@@ -31,6 +31,7 @@
 #include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -536,6 +537,8 @@ output_range_var(Oid view)
 {
 	Oid output;
 
+	if (!pg_class_ownercheck(view, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_MATVIEW, get_rel_name(view));
 	sf_view_require_active(view);
 	output = sf_view_output(view);
 	return makeRangeVar(get_namespace_name(get_rel_namespace(output)), get_rel_name(output), -1);

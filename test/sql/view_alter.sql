@@ -57,6 +57,7 @@ VACUUM (FULL) revenue;
 -- The output table can be tuned, constrained and given triggers, but keeps its columns, schema and rows.
 ALTER TABLE revenue_closed SET (fillfactor = 90), ALTER COLUMN total SET STATISTICS 100, REPLICA IDENTITY FULL;
 ALTER TABLE revenue_closed ADD CONSTRAINT total_is_positive CHECK (total > 0);
+ALTER TABLE revenue_closed ADD UNIQUE (window_start, category);
 ALTER TABLE revenue_closed ADD COLUMN more int;
 ALTER TABLE revenue_closed DROP COLUMN total;
 ALTER TABLE revenue_closed ALTER COLUMN total TYPE numeric;

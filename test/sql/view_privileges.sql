@@ -4,6 +4,7 @@ CREATE ROLE regress_maker;
 CREATE ROLE regress_reader;
 CREATE SCHEMA shop AUTHORIZATION regress_maker;
 CREATE TABLE orders (amount int, event_time timestamptz NOT NULL) USING stream;
+INSERT INTO orders VALUES (10, '2026-01-01 00:01+00');
 CREATE VIEW make AS SELECT $$CREATE MATERIALIZED VIEW shop.sales WITH (streamfuse.continuous) AS
   SELECT window_start, sum(amount) AS revenue FROM orders, tumble(event_time, '5 minutes')
   GROUP BY window_start, window_end$$ AS command;
@@ -17,7 +18,7 @@ GRANT SELECT (event_time) ON orders TO regress_maker;
 SET ROLE regress_maker;
 SELECT command FROM make \gexec
 RESET ROLE;
-GRANT SELECT ON orders TO regress_maker;
+GRANT SELECT (amount) ON orders TO regress_maker;
 SET ROLE regress_maker;
 SELECT command FROM make \gexec
 SELECT * FROM shop.sales;
