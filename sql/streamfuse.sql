@@ -56,6 +56,38 @@ COMMENT ON FUNCTION tumble(timestamp, interval, interval, text) IS 'the window o
 -- Watermarks
 -- ---------------------------------------------------------------------------
 
+-- Those that change a stream's watermark are for its owner, which they check themselves.
+CREATE FUNCTION streamfuse.set_watermark(stream regclass, column_name name, delay interval DEFAULT '0',
+                                         strategy text DEFAULT 'fixed', max_ahead text DEFAULT '1 day',
+                                         idle_timeout interval DEFAULT NULL, source_key name DEFAULT NULL,
+                                         percentile float8 DEFAULT NULL, max_delay interval DEFAULT NULL)
+  RETURNS void LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_set_watermark';
+COMMENT ON FUNCTION streamfuse.set_watermark(regclass, name, interval, text, text, interval, name, float8, interval) IS
+  'say which column is a stream''s event time, and how late and how far ahead its rows may be';
+
+CREATE FUNCTION streamfuse.advance_watermark(stream regclass, watermark timestamptz) RETURNS void
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_advance_watermark';
+COMMENT ON FUNCTION streamfuse.advance_watermark(regclass, timestamptz) IS
+  'raise a stream''s watermark, after the rows of this transaction';
+
+CREATE FUNCTION streamfuse.reset_watermark(stream regclass, watermark timestamptz) RETURNS void
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_reset_watermark';
+COMMENT ON FUNCTION streamfuse.reset_watermark(regclass, timestamptz) IS
+  'set a stream''s watermark back; windows that have closed stay closed';
+
+CREATE FUNCTION streamfuse.stream_settings(relation regclass, OUT stream regclass, OUT time_column name,
+                                           OUT strategy text, OUT delay interval, OUT max_ahead text)
+  LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'sf_stream_settings';
+COMMENT ON FUNCTION streamfuse.stream_settings(regclass) IS
+  'the watermark settings of a stream; all null when the relation is not a stream';
+
+CREATE VIEW streamfuse.streams AS
+  SELECT s.stream, s.time_column, s.strategy, s.delay, s.max_ahead
+  FROM pg_catalog.pg_class c CROSS JOIN LATERAL streamfuse.stream_settings(c.oid) s
+  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND s.stream IS NOT NULL;
+COMMENT ON VIEW streamfuse.streams IS 'the streams of this database and their watermark settings';
+GRANT SELECT ON streamfuse.streams TO PUBLIC;
+
 -- ---------------------------------------------------------------------------
 -- Catalogs and state: keyed by fragment, never dumped.  C code reads and writes these as heap tables, so they are that
 -- whatever default_table_access_method says.

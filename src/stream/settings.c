@@ -12,20 +12,35 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "commands/seclabel.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "state/shared.h"
 #include "stream/settings_label.h"
+#include "time/watermark.h"
+
+PG_FUNCTION_INFO_V1(sf_set_watermark);
+PG_FUNCTION_INFO_V1(sf_stream_settings);
+
+static object_access_hook_type previous_object_access_hook;
 
 /* Found once and kept until some access method changes. */
 static Oid cached_stream_am;
@@ -184,6 +199,15 @@ sf_stream_settings_get(Oid relid, SfStreamSettings *settings)
 		resolve_column(relid, settings);
 }
 
+static void
+refuse_partition(Oid relid)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+	         errmsg("partition \"%s\" cannot have a watermark of its own", get_rel_name(relid)),
+	         errhint("Set the watermark of the partitioned table \"%s\".", get_rel_name(labelled_relation(relid)))));
+}
+
 /* Checks a label before it is stored, whoever writes it; NULL takes the settings away. */
 static void
 accept_label(const ObjectAddress *object, const char *label)
@@ -201,12 +225,7 @@ accept_label(const ObjectAddress *object, const char *label)
 	if (label != NULL)
 	{
 		if (get_rel_relispartition(object->objectId))
-			ereport(ERROR,
-			        (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			         errmsg("partition \"%s\" cannot have a watermark of its own", get_rel_name(object->objectId)),
-			         errhint("Set the watermark of the partitioned table \"%s\".",
-			                 get_rel_name(labelled_relation(object->objectId)))));
-		memset(&settings, 0, sizeof(settings));
+			refuse_partition(object->objectId);
 		sf_label_parse(label, &settings);
 		resolve_column(object->objectId, &settings);
 	}
@@ -214,8 +233,205 @@ accept_label(const ObjectAddress *object, const char *label)
 	sf_catalog_changed_at_commit();
 }
 
+static void
+store_settings(Oid relid, const SfStreamSettings *settings)
+{
+	char *label = sf_label_format(settings);
+	ObjectAddress object;
+
+	ObjectAddressSet(object, RelationRelationId, relid);
+	accept_label(&object, label);
+	SetSecurityLabel(&object, SF_LABEL_PROVIDER, label);
+	pfree(label);
+}
+
+/* A column's row as the current command has left it; NULL when it is gone. */
+static HeapTuple
+altered_column(Oid relid, AttrNumber attnum)
+{
+	Relation pg_attribute = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(attnum));
+	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, SnapshotSelf, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(pg_attribute, AccessShareLock);
+	return tuple;
+}
+
+/* Does the label of this very relation name this column, as it was before the current command? */
+static bool
+carries_watermark(Oid relid, AttrNumber attnum, SfStreamSettings *settings)
+{
+	char *column = get_attname(relid, attnum, true);
+
+	return column != NULL && !get_rel_relispartition(relid) && sf_stream_label_get(relid, settings) &&
+	       strcmp(column, NameStr(settings->time_column)) == 0;
+}
+
+/* After ALTER TABLE of a column: the label follows a new name, and what unfits the column for a watermark is refused. */
+static void
+follow_column(Oid relid, AttrNumber attnum)
+{
+	SfStreamSettings settings;
+	HeapTuple tuple;
+	Form_pg_attribute after;
+
+	if (!carries_watermark(relid, attnum, &settings))
+		return;
+	tuple = altered_column(relid, attnum);
+	if (!HeapTupleIsValid(tuple))
+		return;
+	after = (Form_pg_attribute) GETSTRUCT(tuple);
+	sf_check_time_column(get_rel_name(relid), after);
+	if (strcmp(NameStr(after->attname), NameStr(settings.time_column)) != 0)
+	{
+		ObjectAddress object;
+
+		settings.time_column = after->attname;
+		ObjectAddressSet(object, RelationRelationId, relid);
+		SetSecurityLabel(&object, SF_LABEL_PROVIDER, sf_label_format(&settings));
+	}
+	heap_freetuple(tuple);
+	sf_catalog_changed_at_commit();
+}
+
+static void
+refuse_drop_of_column(Oid relid, AttrNumber attnum)
+{
+	SfStreamSettings settings;
+
+	if (carries_watermark(relid, attnum, &settings))
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+		                errmsg("cannot drop column \"%s\" of stream \"%s\" because it carries the watermark",
+		                       NameStr(settings.time_column), get_rel_name(relid)),
+		                errhint("Set the watermark on another column first, or remove it with SECURITY LABEL FOR %s ON "
+		                        "TABLE ... IS NULL.",
+		                        SF_LABEL_PROVIDER)));
+}
+
+static void
+settings_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	bool uses_stream_am;
+
+	if (previous_object_access_hook)
+		previous_object_access_hook(access, class_id, object_id, sub_id, arg);
+
+	if (class_id != RelationRelationId)
+		return;
+	if (access == OAT_POST_ALTER && sub_id > 0)
+		follow_column(object_id, sub_id);
+	else if (access == OAT_DROP && sub_id > 0)
+		refuse_drop_of_column(object_id, sub_id);
+	else if (access == OAT_DROP && sub_id == 0 &&
+	         (relation_kind(object_id, &uses_stream_am) == RELKIND_PARTITIONED_TABLE || uses_stream_am))
+		sf_punctuation_forget(object_id);
+}
+
+/* The arguments of set_watermark, in order. */
+enum
+{
+	ARG_STREAM,
+	ARG_COLUMN,
+	ARG_DELAY,
+	ARG_STRATEGY,
+	ARG_MAX_AHEAD,
+	ARG_IDLE_TIMEOUT,
+	ARG_SOURCE_KEY,
+	ARG_PERCENTILE,
+	ARG_MAX_DELAY
+};
+
+static void
+check_set_watermark_arguments(FunctionCallInfo fcinfo)
+{
+	static const char *const names[] = {"stream",       "column_name", "delay",      "strategy", "max_ahead",
+	                                    "idle_timeout", "source_key",  "percentile", "max_delay"};
+
+	for (int i = ARG_STREAM; i <= ARG_MAX_AHEAD; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+			        (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be null", names[i])));
+	sf_check_strategy(text_to_cstring(PG_GETARG_TEXT_PP(ARG_STRATEGY)));
+	for (int i = ARG_IDLE_TIMEOUT; i <= ARG_MAX_DELAY; i++)
+		if (!PG_ARGISNULL(i))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			                errmsg("argument \"%s\" is not supported in this version", names[i]),
+			                errhint("Use a fixed delay, and streamfuse.advance_watermark to go on after silence.")));
+}
+
+void
+sf_lock_stream_owned(Oid relid, LOCKMODE lockmode)
+{
+	/* Once before the lock, so that only owners can hold up others; once more since it may have changed meanwhile. */
+	sf_check_stream_owner(relid);
+	LockRelationOid(relid, lockmode);
+	sf_check_stream_owner(relid);
+	if (get_rel_relispartition(relid))
+		refuse_partition(relid);
+}
+
+/* set_watermark(stream regclass, column_name name, delay interval, strategy text, max_ahead text, ...) */
+Datum
+sf_set_watermark(PG_FUNCTION_ARGS)
+{
+	SfStreamSettings settings = {.has_watermark = true};
+
+	sf_require_preload();
+	check_set_watermark_arguments(fcinfo);
+	namestrcpy(&settings.time_column, NameStr(*PG_GETARG_NAME(ARG_COLUMN)));
+	settings.delay = *PG_GETARG_INTERVAL_P(ARG_DELAY);
+	sf_check_span("delay", &settings.delay);
+	sf_parse_max_ahead(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MAX_AHEAD)), &settings);
+
+	sf_lock_stream_owned(PG_GETARG_OID(ARG_STREAM), ShareUpdateExclusiveLock);
+	store_settings(PG_GETARG_OID(ARG_STREAM), &settings);
+	PG_RETURN_VOID();
+}
+
+/*
+ * stream_settings(relation regclass): one row, all null when the relation is not a stream or is a partition.  Columns
+ * are not looked at, so that a view over all streams never fails.
+ */
+Datum
+sf_stream_settings(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	SfStreamSettings settings;
+	TupleDesc desc;
+	Datum values[5] = {0};
+	bool nulls[5] = {true, true, true, true, true};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+	if (sf_is_stream(relid) && !get_rel_relispartition(relid))
+	{
+		values[0] = ObjectIdGetDatum(relid);
+		nulls[0] = false;
+		if (sf_stream_label_get(relid, &settings))
+		{
+			values[1] = NameGetDatum(&settings.time_column);
+			values[2] = CStringGetTextDatum("fixed");
+			values[3] = IntervalPGetDatum(&settings.delay);
+			values[4] = CStringGetTextDatum(sf_format_max_ahead(&settings));
+			memset(&nulls[1], false, 4 * sizeof(bool));
+		}
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
 void
 sf_stream_settings_init(void)
 {
 	register_label_provider(SF_LABEL_PROVIDER, accept_label);
+	previous_object_access_hook = object_access_hook;
+	object_access_hook = settings_object_access;
 }

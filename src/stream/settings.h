@@ -8,6 +8,7 @@
 #include "streamfuse.h"
 
 #include "access/attnum.h"
+#include "storage/lockdefs.h"
 #include "utils/timestamp.h"
 
 typedef struct SfStreamSettings
@@ -33,5 +34,8 @@ extern Oid	sf_view_am_oid(bool missing_ok);
 
 /* Raises ERRCODE_WRONG_OBJECT_TYPE unless it is a stream, ERRCODE_INSUFFICIENT_PRIVILEGE unless the caller owns it. */
 extern void sf_check_stream_owner(Oid relid);
+
+/* The same, with the lock taken in between; and raises an error for a partition, which has no watermark of its own. */
+extern void sf_lock_stream_owned(Oid relid, LOCKMODE lockmode);
 
 #endif /* SF_STREAM_SETTINGS_H */

@@ -32,12 +32,17 @@ sf_check_time_column(const char *stream, Form_pg_attribute column)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 		                errmsg("system column \"%s\" of stream \"%s\" cannot carry the watermark", name, stream)));
 	if (column->atttypid != TIMESTAMPTZOID && column->atttypid != TIMESTAMPOID)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-		                errmsg("column \"%s\" of stream \"%s\" cannot carry the watermark", name, stream),
-		                errdetail("It is of type %s, where a watermark needs timestamp with time zone or timestamp "
-		                          "without time zone.",
-		                          format_type_be(column->atttypid)),
-		                errhint("Add a column of type timestamptz, for example GENERATED ALWAYS AS (...) STORED.")));
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_DATATYPE_MISMATCH),
+		     errmsg("column \"%s\" of stream \"%s\" cannot carry the watermark", name, stream),
+		     errdetail("It is of type %s, where a watermark needs timestamp with time zone or timestamp "
+		               "without time zone.",
+		               format_type_be(column->atttypid)),
+		     column->atttypid == DATEOID
+		         ? errhint("Add a column of type timestamp, for example GENERATED ALWAYS AS (%s::timestamp) STORED.",
+		                   quote_identifier(name))
+		         : errhint("Add a column of one of these types.")));
 	if (!column->attnotnull)
 		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
 		                errmsg("column \"%s\" of stream \"%s\" cannot carry the watermark", name, stream),
@@ -48,10 +53,15 @@ sf_check_time_column(const char *stream, Form_pg_attribute column)
 void
 sf_check_strategy(const char *strategy)
 {
-	if (strcmp(strategy, "fixed") != 0)
+	if (strcmp(strategy, "fixed") == 0)
+		return;
+	if (strcmp(strategy, "adaptive") == 0 || strcmp(strategy, "ingestion") == 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("watermark strategy \"%s\" is not supported in this version", strategy),
 		                errhint("Use strategy => 'fixed' with a delay.")));
+	ereport(ERROR,
+	        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unrecognized watermark strategy \"%s\"", strategy),
+	         errhint("Use strategy => 'fixed' with a delay.")));
 }
 
 void

@@ -8,7 +8,22 @@
  */
 #include "time/watermark.h"
 
+#include "access/htup_details.h"
+#include "access/skey.h"
 #include "common/int.h"
+#include "fmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "state/catalog.h"
+#include "state/shared.h"
+
+PG_FUNCTION_INFO_V1(sf_advance_watermark);
+PG_FUNCTION_INFO_V1(sf_reset_watermark);
+
+#define PUNCTUATION "punctuation"
+#define PUNCTUATION_SEQUENCE "punctuation_id_seq"
+#define ANUM_STREAM 1
 
 /* Delays are checked when they are set: no months, not negative. */
 static int64
@@ -61,4 +76,70 @@ sf_ahead_limit(const SfStreamSettings *settings, TimestampTz now)
 	if (settings->max_ahead_infinite || pg_add_s64_overflow(now, interval_us(&settings->max_ahead), &limit))
 		return SF_TIME_INFINITY - 1;
 	return Min(limit, SF_TIME_INFINITY - 1);
+}
+
+static void
+punctuate(FunctionCallInfo fcinfo, bool reset)
+{
+	Oid stream;
+	TimestampTz watermark;
+	SfCatalog *catalog;
+	Datum values[4];
+
+	sf_require_preload();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+		                errmsg("argument \"%s\" must not be null", PG_ARGISNULL(0) ? "stream" : "watermark")));
+	stream = PG_GETARG_OID(0);
+	watermark = PG_GETARG_TIMESTAMPTZ(1);
+	if (TIMESTAMP_NOT_FINITE(watermark))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("watermark must be finite"),
+		                errhint("Give the end of the last window that is to close.")));
+	sf_lock_stream_owned(stream, AccessShareLock);
+
+	catalog = sf_catalog_open(PUNCTUATION, RowExclusiveLock);
+	values[0] = ObjectIdGetDatum(stream);
+	values[1] = Int64GetDatum(sf_catalog_nextval(PUNCTUATION_SEQUENCE));
+	values[2] = BoolGetDatum(reset);
+	values[3] = TimestampTzGetDatum(watermark);
+	sf_catalog_insert(catalog, values, NULL);
+	sf_catalog_close(catalog, NoLock);
+	sf_catalog_changed_at_commit();
+}
+
+/* advance_watermark(stream regclass, watermark timestamptz) */
+Datum
+sf_advance_watermark(PG_FUNCTION_ARGS)
+{
+	punctuate(fcinfo, false);
+	PG_RETURN_VOID();
+}
+
+/* reset_watermark(stream regclass, watermark timestamptz) */
+Datum
+sf_reset_watermark(PG_FUNCTION_ARGS)
+{
+	punctuate(fcinfo, true);
+	PG_RETURN_VOID();
+}
+
+void
+sf_punctuation_forget(Oid stream)
+{
+	Oid schema = sf_catalog_schema(true);
+	SfCatalog *catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	/* DROP EXTENSION may have come here first. */
+	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(PUNCTUATION, schema)))
+		return;
+	catalog = sf_catalog_open(PUNCTUATION, RowExclusiveLock);
+	ScanKeyInit(&key, ANUM_STREAM, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(stream));
+	scan = sf_catalog_scan_begin(catalog, NULL, 1, &key, NULL);
+	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
+		sf_catalog_delete(catalog, tuple);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, NoLock);
 }

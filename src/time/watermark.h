@@ -23,4 +23,7 @@ extern SfTime sf_watermark_origin(const SfStreamSettings *settings, SfTime water
  */
 extern SfTime sf_ahead_limit(const SfStreamSettings *settings, TimestampTz now);
 
+/* Removes the punctuations of a stream that is being dropped: its OID may be given out again. */
+extern void sf_punctuation_forget(Oid stream);
+
 #endif /* SF_WATERMARK_H */
