@@ -173,7 +173,7 @@ take_size(SfWindowSpec *spec, const Interval *size)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("window size must be either months, or days, or hours and less"),
 		                errdetail("Days and months follow the calendar, hours and less are elapsed time."),
-		                errhint("Write '36 hours' instead of '1 day 12 hours'.")));
+		                errhint("For example, write '36 hours' instead of '1 day 12 hours'.")));
 	if (size->month != 0)
 	{
 		spec->unit = SF_UNIT_MONTHS;
