@@ -40,6 +40,9 @@
 /* Fewest groups assumed: a plan made while memory is empty must still be good a moment later. */
 #define LEAST_GROUPS 1000.0
 
+/* Most sets of outer relations tried for one view. */
+#define MOST_OUTERS 8
+
 /* A clause that compares key column `key` with a value from outside the view. */
 typedef struct KeyClause
 {
@@ -55,6 +58,7 @@ typedef struct LivePlanner
 	Oid view;
 	SfDefinition *definition;
 	List *key_clauses; /* KeyClause */
+	List *outers;      /* Relids: what join clauses need */
 } LivePlanner;
 
 static get_relation_info_hook_type previous_relation_info;
@@ -155,48 +159,60 @@ add_key_clause(LivePlanner *planner, RestrictInfo *info)
 	planner->key_clauses = lappend(planner->key_clauses, found);
 }
 
-static bool
-is_key_member(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
+/* Takes note of a clause; one that needs other relations makes them worth a parameterised path. */
+static void
+add_clause(LivePlanner *planner, RestrictInfo *info)
 {
-	LivePlanner *planner = arg;
+	Relids outer = bms_difference(info->clause_relids, planner->rel->relids);
+	ListCell *cell;
 
-	return group_column(planner->definition, rel, (Node *) em->em_expr) > 2;
+	add_key_clause(planner, info);
+	foreach (cell, planner->outers)
+		if (bms_equal(lfirst(cell), outer))
+			return;
+	if (!bms_is_empty(outer) && list_length(planner->outers) < MOST_OUTERS)
+		planner->outers = lappend(planner->outers, outer);
+}
+
+static bool
+is_own_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
+{
+	Node *node = strip_relabel((Node *) em->em_expr);
+
+	return node != NULL && IsA(node, Var) && ((Var *) node)->varno == (int) rel->relid;
 }
 
 static void
-collect_key_clauses(LivePlanner *planner)
+collect_clauses(LivePlanner *planner)
 {
 	RelOptInfo *rel = planner->rel;
 	List *implied;
 	ListCell *cell;
 
-	if (planner->definition->nkeys == 0)
-		return;
 	foreach (cell, rel->baserestrictinfo)
 	{
 		if (!((RestrictInfo *) lfirst(cell))->pseudoconstant)
-			add_key_clause(planner, lfirst(cell));
+			add_clause(planner, lfirst(cell));
 	}
 	foreach (cell, rel->joininfo)
 	{
 		RestrictInfo *info = lfirst(cell);
 
 		if (join_clause_is_movable_to(info, rel))
-			add_key_clause(planner, info);
+			add_clause(planner, info);
 	}
-	implied = generate_implied_equalities_for_column(planner->root, rel, is_key_member, planner,
+	implied = generate_implied_equalities_for_column(planner->root, rel, is_own_column, planner,
 	                                                 rel->lateral_referencers);
 	foreach (cell, implied)
-		add_key_clause(planner, lfirst(cell));
+		add_clause(planner, lfirst(cell));
 }
 
-/* One value for every key, using only the relations in `outer`; NIL when a key has none.  used: those needed. */
+/* One value for every key, using only the relations in `outer`; NIL when a key has none. */
 static List *
-choose_key_values(LivePlanner *planner, Relids outer, Relids *used)
+choose_key_values(LivePlanner *planner, Relids outer)
 {
 	List *values = NIL;
 
-	*used = bms_copy(planner->rel->lateral_relids);
 	for (int key = 0; key < planner->definition->nkeys; key++)
 	{
 		KeyClause *best = NULL;
@@ -213,7 +229,6 @@ choose_key_values(LivePlanner *planner, Relids outer, Relids *used)
 		if (best == NULL)
 			return NIL;
 		values = lappend(values, best->value);
-		*used = bms_add_members(*used, best->outer);
 	}
 	return values;
 }
@@ -283,40 +298,31 @@ add_live_path(LivePlanner *planner, Relids outer, List *key_values)
 	add_path(rel, (Path *) path);
 }
 
-/* For each set of outer relations that some key needs, and for all of them together. */
+/*
+ * Look-ups by constants alone, and paths for each set of outer relations that clauses need and for all of them
+ * together.  Where these do not give every key, the path reads all groups: it is there so that an index of the output
+ * table can be the inner side of a nested loop.
+ */
 static void
-add_key_paths(LivePlanner *planner)
+add_clause_paths(LivePlanner *planner)
 {
-	List *tried = NIL;
 	Relids all = NULL;
-	List *candidates = list_make1(NULL);
+	List *values;
 	ListCell *cell;
 
-	collect_key_clauses(planner);
-	foreach (cell, planner->key_clauses)
+	collect_clauses(planner);
+	values = choose_key_values(planner, NULL);
+	if (values != NIL)
+		add_live_path(planner, planner->rel->lateral_relids, values);
+
+	foreach (cell, planner->outers)
+		all = bms_add_members(all, lfirst(cell));
+	if (list_length(planner->outers) > 1)
+		planner->outers = lappend(planner->outers, all);
+	foreach (cell, planner->outers)
 	{
-		KeyClause *clause = lfirst(cell);
-
-		candidates = lappend(candidates, clause->outer);
-		all = bms_add_members(all, clause->outer);
-	}
-	candidates = lappend(candidates, all);
-
-	foreach (cell, candidates)
-	{
-		Relids used;
-		List *values = choose_key_values(planner, lfirst(cell), &used);
-		bool known = false;
-		ListCell *other;
-
-		if (values == NIL)
-			continue;
-		foreach (other, tried)
-			known |= bms_equal(lfirst(other), used);
-		if (known)
-			continue;
-		tried = lappend(tried, used);
-		add_live_path(planner, used, values);
+		values = choose_key_values(planner, lfirst(cell));
+		add_live_path(planner, bms_union(planner->rel->lateral_relids, lfirst(cell)), values);
 	}
 }
 
@@ -329,7 +335,7 @@ set_live_paths(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 	rel->pathlist = NIL;
 	rel->partial_pathlist = NIL;
 	add_live_path(&planner, rel->lateral_relids, NIL);
-	add_key_paths(&planner);
+	add_clause_paths(&planner);
 }
 
 static void

@@ -12,7 +12,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
-#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
@@ -26,6 +25,7 @@
 #include "plan/view.h"
 #include "state/catalog.h"
 #include "state/shared.h"
+#include "stream/settings.h"
 
 /* Columns of streamfuse.fragment, from 0. */
 #define FRAGMENT_ID 0
@@ -87,7 +87,7 @@ look_up(const char *table, const char *index, int column, RegProcedure equal, Da
 bool
 sf_database_has_views(void)
 {
-	if (!OidIsValid(get_table_am_oid(SF_VIEW_AM, true)))
+	if (!OidIsValid(sf_view_am_oid(true)))
 		return false;
 	if (database_views == UNKNOWN)
 	{

@@ -1,6 +1,7 @@
 -- Reading a continuous view: it may stand wherever a materialized view may.  Closed windows come from its output table,
 -- open ones from the memory of the worker, and no query can tell which came from where.
 SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
 CREATE TABLE orders (order_id int, category text, amount numeric(12,2), event_time timestamptz NOT NULL) USING stream;
 SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 SET client_min_messages = warning;

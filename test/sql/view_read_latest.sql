@@ -1,6 +1,7 @@
 -- Reading one's own committed writes: read_consistency = 'latest' makes each statement wait for what was committed
 -- before it.
 SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
 CREATE TABLE orders (id int, amount int, event_time timestamptz NOT NULL) USING stream;
 SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 SET client_min_messages = warning;

@@ -1,5 +1,6 @@
 -- How reads of a continuous view are planned: its closed windows and its live side are one append, conditions reach both.
 SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
 CREATE TABLE orders (id int, category text, region int, amount int, event_time timestamptz NOT NULL) USING stream;
 SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 SET client_min_messages = warning;
@@ -44,6 +45,17 @@ SELECT window_start, count(*) FROM (SELECT * FROM sales ORDER BY window_start LI
 -- As the inner side of a nested loop, with one key from the outer row and one from a constant.
 EXPLAIN (COSTS OFF) SELECT * FROM shops JOIN sales USING (region) WHERE sales.category = 'c1';
 SELECT region, window_start, orders FROM shops JOIN sales USING (region) WHERE sales.category = 'c1' ORDER BY 2;
+
+-- Where the outer rows give only some of the keys, or a window, both sides are still scanned by what they give.
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+EXPLAIN (COSTS OFF) SELECT * FROM shops JOIN sales USING (category);
+SELECT category, sales.region, count(*), sum(orders) FROM shops JOIN sales USING (category) GROUP BY 1, 2 ORDER BY 1;
+UPDATE shops SET opened = '2026-01-01 10:30' WHERE region = 2;
+EXPLAIN (COSTS OFF) SELECT * FROM shops JOIN sales ON window_start = opened;
+SELECT shops.region, count(*), sum(orders) FROM shops JOIN sales ON window_start = opened GROUP BY 1;
+RESET enable_hashjoin;
+RESET enable_mergejoin;
 
 -- Parameters of a generic plan.
 SET plan_cache_mode = force_generic_plan;
