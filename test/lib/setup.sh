@@ -156,7 +156,8 @@ work_end()
 # ---- build ----
 
 # A PostgreSQL of our own that shares all files with the installed one but has room for the extension: PostgreSQL finds
-# its parts relative to its binaries, so the paths are kept below the work directory.  Sets SF_BIN, SF_PGXS, PG_CONFIG.
+# its parts relative to its binaries, so the paths are kept below the work directory.  Sets SF_BIN, SF_PGXS, PG_CONFIG,
+# and for clients SF_INCLUDE and SF_LIB.
 private_postgres()
 {
 	local root=$SF_WORK/pg bin lib share include
@@ -165,6 +166,8 @@ private_postgres()
 	lib=$("$PG_CONFIG" --pkglibdir)
 	share=$("$PG_CONFIG" --sharedir)
 	include=$("$PG_CONFIG" --includedir)
+	SF_INCLUDE=$include
+	SF_LIB=$("$PG_CONFIG" --libdir)
 	mkdir -p "$root$bin" "$root$lib" "$root$share/extension" "$root${include%/*}"
 	cp -L "$bin"/* "$root$bin/"
 	ln -s "$lib"/* "$root$lib/"
