@@ -1,6 +1,7 @@
 -- How reads of a continuous view are planned: its closed windows and its live side are one append, conditions reach both.
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+SET IntervalStyle = 'postgres';
 CREATE TABLE orders (id int, category text, region int, amount int, event_time timestamptz NOT NULL) USING stream;
 SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 SET client_min_messages = warning;
