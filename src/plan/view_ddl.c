@@ -99,9 +99,9 @@ check_query_privileges(Node *node, void *context)
 }
 
 static void
-check_stream(Oid stream)
+check_stream(const SfDefinition *definition)
 {
-	Relation rel = table_open(stream, AccessShareLock);
+	Relation rel = table_open(definition->stream, AccessShareLock);
 
 	if (rel->rd_rel->relrowsecurity)
 		ereport(ERROR,
@@ -110,6 +110,7 @@ check_stream(Oid stream)
 		         errdetail("A continuous view shows the same rows to all its readers."),
 		         errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
+	sf_stream_check_window_column(definition->stream, definition->time_attnum);
 }
 
 /* The greatest event time stored in the stream, or SF_TIME_MINUS_INFINITY. */
@@ -263,7 +264,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 
 	check_query_privileges(stmt->query, NULL);
 	definition = sf_define(CurrentMemoryContext, castNode(Query, copyObject(stmt->query)), InvalidOid);
-	check_stream(definition->stream);
+	check_stream(definition);
 	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
 	if (stmt->into->skipData)
 	{
@@ -308,7 +309,7 @@ refresh_view(RefreshMatViewStmt *stmt)
 	query = sf_view_query(view);
 	check_query_privileges((Node *) query, NULL);
 	definition = sf_define_view(CurrentMemoryContext, view);
-	check_stream(definition->stream);
+	check_stream(definition);
 	AtEOXact_GUC(true, level);
 	output = sf_output_adopt(view, definition, &adopted);
 	start_fragment(view, output, definition, adopted);

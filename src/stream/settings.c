@@ -12,6 +12,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
@@ -33,6 +34,9 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "plan/fragment.h"
+#include "plan/view.h"
+#include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings_label.h"
 #include "time/watermark.h"
@@ -208,6 +212,58 @@ refuse_partition(Oid relid)
 	         errhint("Set the watermark of the partitioned table \"%s\".", get_rel_name(labelled_relation(relid)))));
 }
 
+/*
+ * Windows close by the watermark, so all windows over a stream are over its watermark column.  Creating a view and
+ * setting a watermark look at each other's work: this lock, on the stream as an object, keeps them apart until commit.
+ */
+static void
+lock_choice_of_column(Oid relid, LOCKMODE lockmode)
+{
+	LockDatabaseObject(RelationRelationId, relid, 0, lockmode);
+}
+
+void
+sf_stream_check_window_column(Oid relid, AttrNumber attnum)
+{
+	SfStreamSettings settings;
+
+	lock_choice_of_column(labelled_relation(relid), ShareLock);
+	sf_stream_settings_get(relid, &settings);
+	if (settings.has_watermark && settings.time_attnum != attnum)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("windows over column \"%s\" of stream \"%s\" are not supported",
+		                       get_attname(relid, attnum, false), get_rel_name(relid)),
+		                errdetail("The watermark of the stream, which closes windows, is on column \"%s\".",
+		                          NameStr(settings.time_column)),
+		                errhint("Use that column as the window's time argument.")));
+}
+
+static void
+check_windows_of_views(Oid relid, const SfStreamSettings *settings)
+{
+	ListCell *cell;
+
+	lock_choice_of_column(relid, ExclusiveLock);
+	foreach (cell, sf_fragment_rows(NULL))
+	{
+		SfFragmentRow *row = lfirst(cell);
+		SfDefinition *definition;
+		const char *column;
+
+		if (labelled_relation(row->stream) != relid)
+			continue;
+		definition = sf_define_view(CurrentMemoryContext, row->view);
+		column = get_attname(row->stream, definition->time_attnum, false);
+		if (strcmp(column, NameStr(settings->time_column)) != 0)
+			ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			                errmsg("cannot set the watermark of stream \"%s\" on column \"%s\"", get_rel_name(relid),
+			                       NameStr(settings->time_column)),
+			                errdetail("Windows of continuous view \"%s\" are over column \"%s\".",
+			                          get_rel_name(row->view), column),
+			                errhint("Drop the continuous view first.")));
+	}
+}
+
 /* Checks a label before it is stored, whoever writes it; NULL takes the settings away. */
 static void
 accept_label(const ObjectAddress *object, const char *label)
@@ -228,6 +284,8 @@ accept_label(const ObjectAddress *object, const char *label)
 			refuse_partition(object->objectId);
 		sf_label_parse(label, &settings);
 		resolve_column(object->objectId, &settings);
+		if (OidIsValid(sf_catalog_schema(true)))
+			check_windows_of_views(object->objectId, &settings);
 	}
 	CacheInvalidateRelcacheByRelid(object->objectId);
 	sf_catalog_changed_at_commit();
@@ -243,6 +301,8 @@ store_settings(Oid relid, const SfStreamSettings *settings)
 	accept_label(&object, label);
 	SetSecurityLabel(&object, SF_LABEL_PROVIDER, label);
 	pfree(label);
+	/* The same statement may set it once more. */
+	CommandCounterIncrement();
 }
 
 /* A column's row as the current command has left it; NULL when it is gone. */
@@ -385,6 +445,7 @@ sf_set_watermark(PG_FUNCTION_ARGS)
 	SfStreamSettings settings = {.has_watermark = true};
 
 	sf_require_preload();
+	PreventCommandIfReadOnly("streamfuse.set_watermark()");
 	check_set_watermark_arguments(fcinfo);
 	namestrcpy(&settings.time_column, NameStr(*PG_GETARG_NAME(ARG_COLUMN)));
 	settings.delay = *PG_GETARG_INTERVAL_P(ARG_DELAY);

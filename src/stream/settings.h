@@ -27,6 +27,12 @@ extern void sf_stream_settings_init(void);	/* registers the label provider; from
 /* Reads the settings of a stream (a leaf takes its topmost partitioned parent's).  No watermark: has_watermark false. */
 extern void sf_stream_settings_get(Oid relid, SfStreamSettings *settings);
 
+/*
+ * For a view that is being made: raises an error unless the stream's watermark, if it has one, is on this column; and
+ * keeps set_watermark from moving it until the transaction ends.
+ */
+extern void sf_stream_check_window_column(Oid relid, AttrNumber attnum);
+
 /* True for a relation whose access method is `stream`, or a partitioned table all of whose leaves are. */
 extern bool sf_is_stream(Oid relid);	/* an empty partitioned table is none; no lock is taken */
 extern Oid	sf_stream_am_oid(bool missing_ok);

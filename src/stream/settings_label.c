@@ -44,7 +44,7 @@ sf_check_time_column(const char *stream, Form_pg_attribute column)
 		                   quote_identifier(name))
 		         : errhint("Add a column of one of these types.")));
 	if (!column->attnotnull)
-		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 		                errmsg("column \"%s\" of stream \"%s\" cannot carry the watermark", name, stream),
 		                errdetail("It may be null, and a row without a time belongs to no window."),
 		                errhint("Use ALTER TABLE ... ALTER COLUMN ... SET NOT NULL.")));

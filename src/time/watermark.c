@@ -12,6 +12,7 @@
 #include "access/skey.h"
 #include "common/int.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
@@ -87,6 +88,7 @@ punctuate(FunctionCallInfo fcinfo, bool reset)
 	Datum values[4];
 
 	sf_require_preload();
+	PreventCommandIfReadOnly(reset ? "streamfuse.reset_watermark()" : "streamfuse.advance_watermark()");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 		                errmsg("argument \"%s\" must not be null", PG_ARGISNULL(0) ? "stream" : "watermark")));
