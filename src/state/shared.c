@@ -34,6 +34,7 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	dataflow->fragments = InvalidDsaPointer;
 	pg_atomic_init_u64(&dataflow->published, SF_TICK_NONE);
 	pg_atomic_init_u32(&dataflow->ready, 0);
+	pg_atomic_init_u32(&dataflow->woken, 0);
 	pg_atomic_init_u32(&dataflow->has_pending, 0);
 	pg_atomic_init_u32(&dataflow->catalog_generation, 0);
 	pg_atomic_init_u64(&dataflow->flush_asked, 0);
@@ -177,11 +178,21 @@ sf_fragment_find(SfDataflow *dataflow, Oid view)
 	return found;
 }
 
+/*
+ * The latch ends the worker's sleep, but waits for locks within a round reset it too: only the flag is sure to be there
+ * when the worker is about to sleep.  What the caller has done before is seen by the round that finds the flag cleared.
+ */
 void
 sf_wake_worker(SfDataflow *dataflow)
 {
 	Latch *latch = dataflow ? dataflow->worker_latch : NULL;
 
+	if (dataflow != NULL)
+	{
+		pg_memory_barrier();
+		if (pg_atomic_read_u32(&dataflow->woken) == 0)
+			pg_atomic_write_u32(&dataflow->woken, 1);
+	}
 	if (latch == NULL)
 		latch = sf_shared->launcher_latch;
 	if (latch != NULL)

@@ -96,6 +96,7 @@ typedef struct SfDataflow
 
 	pg_atomic_uint64 published; /* last published tick; written by the worker only */
 	pg_atomic_uint32 ready;		/* 1 once the worker has recovered and published; 0 while it starts */
+	pg_atomic_uint32 woken;		/* set with the latch; the worker clears it when a round begins, before its snapshot */
 	pg_atomic_uint32 has_pending;	/* worker waits for transactions: every commit wakes it */
 	pg_atomic_uint32 catalog_generation;	/* bumped at the commit of DDL on views or stream settings */
 

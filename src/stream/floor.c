@@ -7,7 +7,7 @@
  * generation, and an inserter compares it inside its odd section, after the fence.  So either the inserter sees a new
  * slot, or the capture that made the slot sees the inserter's odd counter and waits for it before it seals anything.
  *
- * At the end of a transaction that wrote a captured stream its worker is woken; also at the end of any transaction
+ * At the end of a transaction that wrote a stream the worker of its database is woken; also at the end of any transaction
  * while the worker awaits transactions, since COMMIT PREPARED ends the writes of one that is not the backend's own.
  *
  * Invariants.  F1: a floor never falls while its slot lives, except for a new relfilenode.  F2: a backend's counter is
@@ -67,8 +67,8 @@ typedef struct SfFloorCache
 
 static SfFloors *floors;
 
-/* Has this transaction written a stream that is captured? */
-static bool wrote_captured;
+/* Has this transaction written a stream?  Captured or not: a capture may begin while the row is on its way. */
+static bool wrote_stream;
 
 Size
 sf_floor_shmem_size(void)
@@ -168,13 +168,13 @@ wake_worker(bool wrote)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	bool wrote = wrote_captured;
+	bool wrote = wrote_stream;
 
 	switch (event)
 	{
 		case XACT_EVENT_ABORT:
 			make_counter_even();
-			wrote_captured = false;
+			wrote_stream = false;
 			wake_worker(false);
 			break;
 		case XACT_EVENT_PARALLEL_ABORT:
@@ -182,7 +182,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE: /* so that the worker finds the rows and awaits their transaction */
-			wrote_captured = false;
+			wrote_stream = false;
 			wake_worker(wrote);
 			break;
 		default:
@@ -264,10 +264,10 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + 1);
 	pg_memory_barrier();
 
+	wrote_stream = true;
 	slot = cached_slot(rel);
 	if (slot == NULL)
 		return;
-	wrote_captured = true;
 	floor = pg_atomic_read_u32(&slot->floor);
 	if (bistate != NULL && bistate->current_buf != InvalidBuffer && BufferGetBlockNumber(bistate->current_buf) < floor)
 	{

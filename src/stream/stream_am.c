@@ -16,7 +16,6 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am_d.h"
@@ -30,6 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "state/catalog.h"
 #include "stream/floor.h"
 
 /* The column of streamfuse.fragment that names the stream a view reads. */
@@ -45,27 +45,27 @@ PG_FUNCTION_INFO_V1(streamfuse_stream_handler);
 static bool
 fragment_reads_one_of(List *relids)
 {
-	Oid namespace = get_namespace_oid(SF_SCHEMA, true);
-	Oid fragments = OidIsValid(namespace) ? get_relname_relid("fragment", namespace) : InvalidOid;
-	Relation rel;
+	Oid schema = sf_catalog_schema(true);
+	SfCatalog *fragments;
 	SysScanDesc scan;
 	HeapTuple tuple;
 	bool found = false;
 
-	if (!OidIsValid(fragments))
+	/* Also asked for while the extension is being created or dropped. */
+	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid("fragment", schema)))
 		return false;
-
-	rel = table_open(fragments, AccessShareLock);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	fragments = sf_catalog_open("fragment", AccessShareLock);
+	scan = sf_catalog_scan_begin(fragments, NULL, 0, NULL, NULL);
+	while (!found && (tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
 		bool isnull;
-		Datum stream = heap_getattr(tuple, ANUM_FRAGMENT_STREAM, RelationGetDescr(rel), &isnull);
+		Datum stream = heap_getattr(tuple, ANUM_FRAGMENT_STREAM, RelationGetDescr(sf_catalog_table(fragments)),
+		                            &isnull);
 
 		found = !isnull && list_member_oid(relids, DatumGetObjectId(stream));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(fragments, AccessShareLock);
 	return found;
 }
 

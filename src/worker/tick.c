@@ -330,7 +330,9 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 		if (has_running_member(source) && sf_source_awaits_transactions(source))
 			pending = true;
 	}
-	pg_atomic_write_u32(&worker->dataflow->has_pending, pending);
+	/* One that ended between the snapshot and this store found nothing that told it to wake us: look once more. */
+	if (pg_atomic_exchange_u32(&worker->dataflow->has_pending, pending) == 0 && pending)
+		pg_atomic_write_u32(&worker->dataflow->woken, 1);
 	pg_atomic_fetch_add_u64(&worker->dataflow->ticks, 1);
 	ConditionVariableBroadcast(&worker->dataflow->progress);
 }

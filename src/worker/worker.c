@@ -182,6 +182,8 @@ rest(long wait_ms)
 		return;
 	if (sf_tick_interval_ms > 0)
 		pg_usleep(sf_tick_interval_ms * 1000L);
+	if (pg_atomic_read_u32(&the_worker.dataflow->woken) != 0)
+		return;
 	if (wait_ms > 0)
 		events |= WL_TIMEOUT;
 	(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
@@ -233,6 +235,7 @@ sf_worker_main(Datum arg)
 		volatile bool failed = false;
 
 		ResetLatch(MyLatch);
+		(void) pg_atomic_exchange_u32(&the_worker.dataflow->woken, 0); /* a full barrier, too */
 		handle_signals();
 		MemoryContextSwitchTo(the_worker.context);
 		PG_TRY();
