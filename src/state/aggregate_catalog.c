@@ -269,6 +269,8 @@ enter(CatalogAggregate *catalog)
 {
 	ReScanExprContext(catalog->context->curaggcontext);
 	ReScanExprContext(catalog->context->tmpcontext);
+	catalog->context->curpertrans = NULL; /* an error may have left them */
+	catalog->context->curperagg = NULL;
 	return MemoryContextSwitchTo(catalog->context->curaggcontext->ecxt_per_tuple_memory);
 }
 
@@ -358,8 +360,6 @@ sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, boo
 	MemoryContext old = enter(catalog);
 	Datum value = get_value(catalog, blobs, (const CatalogState *) state, isnull);
 
-	catalog->context->curpertrans = NULL;
-	catalog->context->curperagg = NULL;
 	if (catalog->serialised && !*isnull)
 		value = call_one(catalog, &catalog->deserialise, value, 2, isnull);
 	if (OidIsValid(catalog->final.fn_oid))

@@ -76,9 +76,9 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	SfLayout *layout = palloc0(sizeof(SfLayout));
 	Size offset;
 
-	if (nkeys > 64)
+	if (nkeys > SF_LAYOUT_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
-		                errmsg("a continuous view cannot group by more than %d columns", 64)));
+		                errmsg("a continuous view cannot group by more than %d columns", SF_LAYOUT_MAX_KEYS)));
 	layout->nkeys = nkeys;
 	layout->keys = palloc0(sizeof(SfKeyColumn) * Max(nkeys, 1));
 	for (int i = 0; i < nkeys; i++)
@@ -104,7 +104,39 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	return layout;
 }
 
+/* Eight bytes at a time; the last word is padded with zeros, so the length counts too. */
 static uint32
+bytes_hash(const char *bytes, Size length)
+{
+	uint64 hash = length * UINT64CONST(0xD6E8FEB86659FD93);
+
+	while (length > 0)
+	{
+		Size step = Min(length, sizeof(uint64));
+		uint64 word = 0;
+
+		memcpy(&word, bytes, step);
+		hash = (hash ^ word) * UINT64CONST(0x9E3779B97F4A7C15);
+		hash ^= hash >> 32;
+		bytes += step;
+		length -= step;
+	}
+	hash *= UINT64CONST(0xD6E8FEB86659FD93);
+	return (uint32) (hash >> 32);
+}
+
+static inline const char *
+text_bytes(Datum value, Size *length)
+{
+	struct varlena *text = (struct varlena *) DatumGetPointer(value);
+
+	if (VARATT_IS_EXTERNAL(text) || VARATT_IS_COMPRESSED(text))
+		text = PG_DETOAST_DATUM_PACKED(value);
+	*length = VARSIZE_ANY_EXHDR(text);
+	return VARDATA_ANY(text);
+}
+
+static inline uint32
 key_hash(SfKeyColumn *key, Datum value)
 {
 	switch (key->kind)
@@ -113,13 +145,27 @@ key_hash(SfKeyColumn *key, Datum value)
 			return sf_int_hash(sf_key_normal(value, key->typlen));
 		case SF_KEY_BYTES:
 		{
-			struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
+			Size length;
+			const char *bytes = text_bytes(value, &length);
 
-			return hash_bytes((unsigned char *) VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
+			return bytes_hash(bytes, length);
 		}
 		default:
 			return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
 	}
+}
+
+/* The hash of a key of several columns, column by column. */
+static inline uint32
+add_column(uint32 hash, int column, uint32 one)
+{
+	return column == 0 ? one : hash_combine(hash, one);
+}
+
+static inline uint32
+finish_hash(const SfLayout *layout, uint32 hash)
+{
+	return layout->nkeys > 1 ? murmurhash32(hash) : hash;
 }
 
 uint32
@@ -128,16 +174,30 @@ sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls)
 	uint32 hash = 0;
 
 	for (int i = 0; i < layout->nkeys; i++)
-	{
-		uint32 one = nulls[i] ? NULL_KEY_HASH : key_hash(&layout->keys[i], keys[i]);
-
-		hash = i == 0 ? one : hash_combine(hash, one);
-	}
-	return layout->nkeys > 1 ? murmurhash32(hash) : hash;
+		hash = add_column(hash, i, nulls[i] ? NULL_KEY_HASH : key_hash(&layout->keys[i], keys[i]));
+	return finish_hash(layout, hash);
 }
 
-static bool
-key_equal(SfKeyColumn *key, Datum a, Datum b)
+void
+sf_layout_hash_batch(SfLayout *layout, Datum **keys, bool **nulls, uint32 *hashes, int n)
+{
+	memset(hashes, 0, sizeof(uint32) * n);
+	for (int column = 0; column < layout->nkeys; column++)
+	{
+		SfKeyColumn *key = &layout->keys[column];
+		bool *null = nulls[column];
+
+		for (int i = 0; i < n; i++)
+			hashes[i] = add_column(hashes[i], column,
+			                       null != NULL && null[i] ? NULL_KEY_HASH : key_hash(key, keys[column][i]));
+	}
+	if (layout->nkeys > 1)
+		for (int i = 0; i < n; i++)
+			hashes[i] = finish_hash(layout, hashes[i]);
+}
+
+bool
+sf_key_equal(SfKeyColumn *key, Datum a, Datum b)
 {
 	switch (key->kind)
 	{
@@ -145,11 +205,12 @@ key_equal(SfKeyColumn *key, Datum a, Datum b)
 			return sf_key_normal(a, key->typlen) == sf_key_normal(b, key->typlen);
 		case SF_KEY_BYTES:
 		{
-			struct varlena *text_a = PG_DETOAST_DATUM_PACKED(a);
-			struct varlena *text_b = PG_DETOAST_DATUM_PACKED(b);
-			Size length = VARSIZE_ANY_EXHDR(text_a);
+			Size length_a;
+			Size length_b;
+			const char *bytes_a = text_bytes(a, &length_a);
+			const char *bytes_b = text_bytes(b, &length_b);
 
-			return length == VARSIZE_ANY_EXHDR(text_b) && memcmp(VARDATA_ANY(text_a), VARDATA_ANY(text_b), length) == 0;
+			return length_a == length_b && memcmp(bytes_a, bytes_b, length_a) == 0;
 		}
 		default:
 			return DatumGetBool(FunctionCall2Coll(&key->equal, key->collation, a, b));
@@ -163,7 +224,7 @@ sf_layout_equal(SfLayout *layout, const Datum *keys_a, const bool *nulls_a, cons
 	{
 		if (nulls_a[i] != nulls_b[i])
 			return false;
-		if (!nulls_a[i] && !key_equal(&layout->keys[i], keys_a[i], keys_b[i]))
+		if (!nulls_a[i] && !sf_key_equal(&layout->keys[i], keys_a[i], keys_b[i]))
 			return false;
 	}
 	return true;

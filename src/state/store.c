@@ -1,8 +1,8 @@
 /*
  * store.c
- *		The worker's side of the store: windows, their hash tables, and touching groups.
+ *		The worker's side of the store: its handle, and the windows.
  *
- * tick: begin -> window, touch, change states ... -> publish (or rollback); see undo.c for the ends of a tick.
+ * tick: begin -> window, touch (store_touch.c), change states ... -> publish or rollback (undo.c).
  *
  * The worker is the only writer, so it reads structure without a lock.  It allocates before it locks and links under
  * fragment->lock, with interrupts held: whatever error or termination comes, DSA holds a consistent store.  Growing
@@ -10,24 +10,10 @@
  */
 #include "state/store_private.h"
 
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
-#define MIN_SLOTS 32
 #define MIN_CHUNKS 8
 #define MIN_WINDOWS 16
-#define TOUCH_ROWS 256
-
-/* Memory for keys passed by reference: a chain of these per window. */
-typedef struct KeyChunk
-{
-	dsa_pointer next;
-	Size size;
-	char data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
-} KeyChunk;
-
-#define MIN_KEY_CHUNK 1024
-#define MAX_KEY_CHUNK (64 * 1024)
 
 /* A window without groups has no index yet: every probe ends here. */
 static uint64 no_slots[1];
@@ -67,8 +53,9 @@ sf_store_blobs(SfStore *store)
 
 /* ---- mirrors ---- */
 
-static void
-mirror_slots(SfStore *store, StoreWindow *window)
+/* After the shared index was replaced. */
+void
+sf_store_mirror_slots(SfStore *store, StoreWindow *window)
 {
 	SfWindow *shared = window->shared;
 
@@ -77,8 +64,8 @@ mirror_slots(SfStore *store, StoreWindow *window)
 }
 
 /* Makes room for one more chunk's address. */
-static void
-mirror_reserve_chunk(SfStore *store, StoreWindow *window)
+void
+sf_store_mirror_reserve_chunk(SfStore *store, StoreWindow *window)
 {
 	if (window->nchunks < window->max_chunks)
 		return;
@@ -99,10 +86,10 @@ mirror_create(SfStore *store, dsa_pointer pointer)
 	window->shared = shared;
 	window->pointer = pointer;
 	window->start = shared->start;
-	mirror_slots(store, window);
+	sf_store_mirror_slots(store, window);
 	while (window->nchunks < shared->nchunks)
 	{
-		mirror_reserve_chunk(store, window);
+		sf_store_mirror_reserve_chunk(store, window);
 		window->chunks[window->nchunks] = store_address(store, chunks[window->nchunks]);
 		window->nchunks++;
 	}
@@ -232,16 +219,6 @@ windows_reserve(SfStore *store)
 		sf_state_free(&store->blobs, old, sizeof(dsa_pointer) * old_max);
 }
 
-static void
-window_grown(SfStore *store, StoreWindow *window)
-{
-	if (window->grown)
-		return;
-	window->grown = true;
-	window->next_grown = store->grown;
-	store->grown = window;
-}
-
 static StoreWindow *
 window_create(SfStore *store, int at, SfTime start, SfTime end)
 {
@@ -272,7 +249,7 @@ window_create(SfStore *store, int at, SfTime start, SfTime end)
 	memmove(store->windows + at + 1, store->windows + at, sizeof(StoreWindow *) * (store->nwindows - at));
 	store->windows[at] = window;
 	store->nwindows++;
-	window_grown(store, window);
+	store_window_grown(store, window);
 	return window;
 }
 
@@ -357,341 +334,4 @@ sf_store_group_at(SfStore *store, SfWindow *window, uint32 id)
 {
 	Assert(id < window->ngroups);
 	return store_group(store, sf_store_mirror(store, window), id);
-}
-
-/* ---- the hash table of a window ---- */
-
-static inline uint64
-slot_value(uint32 hash, uint32 id)
-{
-	return (uint64) hash << 32 | (id + 1);
-}
-
-static inline void
-slot_insert(uint64 *slots, uint32 mask, uint64 value)
-{
-	uint32 i = (uint32) (value >> 32) & mask;
-
-	while (slots[i] != 0)
-		i = (i + 1) & mask;
-	slots[i] = value;
-}
-
-/* After groups were taken off the end.  The caller holds fragment->lock. */
-void
-sf_store_rebuild_slots(SfStore *store, StoreWindow *window)
-{
-	if (window->shared->nslots == 0)
-		return;
-	memset(window->slots, 0, sizeof(uint64) * window->shared->nslots);
-	for (uint32 id = 0; id < window->shared->ngroups; id++)
-		slot_insert(window->slots, window->mask, slot_value(store_group(store, window, id)->hash, id));
-}
-
-static void
-grow_slots(SfStore *store, StoreWindow *window)
-{
-	SfWindow *shared = window->shared;
-	uint32 old_nslots = shared->nslots;
-	dsa_pointer old = shared->slots;
-	uint32 nslots = Max(old_nslots * 2, MIN_SLOTS);
-	dsa_pointer fresh = sf_state_allocate(&store->blobs, sizeof(uint64) * nslots);
-	uint64 *slots = store_address(store, fresh);
-
-	memset(slots, 0, sizeof(uint64) * nslots);
-	for (uint32 i = 0; i < old_nslots; i++)
-		if (window->slots[i] != 0)
-			slot_insert(slots, nslots - 1, window->slots[i]);
-
-	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-	shared->slots = fresh;
-	shared->nslots = nslots;
-	LWLockRelease(&store->fragment->lock);
-	mirror_slots(store, window);
-	sf_state_free(&store->blobs, old, sizeof(uint64) * old_nslots);
-}
-
-static void
-grow_chunk_array(SfStore *store, StoreWindow *window)
-{
-	SfWindow *shared = window->shared;
-	dsa_pointer old = shared->chunks;
-	uint32 old_max = shared->max_chunks;
-	uint32 max = Max(old_max * 2, MIN_CHUNKS);
-	dsa_pointer fresh = sf_state_allocate(&store->blobs, sizeof(dsa_pointer) * max);
-
-	if (shared->nchunks > 0)
-		memcpy(store_address(store, fresh), store_address(store, old), sizeof(dsa_pointer) * shared->nchunks);
-	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-	shared->chunks = fresh;
-	shared->max_chunks = max;
-	LWLockRelease(&store->fragment->lock);
-	sf_state_free(&store->blobs, old, sizeof(dsa_pointer) * old_max);
-}
-
-static void
-add_chunk(SfStore *store, StoreWindow *window)
-{
-	SfWindow *shared = window->shared;
-	dsa_pointer chunk;
-
-	if (shared->nchunks == shared->max_chunks)
-		grow_chunk_array(store, window);
-	mirror_reserve_chunk(store, window);
-	chunk = sf_state_allocate(&store->blobs, store->group_size * SF_CHUNK_GROUPS);
-	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-	((dsa_pointer *) store_address(store, shared->chunks))[shared->nchunks++] = chunk;
-	LWLockRelease(&store->fragment->lock);
-	window->chunks[window->nchunks++] = store_address(store, chunk);
-}
-
-/* At most half of the slots are used: probes stay short, and end. */
-static inline bool
-window_has_room(const StoreWindow *window)
-{
-	SfWindow *shared = window->shared;
-
-	return shared->ngroups < shared->nchunks * SF_CHUNK_GROUPS && (shared->ngroups + 1) * 2 <= shared->nslots;
-}
-
-/* Room for one more group.  Allocates: not under the lock. */
-static void
-window_reserve(SfStore *store, StoreWindow *window)
-{
-	SfWindow *shared = window->shared;
-
-	if (shared->ngroups == PG_UINT32_MAX / 4)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many groups in a window")));
-	if (shared->ngroups == shared->nchunks * SF_CHUNK_GROUPS)
-		add_chunk(store, window);
-	if ((shared->ngroups + 1) * 2 > shared->nslots)
-		grow_slots(store, window);
-}
-
-/*
- * Adds a group at the end of the window, at the initial value; the caller has reserved room and fills in the keys before
- * it gives the lock back.
- */
-static inline SfGroup *
-insert_group(SfStore *store, StoreWindow *window, uint32 hash)
-{
-	SfWindow *shared = window->shared;
-	uint32 id = shared->ngroups;
-	SfGroup *group = store_group(store, window, id);
-
-	group->version = store->tick;
-	group->undo = InvalidDsaPointer;
-	group->hash = hash;
-	group->id = id;
-	memcpy(group->data, store->fresh, store->layout->data_size);
-	slot_insert(window->slots, window->mask, slot_value(hash, id));
-	shared->ngroups = id + 1;
-	store_count(&store->fragment->groups, 1);
-	window_grown(store, window);
-	return group;
-}
-
-/* ---- touching one group ---- */
-
-static SfGroup *
-find_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
-{
-	for (uint32 i = hash & window->mask; window->slots[i] != 0; i = (i + 1) & window->mask)
-	{
-		SfGroup *group;
-
-		if ((uint32) (window->slots[i] >> 32) != hash)
-			continue;
-		group = store_group(store, window, (uint32) window->slots[i] - 1);
-		sf_group_keys(store->layout, store->blobs.area, group->data, store->keys, store->nulls);
-		if (sf_layout_equal(store->layout, store->keys, store->nulls, keys, nulls))
-			return group;
-	}
-	return NULL;
-}
-
-/* A flat copy of a key in the window's memory. */
-static dsa_pointer
-copy_key(SfStore *store, StoreWindow *window, Datum value, int16 typlen)
-{
-	SfWindow *shared = window->shared;
-	dsa_pointer pointer;
-	Size size;
-
-	if (typlen == -1)
-		value = PointerGetDatum(PG_DETOAST_DATUM(value));
-	size = datumGetSize(value, false, typlen);
-	if (shared->key_chunk_used + MAXALIGN(size) > shared->key_chunk_size)
-	{
-		Size chunk_size = Min(MAX_KEY_CHUNK, Max(MIN_KEY_CHUNK, 2 * (Size) shared->key_chunk_size));
-		KeyChunk *chunk;
-
-		chunk_size = Max(chunk_size, MAXALIGN(size));
-		pointer = sf_state_allocate(&store->blobs, offsetof(KeyChunk, data) + chunk_size);
-		chunk = store_address(store, pointer);
-		chunk->size = chunk_size;
-		chunk->next = shared->key_chunks;
-		shared->key_chunk_used = 0;
-		shared->key_chunk_size = chunk_size;
-		shared->key_chunks = pointer;
-	}
-	pointer = shared->key_chunks + offsetof(KeyChunk, data) + shared->key_chunk_used;
-	shared->key_chunk_used += MAXALIGN(size);
-	memcpy(store_address(store, pointer), DatumGetPointer(value), size);
-	return pointer;
-}
-
-static SfGroup *
-add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
-{
-	SfLayout *layout = store->layout;
-	Datum *stored = store->keys;
-	uint64 bitmap = 0;
-	SfGroup *group;
-
-	if (!window_has_room(window))
-		window_reserve(store, window);
-	for (int i = 0; i < layout->nkeys; i++)
-	{
-		SfKeyColumn *key = &layout->keys[i];
-
-		if (nulls[i])
-		{
-			bitmap |= UINT64CONST(1) << i;
-			stored[i] = (Datum) 0;
-		}
-		else if (key->typbyval)
-			stored[i] = sf_key_normal(keys[i], key->typlen);
-		else
-			stored[i] = copy_key(store, window, keys[i], key->typlen);
-	}
-
-	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-	group = insert_group(store, window, hash);
-	memcpy(group->data, stored, sizeof(Datum) * layout->nkeys);
-	*(uint64 *) (group->data + layout->nulls_offset) = bitmap;
-	LWLockRelease(&store->fragment->lock);
-	return group;
-}
-
-SfGroup *
-sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
-{
-	StoreWindow *mirror = sf_store_mirror(store, window);
-	SfGroup *group = find_group(store, mirror, hash, keys, nulls);
-
-	Assert(store->in_tick);
-	if (group == NULL)
-		return add_group(store, mirror, hash, keys, nulls);
-	if (group->version != store->tick)
-	{
-		if (!undo_has_room(store))
-			sf_undo_reserve(store);
-		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-		sf_undo_save(store, mirror, group);
-		LWLockRelease(&store->fragment->lock);
-	}
-	return group;
-}
-
-/* ---- touching many groups with a by-value key ---- */
-
-/* The key is the first word of the data, the null bitmap (sf_layout_is_int: one key) the second. */
-static inline SfGroup *
-find_int_group(const SfStore *store, const StoreWindow *window, uint32 hash, Datum key)
-{
-	uint32 i = hash & window->mask;
-	uint64 slot;
-
-	while ((slot = window->slots[i]) != 0)
-	{
-		if ((uint32) (slot >> 32) == hash)
-		{
-			SfGroup *group = store_group(store, window, (uint32) slot - 1);
-
-			if (((Datum *) group->data)[0] == key && ((uint64 *) group->data)[1] == 0)
-				return group;
-		}
-		i = (i + 1) & window->mask;
-	}
-	return NULL;
-}
-
-/* Adds or saves the groups of those rows that need the lock; gives it back only to allocate. */
-static void
-own_int_groups(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, const Datum *keys, SfGroup **groups,
-               const int *rows, int nrows)
-{
-	LWLock *lock = &store->fragment->lock;
-
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	for (int j = 0; j < nrows; j++)
-	{
-		int i = rows[j];
-		StoreWindow *window = mirrors[i];
-		SfGroup *group = groups[i] ? groups[i] : find_int_group(store, window, hashes[i], keys[i]);
-
-		if (group == NULL)
-		{
-			if (!window_has_room(window))
-			{
-				LWLockRelease(lock);
-				window_reserve(store, window);
-				LWLockAcquire(lock, LW_EXCLUSIVE);
-			}
-			group = insert_group(store, window, hashes[i]);
-			((Datum *) group->data)[0] = keys[i];
-		}
-		else if (group->version != store->tick)
-		{
-			if (!undo_has_room(store))
-			{
-				LWLockRelease(lock);
-				sf_undo_reserve(store);
-				LWLockAcquire(lock, LW_EXCLUSIVE);
-			}
-			sf_undo_save(store, window, group);
-		}
-		groups[i] = group;
-	}
-	LWLockRelease(lock);
-}
-
-/* Three passes, so that the misses of many rows overlap: index, groups, and then the comparisons. */
-static void
-touch_int_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys, SfGroup **groups, int n)
-{
-	StoreWindow *mirrors[TOUCH_ROWS];
-	int pending[TOUCH_ROWS];
-	int npending = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		mirrors[i] = sf_store_mirror(store, windows[i]);
-		__builtin_prefetch(&mirrors[i]->slots[hashes[i] & mirrors[i]->mask]);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		uint64 slot = mirrors[i]->slots[hashes[i] & mirrors[i]->mask];
-
-		if (slot != 0)
-			__builtin_prefetch(store_group(store, mirrors[i], (uint32) slot - 1));
-	}
-	for (int i = 0; i < n; i++)
-	{
-		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
-		if (groups[i] == NULL || groups[i]->version != store->tick)
-			pending[npending++] = i;
-	}
-	if (npending > 0)
-		own_int_groups(store, mirrors, hashes, keys, groups, pending, npending);
-}
-
-void
-sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys, SfGroup **groups,
-                         int n)
-{
-	Assert(store->in_tick && sf_layout_is_int(store->layout));
-	for (int i = 0; i < n; i += TOUCH_ROWS)
-		touch_int_rows(store, windows + i, hashes + i, keys + i, groups + i, Min(TOUCH_ROWS, n - i));
 }

@@ -28,6 +28,8 @@
 #include "state/shared.h"
 #include "utils/snapshot.h"
 
+#define SF_LAYOUT_MAX_KEYS 64
+
 typedef enum SfKeyKind
 {
 	SF_KEY_DATUM,				/* by value, equal when the Datums are: sf_key_normal() makes them so */
@@ -49,7 +51,7 @@ typedef struct SfKeyColumn
 
 typedef struct SfLayout			/* process-local, the same in every process for one definition */
 {
-	int			nkeys;			/* at most 64; window columns are not among them */
+	int			nkeys;			/* at most SF_LAYOUT_MAX_KEYS; window columns are not among them */
 	SfKeyColumn *keys;
 	int			naggs;
 	SfAggregate **aggs;
@@ -97,6 +99,12 @@ typedef struct SfWindow			/* in DSA */
 extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods,
 								  const Oid *collations, int naggs, SfAggregate **aggs);
 extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls);
+
+/* For many rows: one array per key column; nulls[k] may be NULL when there are none in the column. */
+extern void sf_layout_hash_batch(SfLayout *layout, Datum **keys, bool **nulls, uint32 *hashes, int n);
+
+/* Are two values of a key column, none null, equal?  As below. */
+extern bool sf_key_equal(SfKeyColumn *key, Datum a, Datum b);
 
 /* Are two full keys equal, nulls equal to each other?  Runs the types' operators: never under a lock. */
 extern bool sf_layout_equal(SfLayout *layout, const Datum *keys_a, const bool *nulls_a, const Datum *keys_b,
@@ -155,6 +163,10 @@ extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL whe
  * group->data may be changed freely until publish.
  */
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+
+/* Form for many rows; arrays as for sf_layout_hash_batch. */
+extern void sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
+								 SfGroup **groups, int n);
 
 /*
  * Fast form for many rows when sf_layout_is_int(): keys in normal form, none null, hashes by sf_int_hash.  One lock for

@@ -1,6 +1,7 @@
 /*
  * store_private.h
- *		What store.c, undo.c and store_flat.c share: the worker's handle on a store.
+ *		What store.c, store_touch.c, undo.c, store_flat.c and store_scan.c share: what is in DSA beside the contract of
+ *		store.h, and the worker's handle on a store.
  *
  * The truth is in DSA; the handle mirrors addresses, so that finding a group costs no dsa_get_address.  Mirrors are
  * rebuilt from DSA by sf_store_create and sf_store_take_over, and kept in step by every structural change.
@@ -26,6 +27,14 @@ typedef struct StoreWindow
 	bool		leaving;		/* reclaim only */
 	struct StoreWindow *next_leaving;
 } StoreWindow;
+
+/* Memory for keys passed by reference: a chain of these per window. */
+typedef struct KeyChunk			/* in DSA */
+{
+	dsa_pointer next;
+	Size		size;
+	char		data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
+} KeyChunk;
 
 /*
  * The undo log: segments from the oldest to the newest record.  Only the worker walks it; readers come to a record from
@@ -106,6 +115,16 @@ store_count(pg_atomic_uint64 *figure, int64 by)
 	pg_atomic_write_u64(figure, pg_atomic_read_u64(figure) + by);
 }
 
+static inline void
+store_window_grown(SfStore *store, StoreWindow *window)
+{
+	if (window->grown)
+		return;
+	window->grown = true;
+	window->next_grown = store->grown;
+	store->grown = window;
+}
+
 static inline bool
 undo_has_room(const SfStore *store)
 {
@@ -116,9 +135,13 @@ undo_has_room(const SfStore *store)
 extern StoreWindow *sf_store_mirror(SfStore *store, SfWindow *window);
 extern StoreWindow *sf_store_mirror_at_start(SfStore *store, SfTime start);
 extern void sf_store_load_mirrors(SfStore *store);
+extern void sf_store_mirror_slots(SfStore *store, StoreWindow *window);
+extern void sf_store_mirror_reserve_chunk(SfStore *store, StoreWindow *window);
 extern void sf_store_forget_mirror(SfStore *store, int i);
-extern void sf_store_rebuild_slots(SfStore *store, StoreWindow *window);
 extern void sf_store_free_window(SfStore *store, StoreWindow *window);
+
+/* store_touch.c */
+extern void sf_store_rebuild_slots(SfStore *store, StoreWindow *window);
 
 /* undo.c */
 extern void sf_undo_reserve(SfStore *store);

@@ -1,0 +1,506 @@
+/*
+ * store_touch.c
+ *		Finding groups in a window's hash table, adding them, and making them the worker's own for the tick.
+ *
+ * Probes and the types' operators run without a lock.  What a row needs is allocated before fragment->lock is taken, so
+ * that under it nothing can fail.  The forms for many rows take the lock once for all groups of earlier ticks, and let
+ * the memory accesses of many rows overlap: at tens of thousands of groups these are what a row costs.
+ */
+#include "state/store_private.h"
+
+#include "utils/datum.h"
+
+#define MIN_SLOTS 32
+#define MIN_CHUNKS 8
+#define MIN_KEY_CHUNK 1024
+#define MAX_KEY_CHUNK (64 * 1024)
+#define TOUCH_ROWS 256
+
+/* ---- the hash table of a window ---- */
+
+static inline uint64
+slot_value(uint32 hash, uint32 id)
+{
+	return (uint64) hash << 32 | (id + 1);
+}
+
+static inline void
+slot_insert(uint64 *slots, uint32 mask, uint64 value)
+{
+	uint32 i = (uint32) (value >> 32) & mask;
+
+	while (slots[i] != 0)
+		i = (i + 1) & mask;
+	slots[i] = value;
+}
+
+/* After groups were taken off the end.  The caller holds fragment->lock. */
+void
+sf_store_rebuild_slots(SfStore *store, StoreWindow *window)
+{
+	if (window->shared->nslots == 0)
+		return;
+	memset(window->slots, 0, sizeof(uint64) * window->shared->nslots);
+	for (uint32 id = 0; id < window->shared->ngroups; id++)
+		slot_insert(window->slots, window->mask, slot_value(store_group(store, window, id)->hash, id));
+}
+
+static void
+grow_slots(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+	uint32 old_nslots = shared->nslots;
+	dsa_pointer old = shared->slots;
+	uint32 nslots = Max(old_nslots * 2, MIN_SLOTS);
+	dsa_pointer fresh = sf_state_allocate(&store->blobs, sizeof(uint64) * nslots);
+	uint64 *slots = store_address(store, fresh);
+
+	memset(slots, 0, sizeof(uint64) * nslots);
+	for (uint32 i = 0; i < old_nslots; i++)
+		if (window->slots[i] != 0)
+			slot_insert(slots, nslots - 1, window->slots[i]);
+
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	shared->slots = fresh;
+	shared->nslots = nslots;
+	LWLockRelease(&store->fragment->lock);
+	sf_store_mirror_slots(store, window);
+	sf_state_free(&store->blobs, old, sizeof(uint64) * old_nslots);
+}
+
+static void
+grow_chunk_array(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+	dsa_pointer old = shared->chunks;
+	uint32 old_max = shared->max_chunks;
+	uint32 max = Max(old_max * 2, MIN_CHUNKS);
+	dsa_pointer fresh = sf_state_allocate(&store->blobs, sizeof(dsa_pointer) * max);
+
+	if (shared->nchunks > 0)
+		memcpy(store_address(store, fresh), store_address(store, old), sizeof(dsa_pointer) * shared->nchunks);
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	shared->chunks = fresh;
+	shared->max_chunks = max;
+	LWLockRelease(&store->fragment->lock);
+	sf_state_free(&store->blobs, old, sizeof(dsa_pointer) * old_max);
+}
+
+static void
+add_chunk(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+	dsa_pointer chunk;
+
+	if (shared->nchunks == shared->max_chunks)
+		grow_chunk_array(store, window);
+	sf_store_mirror_reserve_chunk(store, window);
+	chunk = sf_state_allocate(&store->blobs, store->group_size * SF_CHUNK_GROUPS);
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	((dsa_pointer *) store_address(store, shared->chunks))[shared->nchunks++] = chunk;
+	LWLockRelease(&store->fragment->lock);
+	window->chunks[window->nchunks++] = store_address(store, chunk);
+}
+
+/* At most half of the slots are used: probes stay short, and end. */
+static inline bool
+window_has_room(const StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+
+	return shared->ngroups < shared->nchunks * SF_CHUNK_GROUPS && (shared->ngroups + 1) * 2 <= shared->nslots;
+}
+
+/* Room for one more group.  Allocates: not under the lock. */
+static void
+window_reserve(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+
+	if (shared->ngroups == PG_UINT32_MAX / 4)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many groups in a window")));
+	if (shared->ngroups == shared->nchunks * SF_CHUNK_GROUPS)
+		add_chunk(store, window);
+	if ((shared->ngroups + 1) * 2 > shared->nslots)
+		grow_slots(store, window);
+}
+
+/*
+ * Adds a group at the end of the window, at the initial value; the caller has reserved room and fills in the keys before
+ * it gives the lock back.
+ */
+static inline SfGroup *
+insert_group(SfStore *store, StoreWindow *window, uint32 hash)
+{
+	SfWindow *shared = window->shared;
+	uint32 id = shared->ngroups;
+	SfGroup *group = store_group(store, window, id);
+
+	group->version = store->tick;
+	group->undo = InvalidDsaPointer;
+	group->hash = hash;
+	group->id = id;
+	memcpy(group->data, store->fresh, store->layout->data_size);
+	slot_insert(window->slots, window->mask, slot_value(hash, id));
+	shared->ngroups = id + 1;
+	store_count(&store->fragment->groups, 1);
+	store_window_grown(store, window);
+	return group;
+}
+
+/* ---- touching one group ---- */
+
+static SfGroup *
+find_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	for (uint32 i = hash & window->mask; window->slots[i] != 0; i = (i + 1) & window->mask)
+	{
+		SfGroup *group;
+
+		if ((uint32) (window->slots[i] >> 32) != hash)
+			continue;
+		group = store_group(store, window, (uint32) window->slots[i] - 1);
+		sf_group_keys(store->layout, store->blobs.area, group->data, store->keys, store->nulls);
+		if (sf_layout_equal(store->layout, store->keys, store->nulls, keys, nulls))
+			return group;
+	}
+	return NULL;
+}
+
+/* A flat copy of a key in the window's memory. */
+static dsa_pointer
+copy_key(SfStore *store, StoreWindow *window, Datum value, int16 typlen)
+{
+	SfWindow *shared = window->shared;
+	dsa_pointer pointer;
+	Size size;
+
+	if (typlen == -1)
+		value = PointerGetDatum(PG_DETOAST_DATUM(value));
+	size = datumGetSize(value, false, typlen);
+	if (shared->key_chunk_used + MAXALIGN(size) > shared->key_chunk_size)
+	{
+		Size chunk_size = Min(MAX_KEY_CHUNK, Max(MIN_KEY_CHUNK, 2 * (Size) shared->key_chunk_size));
+		KeyChunk *chunk;
+
+		chunk_size = Max(chunk_size, MAXALIGN(size));
+		pointer = sf_state_allocate(&store->blobs, offsetof(KeyChunk, data) + chunk_size);
+		chunk = store_address(store, pointer);
+		chunk->size = chunk_size;
+		chunk->next = shared->key_chunks;
+		shared->key_chunk_used = 0;
+		shared->key_chunk_size = chunk_size;
+		shared->key_chunks = pointer;
+	}
+	pointer = shared->key_chunks + offsetof(KeyChunk, data) + shared->key_chunk_used;
+	shared->key_chunk_used += MAXALIGN(size);
+	memcpy(store_address(store, pointer), DatumGetPointer(value), size);
+	return pointer;
+}
+
+static SfGroup *
+add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	SfLayout *layout = store->layout;
+	Datum *stored = store->keys;
+	uint64 bitmap = 0;
+	SfGroup *group;
+
+	if (!window_has_room(window))
+		window_reserve(store, window);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		SfKeyColumn *key = &layout->keys[i];
+
+		if (nulls[i])
+		{
+			bitmap |= UINT64CONST(1) << i;
+			stored[i] = (Datum) 0;
+		}
+		else if (key->typbyval)
+			stored[i] = sf_key_normal(keys[i], key->typlen);
+		else
+			stored[i] = copy_key(store, window, keys[i], key->typlen);
+	}
+
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	group = insert_group(store, window, hash);
+	memcpy(group->data, stored, sizeof(Datum) * layout->nkeys);
+	*(uint64 *) (group->data + layout->nulls_offset) = bitmap;
+	LWLockRelease(&store->fragment->lock);
+	return group;
+}
+
+SfGroup *
+sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	StoreWindow *mirror = sf_store_mirror(store, window);
+	SfGroup *group = find_group(store, mirror, hash, keys, nulls);
+
+	Assert(store->in_tick);
+	if (group == NULL)
+		return add_group(store, mirror, hash, keys, nulls);
+	if (group->version != store->tick)
+	{
+		if (!undo_has_room(store))
+			sf_undo_reserve(store);
+		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+		sf_undo_save(store, mirror, group);
+		LWLockRelease(&store->fragment->lock);
+	}
+	return group;
+}
+
+/* ---- touching many groups ---- */
+
+/*
+ * Makes the groups of some rows the worker's own: one lock for all.  Room for records is made without it.
+ */
+static void
+save_groups(SfStore *store, StoreWindow **mirrors, SfGroup **groups, const int *rows, int nrows)
+{
+	LWLock *lock = &store->fragment->lock;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int j = 0; j < nrows; j++)
+	{
+		SfGroup *group = groups[rows[j]];
+
+		/* A row before may have saved it. */
+		if (group->version == store->tick)
+			continue;
+		if (!undo_has_room(store))
+		{
+			LWLockRelease(lock);
+			sf_undo_reserve(store);
+			LWLockAcquire(lock, LW_EXCLUSIVE);
+		}
+		sf_undo_save(store, mirrors[rows[j]], group);
+	}
+	LWLockRelease(lock);
+}
+
+/*
+ * The misses of many rows overlap: first the index is asked for, then the groups that it leads to, and only then are
+ * keys compared.
+ */
+static void
+prefetch_groups(SfStore *store, SfWindow **windows, const uint32 *hashes, StoreWindow **mirrors, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		mirrors[i] = sf_store_mirror(store, windows[i]);
+		__builtin_prefetch(&mirrors[i]->slots[hashes[i] & mirrors[i]->mask]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint64 slot = mirrors[i]->slots[hashes[i] & mirrors[i]->mask];
+
+		if (slot != 0)
+			__builtin_prefetch(store_group(store, mirrors[i], (uint32) slot - 1));
+	}
+}
+
+/* Where the first candidate has a key elsewhere in memory. */
+static void
+prefetch_keys(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, int n)
+{
+	SfLayout *layout = store->layout;
+
+	for (int column = 0; column < layout->nkeys; column++)
+	{
+		if (layout->keys[column].typbyval)
+			continue;
+		for (int i = 0; i < n; i++)
+		{
+			uint64 slot = mirrors[i]->slots[hashes[i] & mirrors[i]->mask];
+			dsa_pointer key;
+
+			if ((uint32) (slot >> 32) != hashes[i] || slot == 0)
+				continue;
+			key = ((dsa_pointer *) store_group(store, mirrors[i], (uint32) slot - 1)->data)[column];
+			if (DsaPointerIsValid(key))
+				__builtin_prefetch(store_address(store, key));
+		}
+	}
+}
+
+static inline bool
+row_has_key(SfStore *store, const SfGroup *group, Datum **keys, bool **nulls, int row)
+{
+	SfLayout *layout = store->layout;
+	uint64 bitmap = *(const uint64 *) (group->data + layout->nulls_offset);
+
+	for (int column = 0; column < layout->nkeys; column++)
+	{
+		SfKeyColumn *key = &layout->keys[column];
+		Datum stored = ((const Datum *) group->data)[column];
+		bool null = nulls[column] != NULL && nulls[column][row];
+
+		if (null != ((bitmap & (UINT64CONST(1) << column)) != 0))
+			return false;
+		if (null)
+			continue;
+		if (!key->typbyval)
+			stored = PointerGetDatum(store_address(store, stored));
+		if (!sf_key_equal(key, stored, keys[column][row]))
+			return false;
+	}
+	return true;
+}
+
+static inline SfGroup *
+find_row_group(SfStore *store, StoreWindow *window, uint32 hash, Datum **keys, bool **nulls, int row)
+{
+	for (uint32 i = hash & window->mask; window->slots[i] != 0; i = (i + 1) & window->mask)
+		if ((uint32) (window->slots[i] >> 32) == hash)
+		{
+			SfGroup *group = store_group(store, window, (uint32) window->slots[i] - 1);
+
+			if (row_has_key(store, group, keys, nulls, row))
+				return group;
+		}
+	return NULL;
+}
+
+static SfGroup *
+add_row_group(SfStore *store, StoreWindow *window, uint32 hash, Datum **keys, bool **nulls, int row)
+{
+	Datum row_keys[SF_LAYOUT_MAX_KEYS];
+	bool row_nulls[SF_LAYOUT_MAX_KEYS];
+
+	for (int column = 0; column < store->layout->nkeys; column++)
+	{
+		row_keys[column] = keys[column][row];
+		row_nulls[column] = nulls[column] != NULL && nulls[column][row];
+	}
+	return add_group(store, window, hash, row_keys, row_nulls);
+}
+
+/* Rows first to first + n of the arrays; keys and nulls stay as they are, since they are one array per column. */
+static void
+touch_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls, SfGroup **groups,
+           int first, int n)
+{
+	StoreWindow *mirrors[TOUCH_ROWS];
+	int found[TOUCH_ROWS];
+	int missing[TOUCH_ROWS];
+	int nfound = 0;
+	int nmissing = 0;
+
+	windows += first;
+	hashes += first;
+	groups += first;
+	prefetch_groups(store, windows, hashes, mirrors, n);
+	prefetch_keys(store, mirrors, hashes, n);
+	for (int i = 0; i < n; i++)
+	{
+		groups[i] = find_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
+		if (groups[i] == NULL)
+			missing[nmissing++] = i;
+		else if (groups[i]->version != store->tick)
+			found[nfound++] = i;
+	}
+	if (nfound > 0)
+		save_groups(store, mirrors, groups, found, nfound);
+	for (int j = 0; j < nmissing; j++)
+	{
+		int i = missing[j];
+
+		groups[i] = find_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
+		if (groups[i] == NULL)
+			groups[i] = add_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
+	}
+}
+
+void
+sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
+                     SfGroup **groups, int n)
+{
+	Assert(store->in_tick);
+	for (int i = 0; i < n; i += TOUCH_ROWS)
+		touch_rows(store, windows, hashes, keys, nulls, groups, i, Min(TOUCH_ROWS, n - i));
+}
+
+/* ---- touching many groups with a by-value key ---- */
+
+/* The key is the first word of the data, the null bitmap (sf_layout_is_int: one key) the second. */
+static inline SfGroup *
+find_int_group(const SfStore *store, const StoreWindow *window, uint32 hash, Datum key)
+{
+	uint32 i = hash & window->mask;
+	uint64 slot;
+
+	while ((slot = window->slots[i]) != 0)
+	{
+		if ((uint32) (slot >> 32) == hash)
+		{
+			SfGroup *group = store_group(store, window, (uint32) slot - 1);
+
+			if (((Datum *) group->data)[0] == key && ((uint64 *) group->data)[1] == 0)
+				return group;
+		}
+		i = (i + 1) & window->mask;
+	}
+	return NULL;
+}
+
+/* Adds the groups of some rows; gives the lock back only to allocate. */
+static void
+add_int_groups(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, const Datum *keys, SfGroup **groups,
+               const int *rows, int nrows)
+{
+	LWLock *lock = &store->fragment->lock;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int j = 0; j < nrows; j++)
+	{
+		int i = rows[j];
+
+		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
+		if (groups[i] != NULL)
+			continue;
+		if (!window_has_room(mirrors[i]))
+		{
+			LWLockRelease(lock);
+			window_reserve(store, mirrors[i]);
+			LWLockAcquire(lock, LW_EXCLUSIVE);
+		}
+		groups[i] = insert_group(store, mirrors[i], hashes[i]);
+		((Datum *) groups[i]->data)[0] = keys[i];
+	}
+	LWLockRelease(lock);
+}
+
+static void
+touch_int_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys, SfGroup **groups, int n)
+{
+	StoreWindow *mirrors[TOUCH_ROWS];
+	int found[TOUCH_ROWS];
+	int missing[TOUCH_ROWS];
+	int nfound = 0;
+	int nmissing = 0;
+
+	prefetch_groups(store, windows, hashes, mirrors, n);
+	for (int i = 0; i < n; i++)
+	{
+		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
+		if (groups[i] == NULL)
+			missing[nmissing++] = i;
+		else if (groups[i]->version != store->tick)
+			found[nfound++] = i;
+	}
+	if (nfound > 0)
+		save_groups(store, mirrors, groups, found, nfound);
+	if (nmissing > 0)
+		add_int_groups(store, mirrors, hashes, keys, groups, missing, nmissing);
+}
+
+void
+sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, const Datum *keys, SfGroup **groups,
+                         int n)
+{
+	Assert(store->in_tick && sf_layout_is_int(store->layout));
+	for (int i = 0; i < n; i += TOUCH_ROWS)
+		touch_int_rows(store, windows + i, hashes + i, keys + i, groups + i, Min(TOUCH_ROWS, n - i));
+}
