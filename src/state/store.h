@@ -151,7 +151,7 @@ typedef struct SfStore SfStore; /* process-local handle */
 extern SfStore *sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout);
 extern SfBlobSpace *sf_store_blobs(SfStore *store);
 
-/* Starts tick `tick` (greater than any before).  Each tick ends in publish or rollback. */
+/* Starts tick `tick` (greater than any published before).  Each tick ends in publish or rollback. */
 extern void sf_store_begin(SfStore *store, SfTick tick);
 
 /* Finds or makes the window; NULL never.  Cheap when it is the window of the call before. */

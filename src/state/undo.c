@@ -306,6 +306,10 @@ sf_store_rollback(SfStore *store)
 	if (!store->in_tick)
 		return;
 	undo_after(store, store->tick - 1);
+
+	/* The number was not published: the next try takes it again. */
+	store->tick--;
+	store->blobs.tick = store->tick;
 	store->in_tick = false;
 }
 
