@@ -459,19 +459,16 @@ static void
 touch_general(SfFlow *flow)
 {
 	SfLayout   *layout = flow->definition->layout;
-	Datum		keys[64];
-	bool		nulls[64];
+	Datum	   *keys[SF_LAYOUT_MAX_KEYS];
+	bool	   *nulls[SF_LAYOUT_MAX_KEYS];
 
-	for (int i = 0; i < flow->nselected; i++)
+	for (int key = 0; key < layout->nkeys; key++)
 	{
-		for (int key = 0; key < layout->nkeys; key++)
-		{
-			keys[key] = flow->keys[key].values[i];
-			nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
-		}
-		flow->hashes[i] = sf_layout_hash(layout, keys, nulls);
-		flow->groups[i] = sf_store_touch(flow->store, flow->windows[i], flow->hashes[i], keys, nulls);
+		keys[key] = flow->keys[key].values;
+		nulls[key] = flow->keys[key].nulls;
 	}
+	sf_layout_hash_batch(layout, keys, nulls, flow->hashes, flow->nselected);
+	sf_store_touch_batch(flow->store, flow->windows, flow->hashes, keys, nulls, flow->groups, flow->nselected);
 }
 
 /* One group per window: found once for each run of rows in the same window. */
