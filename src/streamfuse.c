@@ -160,5 +160,6 @@ _PG_init(void)
 	sf_view_ddl_init();
 	sf_planner_init();
 	sf_pin_init();
+	sf_park_init();
 	sf_launcher_register();
 }

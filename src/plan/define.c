@@ -224,6 +224,22 @@ constant_argument(Node *node, const char *name)
 	return castNode(Const, node);
 }
 
+/* Windows are closed by the stream's watermark, so they must be over its column. */
+static void
+check_watermark(SfDefinition *definition)
+{
+	SfStreamSettings settings;
+
+	sf_stream_settings_get(definition->stream, &settings);
+	if (settings.has_watermark && settings.time_attnum != definition->time_attnum)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("windows over column \"%s\" cannot be closed by the watermark of stream \"%s\"",
+							   get_attname(definition->stream, definition->time_attnum, false),
+							   get_rel_name(definition->stream)),
+						errdetail("The watermark is on column \"%s\".", NameStr(settings.time_column)),
+						errhint("Use that column as the window's time argument.")));
+}
+
 static void
 analyse_window(DefineContext *context)
 {
@@ -241,6 +257,7 @@ analyse_window(DefineContext *context)
 	if (!IsA(definition->time, Var) || ((Var *) definition->time)->varno != 1)
 		refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
 	definition->time_attnum = ((Var *) definition->time)->varattno;
+	check_watermark(definition);
 	if (size->constisnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
 

@@ -9,8 +9,6 @@
  */
 #include "worker/worker.h"
 
-#include <signal.h>
-
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -248,47 +246,4 @@ sf_launcher_main(Datum arg)
 			events |= WL_TIMEOUT;
 		(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
 	}
-}
-
-/* Is the worker of this database gone? */
-static bool
-worker_is_gone(SfDataflow *dataflow, bool stop)
-{
-	int			pid;
-
-	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
-	if (stop)
-		dataflow->parked = true;
-	pid = dataflow->worker_pid;
-	LWLockRelease(&sf_shared->lock);
-	if (pid != 0 && stop)
-		(void) kill(pid, SIGTERM);
-	return pid == 0;
-}
-
-void
-sf_worker_park(Oid database)
-{
-	SfDataflow *dataflow = sf_dataflow_get(database, false);
-
-	if (dataflow == NULL)
-		return;
-	ConditionVariablePrepareToSleep(&dataflow->progress);
-	while (!worker_is_gone(dataflow, true))
-		(void) ConditionVariableTimedSleep(&dataflow->progress, 50, PG_WAIT_EXTENSION);
-	ConditionVariableCancelSleep();
-}
-
-void
-sf_worker_unpark(Oid database)
-{
-	SfDataflow *dataflow = sf_dataflow_get(database, false);
-
-	if (dataflow == NULL)
-		return;
-	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
-	dataflow->parked = false;
-	LWLockRelease(&sf_shared->lock);
-	pg_atomic_write_u32(&dataflow->wanted, 1);
-	sf_wake_worker(dataflow);
 }

@@ -12,6 +12,7 @@
 #include "access/attmap.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
@@ -505,6 +506,13 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	}
 }
 
+/* Is this relation the stream, or a partitioned parent whose watermark the stream shares? */
+static bool
+has_watermark_of(SfSource *source, Oid relid)
+{
+	return relid == source->stream || list_member_oid(get_partition_ancestors(source->stream), relid);
+}
+
 /* Rows of streamfuse.punctuation for this stream, once all rows committed with them are counted. */
 static void
 apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
@@ -525,7 +533,7 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		ListCell   *cell;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
-		if (DatumGetObjectId(values[0]) != source->stream)
+		if (!has_watermark_of(source, DatumGetObjectId(values[0])))
 			continue;
 		watermark = DatumGetTimestampTz(values[3]);
 		if (!DatumGetBool(values[2]))

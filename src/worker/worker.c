@@ -203,6 +203,21 @@ recover_from_error(int retry_ms)
 	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms, PG_WAIT_EXTENSION);
 }
 
+/* Somebody must be alone in this database: everything is made durable, and nothing is left in memory. */
+static void
+leave_for_good(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, the_worker.members)
+		((SfMember *) lfirst(cell))->must_commit = true;
+	if (the_worker.members != NIL)
+		sf_commit(&the_worker);
+	while (the_worker.members != NIL)
+		sf_member_destroy(&the_worker, linitial(the_worker.members));
+	proc_exit(0);
+}
+
 static void
 handle_signals(void)
 {
@@ -213,7 +228,7 @@ handle_signals(void)
 		ProcessConfigFile(PGC_SIGHUP);
 	}
 	if (the_worker.dataflow->parked)
-		proc_exit(0);
+		leave_for_good();
 }
 
 void

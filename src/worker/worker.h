@@ -13,11 +13,7 @@ extern void sf_launcher_register(void);
 extern PGDLLEXPORT void sf_launcher_main(Datum arg);
 extern PGDLLEXPORT void sf_worker_main(Datum arg);
 
-/*
- * Stops the worker of a database and keeps it from being started, for a command that allows no other connection; then
- * lets it go again.  Park waits until the worker is gone.  Both do nothing for a database without a dataflow.
- */
-extern void sf_worker_park(Oid database);
-extern void sf_worker_unpark(Oid database);
+/* Gets workers out of the way of commands that must be alone in a database; from _PG_init. */
+extern void sf_park_init(void);
 
 #endif /* SF_WORKER_H */

@@ -1,0 +1,150 @@
+/*
+ * park.c
+ *		Gets the worker out of the way of commands that allow no other connection to a database.
+ *
+ * DROP DATABASE, CREATE DATABASE from a template, ALTER DATABASE RENAME and SET TABLESPACE give up when somebody is
+ * connected, and PostgreSQL makes only autovacuum workers leave.  So before such a command the worker is asked to make
+ * everything durable, give its memory back, and go; it may come back when the command has ended, however it ended.
+ */
+#include "worker/worker.h"
+
+#include <signal.h>
+
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "tcop/utility.h"
+#include "utils/timestamp.h"
+
+#include "state/shared.h"
+
+/* A worker in the middle of a user's function is not waited for any longer than this. */
+#define PATIENCE_MS 3000
+
+static ProcessUtility_hook_type previous_process_utility;
+
+static Oid
+template_of(CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			return get_database_oid(defGetString(option), true);
+	}
+	return InvalidOid;
+}
+
+/* The database that a command must be alone in, or InvalidOid. */
+static Oid
+database_to_empty(Node *statement)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return get_database_oid(((DropdbStmt *) statement)->dbname, true);
+		case T_CreatedbStmt:
+			return template_of((CreatedbStmt *) statement);
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				return get_database_oid(((RenameStmt *) statement)->subname, true);
+			return InvalidOid;
+		case T_AlterDatabaseStmt:
+			foreach(cell, ((AlterDatabaseStmt *) statement)->options)
+				if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+					return get_database_oid(((AlterDatabaseStmt *) statement)->dbname, true);
+			return InvalidOid;
+		default:
+			return InvalidOid;
+	}
+}
+
+static int
+worker_pid(SfDataflow *dataflow, bool park)
+{
+	int			pid;
+
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	if (park)
+		dataflow->parked = true;
+	pid = dataflow->worker_pid;
+	LWLockRelease(&sf_shared->lock);
+	return pid;
+}
+
+static void
+park(SfDataflow *dataflow)
+{
+	TimestampTz since = GetCurrentTimestamp();
+	int			pid = worker_pid(dataflow, true);
+
+	if (pid == 0)
+		return;
+	sf_wake_worker(dataflow);
+	ConditionVariablePrepareToSleep(&dataflow->progress);
+	while ((pid = worker_pid(dataflow, false)) != 0)
+	{
+		(void) ConditionVariableTimedSleep(&dataflow->progress, 50, PG_WAIT_EXTENSION);
+		if (TimestampDifferenceExceeds(since, GetCurrentTimestamp(), PATIENCE_MS))
+			(void) kill(pid, SIGTERM);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Lets the worker start again; where the database is gone its place is free. */
+static void
+unpark(SfDataflow *dataflow, bool dropped)
+{
+	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
+	dataflow->parked = false;
+	if (dropped)
+	{
+		dataflow->database = InvalidOid;
+		pg_atomic_write_u32(&dataflow->wanted, 0);
+	}
+	LWLockRelease(&sf_shared->lock);
+	if (!dropped)
+		sf_wake_worker(dataflow);
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_process_utility ? previous_process_utility : standard_ProcessUtility;
+	Oid			database = database_to_empty(pstmt->utilityStmt);
+	SfDataflow *dataflow = OidIsValid(database) ? sf_dataflow_get(database, false) : NULL;
+	volatile bool dropped = false;
+
+	if (dataflow == NULL)
+	{
+		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
+		return;
+	}
+	PG_TRY();
+	{
+		park(dataflow);
+		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
+		dropped = IsA(pstmt->utilityStmt, DropdbStmt);
+	}
+	PG_FINALLY();
+	{
+		unpark(dataflow, dropped);
+	}
+	PG_END_TRY();
+}
+
+void
+sf_park_init(void)
+{
+	previous_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}
