@@ -186,7 +186,7 @@ sf_wait_readable(Oid view)
 	{
 		if (!partial && !is_backfilled(view))
 			refuse_stale_plan(view);
-		sf_wake_worker(dataflow);
+		sf_want_worker(dataflow);
 		ConditionVariableTimedSleep(&dataflow->progress, WAIT_MS, PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();

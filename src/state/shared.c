@@ -218,8 +218,7 @@ announce_catalog_change(XactEvent event, void *arg)
 			if (dataflow == NULL)
 				return;
 			pg_atomic_fetch_add_u32(&dataflow->catalog_generation, 1);
-			pg_atomic_write_u32(&dataflow->wanted, 1);
-			sf_wake_worker(dataflow);
+			sf_want_worker(dataflow);
 			break;
 		case XACT_EVENT_ABORT:
 			catalog_changed = false;
@@ -250,4 +249,11 @@ sf_catalog_changed_at_commit(void)
 	/* Made here, where it may fail. */
 	(void) sf_dataflow_get(MyDatabaseId, true);
 	catalog_changed = true;
+}
+
+void
+sf_want_worker(SfDataflow *dataflow)
+{
+	pg_atomic_write_u32(&dataflow->wanted, 1);
+	sf_wake_worker(dataflow);
 }

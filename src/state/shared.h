@@ -158,6 +158,9 @@ extern SfFragment *sf_fragment_find(SfDataflow *dataflow, Oid view);
 /* Wakes the worker of a dataflow, or the launcher when there is none.  Async-signal cheap; no locks. */
 extern void sf_wake_worker(SfDataflow *dataflow);
 
+/* The same, for a database whose worker may not have been asked for yet. */
+extern void sf_want_worker(SfDataflow *dataflow);
+
 /*
  * For DDL on views and stream settings: when the current transaction commits, catalog_generation of this database's
  * dataflow goes up by one and the worker is woken; nothing happens when it rolls back.  Such a transaction cannot be

@@ -125,8 +125,7 @@ ask(SfDataflow *dataflow, SfFlushLevel level)
 		while (old < number && !pg_atomic_compare_exchange_u64(&dataflow->commit_asked, &old, number))
 			;
 	}
-	pg_atomic_write_u32(&dataflow->wanted, 1);
-	sf_wake_worker(dataflow);
+	sf_want_worker(dataflow);
 	return number;
 }
 
@@ -138,7 +137,7 @@ wait_for(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number, Time
 	{
 		/* The worker broadcasts; the time-out is for a worker that is only being started. */
 		if (ConditionVariableTimedSleep(&dataflow->progress, 200, PG_WAIT_EXTENSION))
-			sf_wake_worker(dataflow);
+			sf_want_worker(dataflow);
 		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
 		{
 			ConditionVariableCancelSleep();
