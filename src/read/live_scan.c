@@ -8,7 +8,7 @@
  * memory, since windows close in order and leave in the order of closing.
  *
  * Nothing in shared memory is looked up before the first row is asked for: EXPLAIN touches no stream.  The view's
- * expressions run as the view's owner, under the view's settings where they depend on settings; the statement's
+ * expressions run as the view's owner, under the view's settings where they call code of users; the statement's
  * conditions run as the statement's user.
  */
 #include "read/live.h"
@@ -39,6 +39,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "plan/mutable.h"
 #include "plan/view.h"
 #include "read/pin.h"
 #include "read/standby.h"
@@ -74,7 +75,7 @@ typedef struct LiveScan
 	Tuplesortstate *evicted; /* rows of the output table, or NULL */
 	TupleTableSlot *evicted_slot;
 	TupleTableSlot *rows_slot;
-	Tuplestorestate *rows; /* projected rows, where that depends on settings; else NULL */
+	Tuplestorestate *rows; /* projected rows, where that needs settings; else NULL */
 
 	/* Set for each (re)scan. */
 	bool positioned;
@@ -132,12 +133,15 @@ sf_read_definition(MemoryContext context, Oid view)
 	return definition;
 }
 
-/* Do the view's expressions over a group depend on settings? */
+/*
+ * Must the view's settings hold while groups are turned into rows?  Code of users finds what it calls by search_path,
+ * which must not be the reader's while it runs with the owner's rights.
+ */
 static bool
-depends_on_settings(SfDefinition *definition)
+needs_settings(SfDefinition *definition)
 {
-	return contain_mutable_functions((Node *) definition->target) ||
-	       contain_mutable_functions((Node *) definition->having);
+	return sf_needs_settings((Node *) definition->target) || sf_needs_settings((Node *) definition->having) ||
+	       sf_needs_settings((Node *) definition->aggrefs);
 }
 
 /* ---- start ---- */
@@ -228,7 +232,7 @@ start_projection(LiveScan *scan)
 
 	scan->projector = sf_projector_create(scan->css.ss.ps.state, scan->definition, false);
 	become_user(saved);
-	if (depends_on_settings(scan->definition))
+	if (needs_settings(scan->definition))
 	{
 		scan->rows = tuplestore_begin_heap(false, false, work_mem);
 		scan->rows_slot = ExecInitExtraTupleSlot(
