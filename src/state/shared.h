@@ -55,6 +55,7 @@ typedef struct SfFragment
 	dsa_pointer windows;		/* array of dsa_pointer to SfWindow, ordered by start */
 	int			nwindows;
 	int			max_windows;
+	dsa_pointer shape;			/* StoreShape: what it takes to free groups without their definition; worker only */
 	dsa_pointer undo_head;		/* oldest undo segment */
 	dsa_pointer undo_tail;		/* newest undo segment */
 	SfTick		valid_from;		/* pins of earlier ticks can not be served: the store was reset since */

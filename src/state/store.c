@@ -18,12 +18,79 @@
 /* A window without groups has no index yet: every probe ends here. */
 static uint64 no_slots[1];
 
+static Size
+shape_bytes(int nblobs)
+{
+	return offsetof(StoreShape, blob_offset) + sizeof(Size) * nblobs;
+}
+
+static void
+make_shape(SfStore *store)
+{
+	SfLayout *layout = store->layout;
+	dsa_pointer pointer;
+	StoreShape *shape;
+
+	if (DsaPointerIsValid(store->fragment->shape))
+		return;
+	pointer = sf_state_allocate(&store->blobs, shape_bytes(layout->nblobs));
+	shape = store_address(store, pointer);
+	shape->data_size = layout->data_size;
+	shape->nblobs = layout->nblobs;
+	memcpy(shape->blob_offset, layout->blob_offset, sizeof(Size) * layout->nblobs);
+	store->fragment->shape = pointer;
+}
+
+void
+sf_store_drop_shape(SfStore *store)
+{
+	sf_state_free(&store->blobs, store->fragment->shape, shape_bytes(store->layout->nblobs));
+	store->fragment->shape = InvalidDsaPointer;
+}
+
+static void
+check_shape(SfFragment *fragment, SfLayout *layout)
+{
+	StoreShape *shape;
+
+	if (!DsaPointerIsValid(fragment->shape))
+		return;
+	shape = dsa_get_address(sf_area(), fragment->shape);
+	if (shape->data_size != layout->data_size || shape->nblobs != layout->nblobs ||
+	    memcmp(shape->blob_offset, layout->blob_offset, sizeof(Size) * layout->nblobs) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("an aggregate of a continuous view has been replaced by another one"),
+		                errhint("Drop the view and create it again.")));
+}
+
+/* Drops all state of a fragment by its shape alone. */
+void
+sf_store_discard(SfFragment *fragment)
+{
+	StoreShape *shape;
+	SfLayout layout = {0};
+	MemoryContext context;
+
+	if (!DsaPointerIsValid(fragment->shape))
+		return;
+	shape = dsa_get_address(sf_area(), fragment->shape);
+	layout.data_size = shape->data_size;
+	layout.nblobs = shape->nblobs;
+	layout.blob_offset = palloc(sizeof(Size) * Max(shape->nblobs, 1));
+	memcpy(layout.blob_offset, shape->blob_offset, sizeof(Size) * shape->nblobs);
+	context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse discard", ALLOCSET_DEFAULT_SIZES);
+	sf_store_reset(sf_store_create(context, fragment, &layout));
+	MemoryContextDelete(context);
+	pfree(layout.blob_offset);
+}
+
 SfStore *
 sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SfStore *store = palloc0(sizeof(SfStore));
 
+	check_shape(fragment, layout);
 	store->context = context;
 	store->fragment = fragment;
 	store->layout = layout;
@@ -228,6 +295,7 @@ window_create(SfStore *store, int at, SfTime start, SfTime end)
 	SfWindow *shared;
 	StoreWindow *window;
 
+	make_shape(store);
 	windows_reserve(store);
 	pointer = sf_state_allocate(&store->blobs, sizeof(SfWindow));
 	shared = store_address(store, pointer);

@@ -148,6 +148,7 @@ sf_int_hash(Datum key)
 /* ---- the worker's side ---- */
 typedef struct SfStore SfStore; /* process-local handle */
 
+/* Raises ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when the fragment holds groups of another layout. */
 extern SfStore *sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout);
 extern SfBlobSpace *sf_store_blobs(SfStore *store);
 
@@ -198,6 +199,9 @@ extern void sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_x
  * one, which then goes on with nothing.  Scans pinned at an earlier tick fail.
  */
 extern void sf_store_reset(SfStore *store);
+
+/* The same without a layout, for a fragment whose view is gone. */
+extern void sf_store_discard(SfFragment *fragment);
 
 /* Iteration for closing and checkpoints; between ticks, by the worker. */
 extern int	sf_store_nwindows(SfStore *store);

@@ -11,6 +11,17 @@
 
 #include "state/store.h"
 
+/*
+ * What of a layout it takes to free groups.  Made with the first window and gone with the last reset, so that state can
+ * be dropped by a worker that cannot build the view's definition any more.
+ */
+typedef struct StoreShape		/* in DSA */
+{
+	Size		data_size;
+	int			nblobs;
+	Size		blob_offset[FLEXIBLE_ARRAY_MEMBER];
+} StoreShape;
+
 /* A window as its worker sees it. */
 typedef struct StoreWindow
 {
@@ -43,7 +54,7 @@ typedef struct KeyChunk			/* in DSA */
 typedef struct UndoSegment		/* in DSA */
 {
 	dsa_pointer next;
-	SfTick		last_tick;		/* of the newest record */
+	SfTick		last_tick;		/* of the newest record, here or before */
 	uint32		size;			/* bytes for records */
 	uint32		used;
 	uint32		reclaimed;		/* records before this offset are dead */
@@ -132,6 +143,7 @@ undo_has_room(const SfStore *store)
 }
 
 /* store.c */
+extern void sf_store_drop_shape(SfStore *store);
 extern StoreWindow *sf_store_mirror(SfStore *store, SfWindow *window);
 extern StoreWindow *sf_store_mirror_at_start(SfStore *store, SfTime start);
 extern void sf_store_load_mirrors(SfStore *store);

@@ -426,7 +426,14 @@ sf_test_random_ticks(PG_FUNCTION_ARGS)
 	sf_store_reclaim(model->store, SF_TICK_MAX, PG_UINT64_MAX);
 	if (pg_atomic_read_u64(&model->fragment->undo_bytes) != 0)
 		elog(ERROR, "pre-images are left that nobody needs");
-	sf_store_reset(model->store);
+
+	/* In a tick, with and without a layout. */
+	sf_store_begin(model->store, ++model->tick);
+	add_rows_in_batch(model, 300);
+	if (any_of(model, 2))
+		sf_store_reset(model->store);
+	else
+		sf_store_discard(model->fragment);
 	sf_test_check_empty(model->fragment, bytes_before);
 	dsa_free(sf_area(), pointer);
 	PG_RETURN_BOOL(most > 0);

@@ -56,7 +56,7 @@ sf_undo_reserve(SfStore *store)
 	pointer = sf_state_allocate(&store->blobs, offsetof(UndoSegment, records) + size);
 	segment = store_address(store, pointer);
 	segment->next = InvalidDsaPointer;
-	segment->last_tick = SF_TICK_NONE;
+	segment->last_tick = store->undo_tail != NULL ? store->undo_tail->last_tick : SF_TICK_NONE;
 	segment->size = size;
 	segment->used = segment->reclaimed = 0;
 
@@ -485,8 +485,9 @@ sf_store_reset(SfStore *store)
 	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, false);
 	SfTick published = dataflow != NULL ? pg_atomic_read_u64(&dataflow->published) : SF_TICK_NONE;
 
-	if (store->in_tick)
-		undo_after(store, store->tick - 1);
+	/* A tick may be under way, here or in a worker that died: what it replaced belongs to its records, too. */
+	if (store->undo_tail != NULL)
+		mark_orphans(store, fragment->undo_head, store->undo_tail->last_tick);
 
 	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
 	fragment->valid_from = Max(published + 1, store->in_tick ? store->tick : store->tick + 1);
@@ -499,9 +500,11 @@ sf_store_reset(SfStore *store)
 	free_segments(store, fragment->undo_head);
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	store->undo_tail = NULL;
+	store->tick_segment = InvalidDsaPointer;
 	while (store->nwindows > 0)
 		sf_store_free_window(store, store->windows[--store->nwindows]);
 	sf_state_free(&store->blobs, windows, sizeof(dsa_pointer) * max_windows);
+	sf_store_drop_shape(store);
 	store->last = NULL;
 	store->grown = NULL;
 }

@@ -171,13 +171,10 @@ sf_member_destroy(SfWorker *worker, SfMember *member)
 		if (source->members == NIL)
 			sf_source_destroy(worker, source);
 	}
-	if (member->store == NULL)
-	{
-		SfLayout	empty = {0};
-
-		member->store = sf_store_create(member->context, member->shared, &empty);
-	}
-	sf_store_reset(member->store);
+	if (member->store != NULL)
+		sf_store_reset(member->store);
+	else
+		sf_store_discard(member->shared);
 	for (int i = 0; i < 2; i++)
 		if (DsaPointerIsValid(member->shared->position[i].data))
 			sf_state_free(&space, member->shared->position[i].data, member->shared->position[i].capacity);
