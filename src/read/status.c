@@ -113,20 +113,21 @@ is_backfilled(Oid view)
 	       DatumGetBool(backfilled);
 }
 
-/* Is the fragment in memory, complete, and its worker past recovery? */
+/* Can the live side be read: is the fragment in memory, and, unless parts will do, complete and past recovery? */
 static bool
 is_running(SfDataflow *dataflow, Oid view, bool partial)
 {
-	SfFragment *fragment;
+	SfFragment *fragment = sf_fragment_find(dataflow, view);
 	SfFragmentStatus status;
 
-	if (dataflow == NULL || pg_atomic_read_u32(&dataflow->ready) == 0)
-		return false;
-	fragment = sf_fragment_find(dataflow, view);
 	if (fragment == NULL)
 		return false;
+	if (partial)
+		return true;
+	if (pg_atomic_read_u32(&dataflow->ready) == 0)
+		return false;
 	status = pg_atomic_read_u32(&fragment->status);
-	return status == SF_FRAGMENT_RUNNING || partial || (status == SF_FRAGMENT_FAILED && is_backfilled(view));
+	return status == SF_FRAGMENT_RUNNING || (status == SF_FRAGMENT_FAILED && is_backfilled(view));
 }
 
 static SfReadMode
@@ -155,8 +156,8 @@ sf_read_mode(Oid view)
 }
 
 /*
- * A plan made for a fragment that was running, met again while the fragment is being rebuilt.  The view's cached plans
- * are invalidated in this backend, so that the next try makes the right one.
+ * A plan that reads the live side, met while that is not complete.  The view's cached plans are invalidated in this
+ * backend, so that the next try makes the right one.
  */
 static void
 refuse_stale_plan(Oid view)
@@ -169,8 +170,8 @@ refuse_stale_plan(Oid view)
 	message.rc.relId = view;
 	LocalExecuteInvalidationMessage(&message);
 	ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-	                errmsg("continuous view \"%s\" is being rebuilt", get_rel_name(view)),
-	                errhint("The statement's plan is out of date; run it again.")));
+	                errmsg("plan for continuous view \"%s\" is out of date", get_rel_name(view)),
+	                errdetail("History is still being worked into the view."), errhint("Run the statement again.")));
 }
 
 void

@@ -50,7 +50,17 @@ DROP ROLE regress_sf_reader;
 -- The other two ways.
 SET streamfuse.read_backfilling = 'error';
 SELECT * FROM sales;
+SET streamfuse.read_backfilling = 'partial';
+SET plan_cache_mode = force_generic_plan;
+PREPARE parts AS SELECT count(*) FROM sales;
+EXECUTE parts;
 RESET streamfuse.read_backfilling;
+
+-- A plan that reads what is counted so far does not answer a question for everything.
+EXECUTE parts;
+EXECUTE parts;
+DEALLOCATE parts;
+RESET plan_cache_mode;
 
 -- Plans made now are made again when the view is live.
 PREPARE total AS SELECT sum(orders) FROM sales;
