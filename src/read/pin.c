@@ -51,7 +51,9 @@ write_slot(SfTick tick, uint64 xmin)
 {
 	SfPinSlot *slot = own_slot();
 
+	/* Who sees the tick sees the xmin that goes with it, or one that protects more. */
 	pg_atomic_write_u64(&slot->xmin, xmin);
+	pg_write_barrier();
 	pg_atomic_write_u64(&slot->tick, tick);
 }
 

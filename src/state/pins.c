@@ -29,6 +29,7 @@ sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
 
 		if (pinned == SF_TICK_MAX || pg_atomic_read_u32(&slot->database) != database)
 			continue;
+		pg_read_barrier();
 		*xmin = Min(*xmin, pg_atomic_read_u64(&slot->xmin));
 		if (pinned >= pg_atomic_read_u64(&slot->expired))
 			*tick = Min(*tick, pinned);
