@@ -50,8 +50,9 @@ TRUNCATE copied;
 SELECT count(*) FROM copied;
 
 -- While a continuous view reads it, nothing may move or drop its rows.  (The row stands for such a view.)
-INSERT INTO streamfuse.fragment (id, view, output, stream)
-  VALUES (nextval('streamfuse.fragment_id'), 1, 2, 'orders'::regclass), (nextval('streamfuse.fragment_id'), 3, 4, 'events'::regclass);
+INSERT INTO streamfuse.fragment (id, view, output, stream, adopted)
+  VALUES (nextval('streamfuse.fragment_id'), 1, 2, 'orders'::regclass, false),
+         (nextval('streamfuse.fragment_id'), 3, 4, 'events'::regclass, false);
 SET allow_in_place_tablespaces = on;
 CREATE TABLESPACE streamfuse_elsewhere LOCATION '';
 ALTER TABLE orders SET TABLESPACE streamfuse_elsewhere;
