@@ -218,7 +218,7 @@ server_start()
 
 server_restart()
 {
-	pg_ctl -D "$PGDATA" -l "$PGDATA.log" -w -t 120 start >/dev/null || { tail -30 "$PGDATA.log" >&2; return 1; }
+	pg_ctl -D "$PGDATA" -l "$PGDATA.log" -w -t 120 start >/dev/null 2>&1 || { tail -30 "$PGDATA.log" >&2; return 1; }
 }
 
 server_stop()
