@@ -203,6 +203,26 @@ CREATE FUNCTION streamfuse.flush(target regclass DEFAULT NULL, timeout interval 
 COMMENT ON FUNCTION streamfuse.flush(regclass, interval) IS
   'waits until all rows committed before the call are counted, and what they close is committed; returns the watermark';
 
+CREATE FUNCTION streamfuse.verify(view regclass, "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
+  RETURNS TABLE (side text, "row" jsonb, n bigint)
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sf_verify';
+COMMENT ON FUNCTION streamfuse.verify(regclass, timestamptz, timestamptz) IS
+  'rows that differ between what a continuous view answers (stream) and what its query gives over the same rows (batch), n of each; none when all is well.  The range is one of window starts';
+
+-- What the statement of verify() calls.  Anybody may own a view; counted() raises elsewhere.
+CREATE FUNCTION streamfuse.counted(tableoid oid, ctid tid, xmin xid) RETURNS bool
+  LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 0.0001 AS 'MODULE_PATHNAME', 'sf_counted';
+COMMENT ON FUNCTION streamfuse.counted(oid, tid, xid) IS 'for verify(): is a row of a stream counted?';
+CREATE FUNCTION streamfuse.magnitude(value float8) RETURNS float8
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_magnitude';
+COMMENT ON FUNCTION streamfuse.magnitude(float8) IS 'for verify(): the absolute value, bounded so that sums do not overflow';
+CREATE FUNCTION streamfuse.magnitude_float4(value float8) RETURNS float4
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_magnitude_float4';
+COMMENT ON FUNCTION streamfuse.magnitude_float4(float8) IS 'for verify(): the nearest number of type real';
+CREATE FUNCTION streamfuse.float_agrees(stream float8, batch float8, share float8, magnitude float8) RETURNS bool
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_float_agrees';
+COMMENT ON FUNCTION streamfuse.float_agrees(float8, float8, float8, float8) IS 'for verify(): do two numbers differ by no more than a share of their magnitude?';
+
 -- ---------------------------------------------------------------------------
 -- What there is and how far it is
 -- ---------------------------------------------------------------------------

@@ -24,6 +24,7 @@
 #include "stream/floor.h"
 #include "stream/settings.h"
 #include "stream/stream.h"
+#include "verify/verify.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -161,5 +162,6 @@ _PG_init(void)
 	sf_planner_init();
 	sf_pin_init();
 	sf_park_init();
+	sf_verify_init();
 	sf_launcher_register();
 }

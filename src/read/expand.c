@@ -28,6 +28,8 @@
 
 #include "plan/view.h"
 
+SfSideQueryHook sf_side_query_hook = NULL;
+
 static RangeTblRef *
 make_range_ref(int index)
 {
@@ -181,13 +183,15 @@ make_maintained_query(RangeTblEntry *own, SfReadMode mode)
 	return query;
 }
 
+/* The query that stands for an entry, or NULL where that is output table and live side. */
 static Query *
-make_batch_query(RangeTblEntry *own)
+batch_query(const RangeTblEntry *rte, SfReadMode mode)
 {
-	Query *query = sf_view_batch_query(own->relid);
+	Query *side = sf_side_query_hook != NULL ? sf_side_query_hook(rte) : NULL;
 
-	query->rtable = lappend(query->rtable, own);
-	return query;
+	if (side == NULL && mode == SF_READ_BATCH)
+		side = sf_view_batch_query(rte->relid);
+	return side;
 }
 
 /* Does an expression refer to a system column of one range table entry? */
@@ -244,19 +248,23 @@ static void
 replace_view(Query *query, int index, RangeTblEntry *rte, SfExpansion *expansion)
 {
 	SfReadMode mode;
+	Query *batch;
 	RangeTblEntry *own;
 
 	check_use(query, index, rte);
 	mode = sf_read_mode(rte->relid);
+	batch = batch_query(rte, mode);
 	own = copyObject(rte);
 	own->inFromCl = false;
 	own->inh = false;
 
 	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = mode == SF_READ_BATCH ? make_batch_query(own) : make_maintained_query(own, mode);
+	if (batch != NULL)
+		batch->rtable = lappend(batch->rtable, own);
+	rte->subquery = batch != NULL ? batch : make_maintained_query(own, mode);
 
 	/* A condition that leaks its arguments must not see rows that Q filters out. */
-	rte->security_barrier = mode == SF_READ_BATCH;
+	rte->security_barrier = batch != NULL;
 
 	/* As the rewriter leaves a view's entry: relid stays, for the type of whole rows. */
 	rte->relkind = 0;
@@ -266,7 +274,7 @@ replace_view(Query *query, int index, RangeTblEntry *rte, SfExpansion *expansion
 	rte->checkAsUser = InvalidOid;
 	rte->selectedCols = NULL;
 	query->hasRowSecurity |= rte->subquery->hasRowSecurity;
-	expansion->live |= mode == SF_READ_LIVE;
+	expansion->live |= batch == NULL && mode == SF_READ_LIVE;
 }
 
 static void

@@ -55,10 +55,17 @@ typedef struct SfExpansion
 
 extern void sf_expand_views(Query *query, SfExpansion *expansion);
 
+/* Asked for each entry of a view: the query that is to stand for it, or NULL for what the view answers (verify). */
+typedef Query *(*SfSideQueryHook) (const RangeTblEntry *rte);
+extern SfSideQueryHook sf_side_query_hook;
+
 /* status.c */
 extern bool sf_database_has_views(void);
 extern void sf_status_init(void);
 extern SfReadMode sf_read_mode(Oid view);
+
+/* Has the history of a view been worked in, according to the last durable commit? */
+extern bool sf_view_is_backfilled(Oid view);
 
 /* Waits until the live side of a view can be read; raises when it must be rebuilt first. */
 extern void sf_wait_readable(Oid view);

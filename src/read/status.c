@@ -99,9 +99,8 @@ sf_database_has_views(void)
 	return database_views == SOME;
 }
 
-/* Has the history of a view been worked in, according to the last durable commit? */
-static bool
-is_backfilled(Oid view)
+bool
+sf_view_is_backfilled(Oid view)
 {
 	Datum fragment;
 	Datum backfilled;
@@ -127,7 +126,7 @@ is_running(SfDataflow *dataflow, Oid view, bool partial)
 	if (pg_atomic_read_u32(&dataflow->ready) == 0)
 		return false;
 	status = pg_atomic_read_u32(&fragment->status);
-	return status == SF_FRAGMENT_RUNNING || (status == SF_FRAGMENT_FAILED && is_backfilled(view));
+	return status == SF_FRAGMENT_RUNNING || (status == SF_FRAGMENT_FAILED && sf_view_is_backfilled(view));
 }
 
 static SfReadMode
@@ -147,7 +146,7 @@ sf_read_mode(Oid view)
 	SfReadMode mode = SF_READ_LIVE;
 
 	sf_view_require_active(view);
-	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !is_backfilled(view))
+	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !sf_view_is_backfilled(view))
 		mode = mode_while_backfilling(view);
 
 	/* Closed windows are right at any time; which windows of Q are closed is not for a batch to say. */
@@ -185,7 +184,7 @@ sf_wait_readable(Oid view)
 	ConditionVariablePrepareToSleep(&dataflow->progress);
 	while (!is_running(dataflow, view, partial))
 	{
-		if (!partial && !is_backfilled(view))
+		if (!partial && !sf_view_is_backfilled(view))
 			refuse_stale_plan(view);
 		sf_want_worker(dataflow);
 		ConditionVariableTimedSleep(&dataflow->progress, WAIT_MS, PG_WAIT_EXTENSION);

@@ -1,0 +1,196 @@
+/*
+ * side.c
+ *		The sides of a verification that are not the view's own answer: its query over the counted rows.
+ *
+ * The batch side is Q with one more condition, streamfuse.counted() of the stream's row.  The magnitude side is that
+ * with each floating-point result replaced by the sum of the absolute values that went into it: the scale on which two
+ * orders of addition may differ.  Both are built on Q's tree, before it is planned.
+ */
+#include "verify/verify_internal.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/prep.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+static Oid
+own_function(const char *name, int nargs, const Oid *types)
+{
+	return LookupFuncName(list_make2(makeString(SF_SCHEMA), makeString(pstrdup(name))), nargs, types, false);
+}
+
+/* The stream and the window function are the only members of Q's FROM. */
+static Index
+find_entry(Query *query, RTEKind kind)
+{
+	Relids members = get_relids_in_jointree((Node *) query->jointree, false);
+	int member = -1;
+
+	while ((member = bms_next_member(members, member)) >= 0)
+		if (rt_fetch(member, query->rtable)->rtekind == kind)
+			return member;
+	elog(ERROR, "unexpected FROM in a continuous view's query");
+	return 0;
+}
+
+static void
+add_condition(Query *query, Oid function, List *args)
+{
+	Node *condition = (Node *) makeFuncExpr(function, BOOLOID, args, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+
+	query->jointree->quals = make_and_qual(query->jointree->quals, condition);
+}
+
+static void
+keep_counted(Query *query)
+{
+	const Oid types[] = {OIDOID, TIDOID, XIDOID};
+	Index stream = find_entry(query, RTE_RELATION);
+	List *args = list_make3(makeVar(stream, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0),
+	                        makeVar(stream, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0),
+	                        makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0));
+
+	add_condition(query, own_function("counted", 3, types), args);
+}
+
+static void
+keep_closed(Query *query, const SfVerification *verification)
+{
+	Oid type = verification->definition->time_type;
+	Var *end = makeVar(find_entry(query, RTE_FUNCTION), 2, type, -1, InvalidOid, 0);
+	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(verification->closed_until), false,
+	                         FLOAT8PASSBYVAL);
+
+	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LE : F_TIMESTAMP_LE, list_make2(end, bound));
+}
+
+/* sum(magnitude(argument)) over the rows that an aggregate takes. */
+static Expr *
+sum_of_magnitudes(Expr *argument, const Aggref *aggregate)
+{
+	const Oid type = FLOAT8OID;
+	Aggref *sum = makeNode(Aggref);
+
+	argument = copyObject(argument);
+	if (getBaseType(exprType((Node *) argument)) == FLOAT4OID)
+		argument = (Expr *) makeFuncExpr(F_FLOAT8_FLOAT4, FLOAT8OID, list_make1(argument), InvalidOid, InvalidOid,
+		                                 COERCE_EXPLICIT_CALL);
+	argument = (Expr *) makeFuncExpr(own_function("magnitude", 1, &type), FLOAT8OID, list_make1(argument), InvalidOid,
+	                                 InvalidOid, COERCE_EXPLICIT_CALL);
+
+	sum->aggfnoid = F_SUM_FLOAT8;
+	sum->aggtype = FLOAT8OID;
+	sum->aggargtypes = list_make1_oid(FLOAT8OID);
+	sum->args = list_make1(makeTargetEntry(argument, 1, NULL, false));
+	sum->aggfilter = copyObject(aggregate->aggfilter);
+	sum->aggkind = AGGKIND_NORMAL;
+	sum->aggsplit = AGGSPLIT_SIMPLE;
+	sum->aggno = -1;
+	sum->aggtransno = -1;
+	sum->location = -1;
+	return (Expr *) sum;
+}
+
+static bool
+is_float_type(Oid type)
+{
+	type = getBaseType(type);
+	return type == FLOAT8OID || type == FLOAT4OID;
+}
+
+/* Collects the sums of magnitudes for all floating-point arguments of aggregates in an expression. */
+static bool
+collect_magnitudes(Node *node, void *arg)
+{
+	List **sums = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref *aggregate = (Aggref *) node;
+		ListCell *cell;
+
+		foreach (cell, aggregate->args)
+		{
+			TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+			if (!entry->resjunk && is_float_type(exprType((Node *) entry->expr)))
+				*sums = lappend(*sums, sum_of_magnitudes(entry->expr, aggregate));
+		}
+		return false;
+	}
+	return expression_tree_walker(node, collect_magnitudes, arg);
+}
+
+/* In place of a result of this type: of exactly this type, since the view's columns have it. */
+static Expr *
+magnitude_expression(Expr *result)
+{
+	Oid type = exprType((Node *) result);
+	Oid base = getBaseType(type);
+	List *sums = NIL;
+	MinMaxExpr *greatest = makeNode(MinMaxExpr);
+	Expr *magnitude = (Expr *) greatest;
+
+	collect_magnitudes((Node *) result, &sums);
+	if (sums == NIL)
+		return (Expr *) makeNullConst(type, -1, InvalidOid);
+
+	greatest->minmaxtype = FLOAT8OID;
+	greatest->op = IS_GREATEST;
+	greatest->args = sums;
+	greatest->location = -1;
+	if (base == FLOAT4OID)
+	{
+		const Oid float8 = FLOAT8OID;
+
+		magnitude = (Expr *) makeFuncExpr(own_function("magnitude_float4", 1, &float8), FLOAT4OID,
+		                                  list_make1(magnitude), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	}
+	if (base != type)
+		magnitude = (Expr *) makeRelabelType(magnitude, type, -1, InvalidOid, COERCE_IMPLICIT_CAST);
+	return magnitude;
+}
+
+bool
+sf_verify_is_float(const SfVerification *verification, int column, Oid type)
+{
+	return verification->definition->view_column[column] == 0 && is_float_type(type);
+}
+
+static void
+replace_by_magnitudes(Query *query, const SfVerification *verification)
+{
+	int column = 0;
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk)
+			continue;
+		if (sf_verify_is_float(verification, column++, exprType((Node *) entry->expr)))
+			entry->expr = magnitude_expression(entry->expr);
+	}
+}
+
+Query *
+sf_verify_side(const SfVerification *verification, bool magnitude)
+{
+	Query *query = sf_view_batch_query(verification->view);
+
+	keep_counted(query);
+	if (verification->final)
+		keep_closed(query, verification);
+	if (magnitude)
+		replace_by_magnitudes(query, verification);
+	return query;
+}

@@ -1,0 +1,380 @@
+/*
+ * verify.c
+ *		verify(view): the rows that differ between a continuous view and its query run as a batch over the same rows.
+ *
+ * "The same rows" are those counted at one tick.  The order in which tick and snapshot are fixed:
+ *	1. pin the last published tick T, and read T's positions beside it;
+ *	2. take a snapshot S, which thereby sees every row counted at T;
+ *	3. begin again if S shows windows that were closed after T: their rows in the output table may count more than T did.
+ * Then one statement reads, under S, the view as of T (the statement finds the pin by its snapshot) and Q over the rows
+ * in T's positions.  A reader's statement takes its snapshot before its pin, which is what makes output table and
+ * memory fit together (I5); here step 3 does that.
+ *
+ * The planner asks for the query of each side while the statement is planned; which side it is, is told by the alias.
+ */
+#include "verify/verify_internal.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "output/commit.h"
+#include "read/live.h"
+#include "state/catalog.h"
+
+PG_FUNCTION_INFO_V1(sf_verify);
+PG_FUNCTION_INFO_V1(sf_counted);
+
+/* Longest sleep while the worker does something: one that cannot start broadcasts nothing. */
+#define WAIT_MS 1000
+
+/* Columns of streamfuse.dirty_window that matter, from 1. */
+#define DIRTY_FRAGMENT 1
+#define DIRTY_WINDOW_START 2
+
+/* The verification whose statement is being planned or run. */
+static const SfVerification *active = NULL;
+
+/* ---- what the statement asks for ---- */
+
+static Query *
+side_query(const RangeTblEntry *rte)
+{
+	if (active == NULL || rte->relid != active->view || rte->alias == NULL)
+		return NULL;
+	if (strcmp(rte->alias->aliasname, SF_BATCH_SIDE) == 0)
+		return sf_verify_side(active, false);
+	if (strcmp(rte->alias->aliasname, SF_MAGNITUDE_SIDE) == 0)
+		return sf_verify_side(active, true);
+	if (strcmp(rte->alias->aliasname, SF_STREAM_SIDE) == 0 && sf_read_mode(rte->relid) == SF_READ_BATCH)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+		                errmsg("continuous view \"%s\" is being rebuilt", get_rel_name(rte->relid)),
+		                errhint("Call streamfuse.flush(), then verify again.")));
+	return NULL;
+}
+
+/* counted(tableoid oid, ctid tid, xmin xid) returns bool: was this row of the stream counted at the tick? */
+Datum
+sf_counted(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	ItemPointer tid = (ItemPointer) PG_GETARG_POINTER(1);
+	TransactionId xmin = PG_GETARG_TRANSACTIONID(2);
+	ListCell *cell;
+
+	if (active == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("function streamfuse.counted can only be called by streamfuse.verify()")));
+	foreach (cell, active->source->positions)
+	{
+		SfPosition *position = lfirst(cell);
+
+		if (sf_position_relid(position) == relid)
+			PG_RETURN_BOOL(sf_position_counted(position, tid, xmin));
+	}
+	PG_RETURN_BOOL(false);
+}
+
+/* ---- what can be verified ---- */
+
+static Relation
+open_view(Oid relid)
+{
+	Relation view = relation_open(relid, AccessShareLock);
+
+	if (!sf_is_continuous_view(relid))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		                errmsg("\"%s\" is not a continuous view", RelationGetRelationName(view))));
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_MATVIEW, RelationGetRelationName(view));
+	sf_view_require_active(relid);
+	return view;
+}
+
+static void
+require_possible(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("continuous views cannot be verified on a standby")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+		                errmsg("continuous views cannot be verified in a transaction that keeps its snapshot"),
+		                errhint("Call streamfuse.verify() in a READ COMMITTED transaction.")));
+}
+
+static SfFragmentRow *
+find_row(Oid view)
+{
+	ListCell *cell;
+
+	foreach (cell, sf_fragment_rows(NULL))
+		if (((SfFragmentRow *) lfirst(cell))->view == view)
+			return lfirst(cell);
+	elog(ERROR, "continuous view %u has no fragment", view);
+	return NULL;
+}
+
+static void
+refuse_failed(SfFragment *fragment)
+{
+	char message[sizeof(fragment->error_message)];
+
+	LWLockAcquire(&fragment->lock, LW_SHARED);
+	strlcpy(message, fragment->error_message, sizeof(message));
+	LWLockRelease(&fragment->lock);
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)), errdetail("%s", message)));
+}
+
+/* Waits for a worker that is only starting; raises where there is nothing to wait for. */
+static SfFragment *
+require_running(SfDataflow *dataflow, Oid view)
+{
+	for (;;)
+	{
+		SfFragment *fragment = NULL;
+		uint32 status = SF_FRAGMENT_STARTING;
+
+		if (pg_atomic_read_u32(&dataflow->ready) != 0)
+			fragment = sf_fragment_find(dataflow, view);
+		if (fragment != NULL)
+			status = pg_atomic_read_u32(&fragment->status);
+		if (status == SF_FRAGMENT_FAILED)
+			refuse_failed(fragment);
+		if (status == SF_FRAGMENT_RUNNING)
+		{
+			ConditionVariableCancelSleep();
+			return fragment;
+		}
+		if (!sf_view_is_backfilled(view))
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			                errmsg("history is still being worked into continuous view \"%s\"", get_rel_name(view)),
+			                errhint("Wait with streamfuse.flush().")));
+		sf_want_worker(dataflow);
+		ConditionVariableTimedSleep(&dataflow->progress, WAIT_MS, PG_WAIT_EXTENSION);
+	}
+}
+
+/* ---- tick and snapshot ---- */
+
+/* What the output table holds for the snapshot; false while nothing was ever committed. */
+static bool
+committed_closed_until(int32 fragment, Snapshot snapshot, SfTime *closed_until)
+{
+	SfCatalog *catalog = sf_catalog_open("progress", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool isnull;
+
+	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
+	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, snapshot);
+	tuple = sf_catalog_scan_next(scan);
+	*closed_until = SF_TIME_MINUS_INFINITY;
+	if (HeapTupleIsValid(tuple))
+		*closed_until = DatumGetTimestampTz(
+		    heap_getattr(tuple, SF_PROGRESS_CLOSED_UNTIL + 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull));
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+/* One attempt at the three steps; false when T's positions are gone, or S shows more than T. */
+static bool
+pin_tick(SfVerification *verification, SfFragment *fragment)
+{
+	Snapshot before;
+	bool committed;
+
+	MemoryContextReset(verification->tick_context);
+	before = RegisterSnapshot(GetLatestSnapshot());
+	verification->pin = sf_pin_take(verification->tick_context, before);
+	verification->pin->snapshot = InvalidSnapshot;
+	UnregisterSnapshot(before);
+	if (!sf_progress_read(fragment, verification->pin->tick, verification->tick_context, &verification->progress,
+	                      &verification->source))
+		return false;
+
+	verification->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	committed = committed_closed_until(verification->row->id, verification->snapshot, &verification->closed_until);
+	if ((committed || !verification->final) && verification->closed_until <= verification->progress.closed_until)
+	{
+		verification->pin->snapshot = verification->snapshot;
+		return true;
+	}
+	UnregisterSnapshot(verification->snapshot);
+	return false;
+}
+
+static void
+fix_tick(SfVerification *verification)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
+
+	while (!pin_tick(verification, require_running(dataflow, verification->view)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		ConditionVariableTimedSleep(&dataflow->progress, WAIT_MS, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* ---- windows that are not compared ---- */
+
+/* Dirty windows: committed ones that S shows, and those T has found since. */
+static void
+exclude_dirty(SfVerification *verification)
+{
+	SfProgress *progress = &verification->progress;
+	SfCatalog *catalog = sf_catalog_open("dirty_window", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	int capacity = progress->nmissed + 16;
+
+	verification->excluded = MemoryContextAllocHuge(verification->tick_context, capacity * sizeof(Datum));
+	for (int i = 0; i < progress->nmissed; i++)
+		verification->excluded[verification->nexcluded++] = Int64GetDatum(progress->missed[i].start);
+
+	ScanKeyInit(&key, DIRTY_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(verification->row->id));
+	scan = sf_catalog_scan_begin(catalog, "dirty_window_pkey", 1, &key, verification->snapshot);
+	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
+	{
+		bool isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (verification->nexcluded == capacity)
+		{
+			capacity *= 2;
+			verification->excluded = repalloc_huge(verification->excluded, capacity * sizeof(Datum));
+		}
+		verification->excluded[verification->nexcluded++] = heap_getattr(
+		    tuple, DIRTY_WINDOW_START, RelationGetDescr(sf_catalog_table(catalog)), &isnull);
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+}
+
+/* Windows are told apart by their start, so the view must show it wherever some are left out. */
+static void
+require_window_start(const SfVerification *verification, Relation view)
+{
+	if (verification->from == SF_TIME_MINUS_INFINITY && verification->to == SF_TIME_INFINITY &&
+	    verification->nexcluded == 0)
+		return;
+	for (int i = 0; i < RelationGetDescr(view)->natts; i++)
+		if (verification->definition->view_column[i] == 1)
+			return;
+	ereport(ERROR,
+	        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	         errmsg("some windows of continuous view \"%s\" cannot be verified", RelationGetRelationName(view)),
+	         errdetail("A range is given, or windows are dirty or began before the view; and the view does not show "
+	                   "window_start."),
+	         errhint("Select window_start in the view's query.")));
+}
+
+/* ---- the statement ---- */
+
+static void
+run_statement(const SfVerification *verification, Relation view, Tuplestorestate *result)
+{
+	SPIExecuteOptions options = {0};
+
+	SPI_connect();
+	options.params = sf_verify_params(verification);
+	options.read_only = true;
+	options.dest = CreateDestReceiver(DestTuplestore);
+	SetTuplestoreDestReceiverParams(options.dest, result, CurrentMemoryContext, true, NULL, NULL);
+	if (SPI_execute_extended(sf_verify_statement(verification, view), &options) != SPI_OK_SELECT)
+		elog(ERROR, "verification was not run as a query");
+	SPI_finish();
+}
+
+/* As the view's owner, under the view's settings: Q's functions are the owner's. */
+static void
+compare(const SfVerification *verification, Relation view, Tuplestorestate *result)
+{
+	const SfVerification *outer = active;
+	Oid user;
+	int security_context;
+	int guc_level;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	SetUserIdAndSecContext(view->rd_rel->relowner, security_context | SECURITY_RESTRICTED_OPERATION);
+	guc_level = sf_view_settings_apply(verification->view);
+	PushActiveSnapshot(verification->snapshot);
+	active = verification;
+	PG_TRY();
+	{
+		run_statement(verification, view, result);
+	}
+	PG_FINALLY();
+	{
+		active = outer;
+	}
+	PG_END_TRY();
+	PopActiveSnapshot();
+	AtEOXact_GUC(true, guc_level);
+	SetUserIdAndSecContext(user, security_context);
+}
+
+/* verify(view regclass, "from" timestamptz, "to" timestamptz) returns table (side text, row jsonb, n bigint) */
+Datum
+sf_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SfVerification verification = {0};
+	SfViewOptions options;
+	Relation view;
+
+	sf_require_preload();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("view must not be null")));
+	require_possible();
+	InitMaterializedSRF(fcinfo, 0);
+	view = open_view(PG_GETARG_OID(0));
+	sf_view_options_get(RelationGetRelid(view), &options);
+
+	verification.view = RelationGetRelid(view);
+	verification.row = find_row(verification.view);
+	verification.definition = sf_read_definition(CurrentMemoryContext, verification.view);
+	verification.final = options.emit_final;
+	verification.from = PG_ARGISNULL(1) ? SF_TIME_MINUS_INFINITY : PG_GETARG_TIMESTAMPTZ(1);
+	verification.from = Max(verification.from, verification.row->begins_at);
+	verification.to = PG_ARGISNULL(2) ? SF_TIME_INFINITY : PG_GETARG_TIMESTAMPTZ(2);
+
+	verification.tick_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse verify", ALLOCSET_SMALL_SIZES);
+	fix_tick(&verification);
+	exclude_dirty(&verification);
+	require_window_start(&verification, view);
+	compare(&verification, view, rsinfo->setResult);
+
+	UnregisterSnapshot(verification.snapshot);
+	MemoryContextDelete(verification.tick_context);
+	relation_close(view, NoLock);
+	return (Datum) 0;
+}
+
+void
+sf_verify_init(void)
+{
+	sf_side_query_hook = side_query;
+}

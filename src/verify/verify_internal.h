@@ -1,0 +1,57 @@
+/*
+ * verify_internal.h
+ *		Inside src/verify: one verification, the queries of its sides, and the statement that compares them.
+ */
+#ifndef SF_VERIFY_INTERNAL_H
+#define SF_VERIFY_INTERNAL_H
+
+#include "verify/verify.h"
+
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+#include "utils/rel.h"
+
+#include "plan/fragment.h"
+#include "plan/view.h"
+#include "read/pin.h"
+#include "state/progress.h"
+
+/* Aliases by which the statement names its sides: all three are the view itself. */
+#define SF_STREAM_SIDE "streamfuse stream"
+#define SF_BATCH_SIDE "streamfuse batch"
+#define SF_MAGNITUDE_SIDE "streamfuse magnitude"
+
+/* One call of verify(). */
+typedef struct SfVerification
+{
+	Oid			view;
+	const SfFragmentRow *row;
+	SfDefinition *definition;
+	bool		final;			/* the view shows closed windows only */
+
+	/* What is compared: the rows counted at the pin's tick, as the snapshot sees them. */
+	MemoryContext tick_context; /* of all below; reset for each attempt to find them */
+	SfPin	   *pin;
+	SfProgress	progress;
+	SfSourceState *source;
+	Snapshot	snapshot;		/* registered */
+	SfTime		closed_until;	/* windows up to here are in the output table, for the snapshot */
+
+	/* Windows compared: from <= start < to, and not one of excluded. */
+	SfTime		from;
+	SfTime		to;
+	int			nexcluded;
+	Datum	   *excluded;
+} SfVerification;
+
+/* side.c: the query that stands for the batch or magnitude side. */
+extern Query *sf_verify_side(const SfVerification *verification, bool magnitude);
+
+/* The column is compared with a tolerance: a floating-point number that is no grouping column. */
+extern bool sf_verify_is_float(const SfVerification *verification, int column, Oid type);
+
+/* compare.c: the statement, and its parameters. */
+extern char *sf_verify_statement(const SfVerification *verification, Relation view);
+extern ParamListInfo sf_verify_params(const SfVerification *verification);
+
+#endif							/* SF_VERIFY_INTERNAL_H */
