@@ -324,6 +324,21 @@ sf_floor_attach(Oid database, Oid relid, Oid relfilenode)
 	return slot;
 }
 
+/* Needs the lock, exclusive. */
+static void
+free_slot(SfFloorSlot *slot)
+{
+	slot->database = InvalidOid;
+	slot->relid = InvalidOid;
+	slot->relfilenode = InvalidOid;
+	pg_atomic_write_u32(&slot->floor, 0);
+	pg_atomic_fetch_add_u32(&floors->generation, 1);
+}
+
+/*
+ * Inserts know no floor any more and go on where they are, so that positions of the relation are worth nothing from
+ * then on.
+ */
 void
 sf_floor_detach(Oid database, Oid relid)
 {
@@ -332,14 +347,36 @@ sf_floor_detach(Oid database, Oid relid)
 	LWLockAcquire(&floors->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, relid);
 	if (slot != NULL)
-	{
-		slot->database = InvalidOid;
-		slot->relid = InvalidOid;
-		slot->relfilenode = InvalidOid;
-		pg_atomic_write_u32(&slot->floor, 0);
-		pg_atomic_fetch_add_u32(&floors->generation, 1);
-	}
+		free_slot(slot);
 	LWLockRelease(&floors->lock);
+}
+
+void
+sf_floor_detach_database(Oid database)
+{
+	LWLockAcquire(&floors->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < sf_max_streams; i++)
+		if (floors->slots[i].database == database)
+			free_slot(&floors->slots[i]);
+	LWLockRelease(&floors->lock);
+}
+
+List *
+sf_floor_relids(Oid database)
+{
+	Oid *relids = palloc(sf_max_streams * sizeof(Oid));
+	List *result = NIL;
+	int n = 0;
+
+	LWLockAcquire(&floors->lock, LW_SHARED);
+	for (int i = 0; i < sf_max_streams; i++)
+		if (floors->slots[i].database == database)
+			relids[n++] = floors->slots[i].relid;
+	LWLockRelease(&floors->lock);
+	for (int i = 0; i < n; i++)
+		result = lappend_oid(result, relids[i]);
+	pfree(relids);
+	return result;
 }
 
 uint32

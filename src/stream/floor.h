@@ -14,6 +14,7 @@
 
 #include "access/heapam.h"
 #include "access/hio.h"
+#include "nodes/pg_list.h"
 #include "storage/block.h"
 #include "utils/rel.h"
 
@@ -40,6 +41,8 @@ extern void sf_insert_end(void);
  */
 extern SfFloorSlot *sf_floor_attach(Oid database, Oid relid, Oid relfilenode);
 extern void sf_floor_detach(Oid database, Oid relid);
+extern void sf_floor_detach_database(Oid database);
+extern List *sf_floor_relids(Oid database); /* that have slots */
 extern uint32 sf_floor_generation(void); /* changes whenever any slot is taken, given back or reset */
 extern BlockNumber sf_floor_get(SfFloorSlot *slot);
 extern void sf_floor_publish(SfFloorSlot *slot, BlockNumber floor); /* a lower one than there is changes nothing */

@@ -20,6 +20,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database_d.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -80,6 +81,18 @@ sf_stream_has_views(Oid relid)
 	result = fragment_reads_one_of(relids);
 	list_free(relids);
 	return result;
+}
+
+void
+sf_stream_release_floors(void)
+{
+	List *relids = sf_floor_relids(MyDatabaseId);
+	ListCell *cell;
+
+	foreach (cell, relids)
+		if (!sf_stream_has_views(lfirst_oid(cell)))
+			sf_floor_detach(MyDatabaseId, lfirst_oid(cell));
+	list_free(relids);
 }
 
 void
@@ -212,6 +225,10 @@ stream_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int s
 {
 	if (previous_object_access_hook)
 		previous_object_access_hook(access, class_id, object_id, sub_id, arg);
+
+	/* Nobody is connected to a database that is being dropped, so no insert is under way. */
+	if (access == OAT_DROP && class_id == DatabaseRelationId)
+		sf_floor_detach_database(object_id);
 
 	if (access == OAT_POST_ALTER && class_id == RelationRelationId && sub_id == 0 && !IsBinaryUpgrade &&
 	    sf_stream_has_views(object_id) && is_being_rewritten(object_id))

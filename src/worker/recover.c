@@ -28,6 +28,7 @@
 
 #include "output/commit.h"
 #include "state/catalog.h"
+#include "stream/stream.h"
 
 /* What streamfuse.progress says of a fragment. */
 typedef struct SavedProgress
@@ -372,6 +373,7 @@ sf_reconcile(SfWorker *worker)
 	SfDataflow *dataflow = worker->dataflow;
 	uint32		generation = pg_atomic_read_u32(&dataflow->catalog_generation);
 	SfTick		tick = pg_atomic_read_u64(&dataflow->published) + 1;
+	bool		deferred = false;
 	List	   *rows;
 	ListCell   *cell;
 
@@ -387,13 +389,17 @@ sf_reconcile(SfWorker *worker)
 			sf_member_destroy(worker, member);
 	}
 	drop_left_overs(worker, rows);
+	sf_stream_release_floors();
 	foreach(cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
-		/* A view that somebody is changing is taken up when he is done: his commit wakes us. */
-		if (find_member(worker, row->id) == NULL && ConditionalLockRelationOid(row->view, AccessShareLock) &&
-			get_rel_relkind(row->view) != '\0')
+		if (find_member(worker, row->id) != NULL)
+			continue;
+		/* Somebody is changing the view, or has just created it: locks are released after the commit that wakes us. */
+		if (!ConditionalLockRelationOid(row->view, AccessShareLock))
+			deferred = true;
+		else if (get_rel_relkind(row->view) != '\0')
 			start_member(worker, row, tick);
 	}
 	foreach(cell, worker->sources)
@@ -401,7 +407,7 @@ sf_reconcile(SfWorker *worker)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	worker->punctuations = true;
-	worker->catalog_generation = generation;
+	worker->catalog_generation = deferred ? generation - 1 : generation; /* not up to date: called again soon */
 	pg_atomic_write_u64(&dataflow->published, tick);
 	ConditionVariableBroadcast(&dataflow->progress);
 }

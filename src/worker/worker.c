@@ -168,7 +168,7 @@ work(void)
 			wait_ms = LOCK_RETRY_MS;
 	}
 	pgstat_report_activity(STATE_IDLE, NULL);
-	if (the_worker.skipped_source)
+	if (the_worker.skipped_source || the_worker.catalog_generation != pg_atomic_read_u32(&dataflow->catalog_generation))
 		wait_ms = wait_ms < 0 ? LOCK_RETRY_MS : Min(wait_ms, LOCK_RETRY_MS);
 	return more ? 0 : wait_ms;
 }
