@@ -31,17 +31,17 @@ typedef enum FaultAction
 
 typedef struct Fault
 {
-	char		name[64];		/* lock; empty: free */
-	FaultAction action;			/* lock */
+	char name[64];      /* lock; empty: free */
+	FaultAction action; /* lock */
 	pg_atomic_uint64 hits;
 } Fault;
 
 typedef struct Faults
 {
-	slock_t		lock;
-	pg_atomic_uint32 armed;		/* number of points with an action */
+	slock_t lock;
+	pg_atomic_uint32 armed; /* number of points with an action */
 	ConditionVariable changed;
-	Fault		faults[MAX_FAULTS];
+	Fault faults[MAX_FAULTS];
 } Faults;
 
 static Faults *faults;
@@ -59,7 +59,7 @@ sf_fault_shmem_size(void)
 void
 sf_fault_shmem_init(void)
 {
-	bool		found;
+	bool found;
 
 	faults = ShmemInitStruct("streamfuse faults", sizeof(Faults), &found);
 	if (found)
@@ -93,7 +93,7 @@ static FaultAction
 action_of(const char *name, bool hit)
 {
 	FaultAction action = FAULT_NONE;
-	int			index;
+	int index;
 
 	SpinLockAcquire(&faults->lock);
 	index = find_fault(name);
@@ -130,11 +130,11 @@ sf_fault_point(const char *name)
 Datum
 sf_fault_set(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	FaultAction action = strcmp(word, "wait") == 0 ? FAULT_WAIT : strcmp(word, "error") == 0 ? FAULT_ERROR : FAULT_NONE;
-	uint32		armed = 0;
-	int			index;
+	uint32 armed = 0;
+	int index;
 
 	SpinLockAcquire(&faults->lock);
 	index = find_fault(name);
@@ -155,8 +155,8 @@ sf_fault_set(PG_FUNCTION_ARGS)
 static uint64
 hits_of(const char *name)
 {
-	uint64		hits = 0;
-	int			index;
+	uint64 hits = 0;
+	int index;
 
 	SpinLockAcquire(&faults->lock);
 	index = find_fault(name);
@@ -177,7 +177,7 @@ sf_fault_hits(PG_FUNCTION_ARGS)
 Datum
 sf_fault_wait_hit(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	ConditionVariablePrepareToSleep(&faults->changed);
 	while (hits_of(name) == 0)

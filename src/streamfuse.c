@@ -40,16 +40,16 @@ int sf_read_consistency = SF_READ_AVAILABLE;
 int sf_read_backfilling = SF_BACKFILLING_BATCH;
 
 static const struct config_enum_entry read_consistency_options[] = {
-	{"available", SF_READ_AVAILABLE, false},
-	{"latest", SF_READ_LATEST, false},
-	{NULL, 0, false},
+    {"available", SF_READ_AVAILABLE, false},
+    {"latest", SF_READ_LATEST, false},
+    {NULL, 0, false},
 };
 
 static const struct config_enum_entry read_backfilling_options[] = {
-	{"batch", SF_BACKFILLING_BATCH, false},
-	{"partial", SF_BACKFILLING_PARTIAL, false},
-	{"error", SF_BACKFILLING_ERROR, false},
-	{NULL, 0, false},
+    {"batch", SF_BACKFILLING_BATCH, false},
+    {"partial", SF_BACKFILLING_PARTIAL, false},
+    {"error", SF_BACKFILLING_ERROR, false},
+    {NULL, 0, false},
 };
 
 static shmem_request_hook_type previous_shmem_request_hook;
@@ -68,8 +68,9 @@ void
 sf_require_preload(void)
 {
 	if (!preloaded)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("streamfuse must be preloaded"),
-						errhint("Set shared_preload_libraries = 'streamfuse' in postgresql.conf and restart the server.")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("streamfuse must be preloaded"),
+		         errhint("Set shared_preload_libraries = 'streamfuse' in postgresql.conf and restart the server.")));
 }
 
 static void
@@ -114,30 +115,30 @@ static void
 define_settings(void)
 {
 	DefineCustomIntVariable("streamfuse.state_memory", "Bounds the memory of all continuous views' state.", NULL,
-							&sf_state_memory_mb, default_state_memory_mb(), 1, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MB,
-							NULL, NULL, NULL);
+	                        &sf_state_memory_mb, default_state_memory_mb(), 1, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MB,
+	                        NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.reader_memory", "Bounds the memory kept for open readers of continuous views.",
-							"Beyond it the oldest reader fails with \"snapshot too old\".", &sf_reader_memory_mb, 64, 1,
-							INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	                        "Beyond it the oldest reader fails with \"snapshot too old\".", &sf_reader_memory_mb, 64, 1,
+	                        INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.checkpoint_interval", "Longest time between checkpoints of a view's state.",
-							NULL, &sf_checkpoint_interval_ms, 10000, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
-							NULL);
+	                        NULL, &sf_checkpoint_interval_ms, 10000, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+	                        NULL);
 	DefineCustomIntVariable("streamfuse.checkpoint_rows", "Most rows between checkpoints of a view's state.", NULL,
-							&sf_checkpoint_rows, 1000000, 1, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	                        &sf_checkpoint_rows, 1000000, 1, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.commit_interval", "Closing windows are committed in groups this far apart.",
-							NULL, &sf_commit_interval_ms, 100, 0, 60000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	                        NULL, &sf_commit_interval_ms, 100, 0, 60000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.tick_interval", "Rest of the worker after a tick.",
-							"0 gives the lowest latency and costs committing sessions a wake-up each.",
-							&sf_tick_interval_ms, 1, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	                        "0 gives the lowest latency and costs committing sessions a wake-up each.",
+	                        &sf_tick_interval_ms, 1, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.max_streams", "Most streams that continuous views may read.",
-							"Each leaf partition counts.", &sf_max_streams, 1024, 1, 1 << 20, PGC_POSTMASTER, 0, NULL,
-							NULL, NULL);
-	DefineCustomEnumVariable("streamfuse.read_consistency", "Whether reads of continuous views wait for committed rows.",
-							 NULL, &sf_read_consistency, SF_READ_AVAILABLE, read_consistency_options, PGC_USERSET, 0,
-							 NULL, NULL, NULL);
+	                        "Each leaf partition counts.", &sf_max_streams, 1024, 1, 1 << 20, PGC_POSTMASTER, 0, NULL,
+	                        NULL, NULL);
+	DefineCustomEnumVariable("streamfuse.read_consistency",
+	                         "Whether reads of continuous views wait for committed rows.", NULL, &sf_read_consistency,
+	                         SF_READ_AVAILABLE, read_consistency_options, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("streamfuse.read_backfilling", "How a view is read while its history is worked in.", NULL,
-							 &sf_read_backfilling, SF_BACKFILLING_BATCH, read_backfilling_options, PGC_USERSET, 0, NULL,
-							 NULL, NULL);
+	                         &sf_read_backfilling, SF_BACKFILLING_BATCH, read_backfilling_options, PGC_USERSET, 0, NULL,
+	                         NULL, NULL);
 	MarkGUCPrefixReserved("streamfuse");
 }
 

@@ -15,21 +15,21 @@
 
 typedef struct SfBatchColumn
 {
-	int			column;			/* index into SfBatch.values */
-	AttrNumber	attno;			/* in the relation being read */
-	int			offset;			/* fixed offset in a tuple without nulls, or -1 */
-	int16		length;
+	int column;       /* index into SfBatch.values */
+	AttrNumber attno; /* in the relation being read */
+	int offset;       /* fixed offset in a tuple without nulls, or -1 */
+	int16 length;
 } SfBatchColumn;
 
 typedef struct SfBatchReader
 {
-	Oid			relid;			/* relation set last */
-	int			ncolumns;
+	Oid relid; /* relation set last */
+	int ncolumns;
 	SfBatchColumn *columns;
-	AttrNumber	max_attno;
-	bool		fixed;			/* all columns have an offset */
-	bool		by_reference;	/* some needed column is passed by reference */
-	TupleDesc	desc;			/* of the relation, a copy */
+	AttrNumber max_attno;
+	bool fixed;        /* all columns have an offset */
+	bool by_reference; /* some needed column is passed by reference */
+	TupleDesc desc;    /* of the relation, a copy */
 	TupleTableSlot *slot;
 	MemoryContext context;
 } SfBatchReader;
@@ -39,9 +39,9 @@ sf_batch_create(MemoryContext context, TupleDesc stream, const Bitmapset *needed
 {
 	MemoryContext own = AllocSetContextCreate(context, "streamfuse batch", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
-	SfBatch    *batch = palloc0(sizeof(SfBatch));
+	SfBatch *batch = palloc0(sizeof(SfBatch));
 	SfBatchReader *reader = palloc0(sizeof(SfBatchReader));
-	int			column = -1;
+	int column = -1;
 
 	batch->natts = stream->natts;
 	batch->values = palloc0(batch->natts * sizeof(Datum *));
@@ -75,7 +75,7 @@ sf_batch_destroy(SfBatch *batch)
 static int
 fixed_offset(TupleDesc desc, AttrNumber attno)
 {
-	int			offset = 0;
+	int offset = 0;
 
 	for (int i = 0; i < attno; i++)
 	{
@@ -96,7 +96,7 @@ sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream)
 {
 	SfBatchReader *reader = batch->reader;
 	MemoryContext old;
-	AttrMap    *map;
+	AttrMap *map;
 
 	if (reader->relid == RelationGetRelid(rel) && equalTupleDescs(reader->desc, RelationGetDescr(rel)))
 		return;
@@ -137,7 +137,7 @@ static inline void
 add_fixed(SfBatch *batch, HeapTupleHeader tuple, int row)
 {
 	SfBatchReader *reader = batch->reader;
-	char	   *data = (char *) tuple + tuple->t_hoff;
+	char *data = (char *) tuple + tuple->t_hoff;
 
 	for (int i = 0; i < reader->ncolumns; i++)
 	{
@@ -165,7 +165,7 @@ add_any(SfBatch *batch, HeapTuple tuple, int row)
 	for (int i = 0; i < reader->ncolumns; i++)
 	{
 		SfBatchColumn *column = &reader->columns[i];
-		bool		isnull = reader->slot->tts_isnull[column->attno - 1];
+		bool isnull = reader->slot->tts_isnull[column->attno - 1];
 
 		batch->values[column->column][row] = isnull ? (Datum) 0 : reader->slot->tts_values[column->attno - 1];
 		batch->nulls[column->column][row] = isnull;
@@ -179,16 +179,16 @@ int
 sf_batch_add(SfBatch *batch, Page page, const OffsetNumber *offsets, int noffsets)
 {
 	SfBatchReader *reader = batch->reader;
-	int			n = Min(noffsets, SF_BATCH_ROWS - batch->nrows);
+	int n = Min(noffsets, SF_BATCH_ROWS - batch->nrows);
 
 	for (int i = 0; i < n; i++)
 	{
-		ItemId		item = PageGetItemId(page, offsets[i]);
+		ItemId item = PageGetItemId(page, offsets[i]);
 		HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
-		int			row = batch->nrows + i;
+		int row = batch->nrows + i;
 
 		if (reader->fixed && (header->t_infomask & HEAP_HASNULL) == 0 &&
-			HeapTupleHeaderGetNatts(header) >= reader->max_attno)
+		    HeapTupleHeaderGetNatts(header) >= reader->max_attno)
 			add_fixed(batch, header, row);
 		else
 		{

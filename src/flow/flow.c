@@ -25,70 +25,70 @@
 /* A value computed per row: a plain column of the stream, or an expression. */
 typedef struct SfValue
 {
-	int			column;			/* attno - 1 of a plain column, or -1 */
-	ExprState  *state;			/* when not plain */
-	Datum	   *values;			/* over the selected rows; own array or the batch's */
-	bool	   *nulls;			/* NULL when no value is null */
-	Datum	   *own_values;
-	bool	   *own_nulls;
+	int column;       /* attno - 1 of a plain column, or -1 */
+	ExprState *state; /* when not plain */
+	Datum *values;    /* over the selected rows; own array or the batch's */
+	bool *nulls;      /* NULL when no value is null */
+	Datum *own_values;
+	bool *own_nulls;
 } SfValue;
 
-typedef struct SfCall			/* an aggregate call */
+typedef struct SfCall /* an aggregate call */
 {
-	int			nargs;
-	SfValue    *args;
-	ExprState  *filter;
-	bool	   *passes;			/* over the selected rows, when there is a filter */
-	Datum	  **arg_values;		/* [nargs], for sf_aggregate_advance_batch */
-	bool	  **arg_nulls;
+	int nargs;
+	SfValue *args;
+	ExprState *filter;
+	bool *passes;       /* over the selected rows, when there is a filter */
+	Datum **arg_values; /* [nargs], for sf_aggregate_advance_batch */
+	bool **arg_nulls;
 } SfCall;
 
 struct SfFlow
 {
 	MemoryContext context;
-	SfDefinition *definition;	/* borrowed */
-	SfStore    *store;			/* borrowed */
-	SfProgress *progress;		/* borrowed */
-	SfTime		begins_at;
-	bool		needs_settings;
+	SfDefinition *definition; /* borrowed */
+	SfStore *store;           /* borrowed */
+	SfProgress *progress;     /* borrowed */
+	SfTime begins_at;
+	bool needs_settings;
 
-	EState	   *estate;
-	ExprContext *econtext;		/* its per-tuple memory lives for a batch */
-	TupleTableSlot *row;		/* one row of the stream */
-	TupleTableSlot *window;		/* its window_start, window_end */
-	Bitmapset  *columns;		/* loaded into `row` for expressions */
-	int			ncolumns;
-	int		   *column_list;
-	bool		uses_window;	/* some expression refers to the window's columns */
-	bool		has_expressions;	/* some key, argument or FILTER is not a plain column */
+	EState *estate;
+	ExprContext *econtext;  /* its per-tuple memory lives for a batch */
+	TupleTableSlot *row;    /* one row of the stream */
+	TupleTableSlot *window; /* its window_start, window_end */
+	Bitmapset *columns;     /* loaded into `row` for expressions */
+	int ncolumns;
+	int *column_list;
+	bool uses_window;     /* some expression refers to the window's columns */
+	bool has_expressions; /* some key, argument or FILTER is not a plain column */
 
-	ExprState  *filter;
-	SfValue    *keys;
-	SfCall	   *calls;
+	ExprState *filter;
+	SfValue *keys;
+	SfCall *calls;
 
 	/* Over the selected rows of the current batch. */
-	int			nselected;
-	int		   *selected;
-	SfTime	   *starts;
-	SfTime	   *ends;
-	SfWindow  **windows;
-	uint32	   *hashes;
-	SfGroup   **groups;
-	char	  **states;
+	int nselected;
+	int *selected;
+	SfTime *starts;
+	SfTime *ends;
+	SfWindow **windows;
+	uint32 *hashes;
+	SfGroup **groups;
+	char **states;
 
 	/* For undoing the counters of a tick. */
 	TimestampTz now;
-	SfCounters	saved_counters;
-	SfMissed   *saved_missed;	/* copy made at the first late row of a tick */
-	int			nsaved_missed;
-	bool		missed_saved;
+	SfCounters saved_counters;
+	SfMissed *saved_missed; /* copy made at the first late row of a tick */
+	int nsaved_missed;
+	bool missed_saved;
 };
 
 static void
 collect_columns(Node *node, Bitmapset **columns)
 {
-	Bitmapset  *found = NULL;
-	int			member = -1;
+	Bitmapset *found = NULL;
+	int member = -1;
 
 	pull_varattnos(node, 1, &found);
 	while ((member = bms_next_member(found, member)) >= 0)
@@ -98,9 +98,9 @@ collect_columns(Node *node, Bitmapset **columns)
 static void
 collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, aggref->args)
+	foreach (cell, aggref->args)
 		collect_columns((Node *) lfirst_node(TargetEntry, cell)->expr, columns);
 	collect_columns((Node *) aggref->aggfilter, columns);
 }
@@ -108,14 +108,14 @@ collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
 Bitmapset *
 sf_flow_columns(const SfDefinition *definition)
 {
-	Bitmapset  *columns = NULL;
-	ListCell   *cell;
+	Bitmapset *columns = NULL;
+	ListCell *cell;
 
 	collect_columns((Node *) definition->time, &columns);
 	collect_columns((Node *) definition->filter, &columns);
-	foreach(cell, definition->keys)
+	foreach (cell, definition->keys)
 		collect_columns(lfirst(cell), &columns);
-	foreach(cell, definition->aggrefs)
+	foreach (cell, definition->aggrefs)
 		collect_aggref_columns(lfirst(cell), &columns);
 	return columns;
 }
@@ -161,13 +161,13 @@ init_value(SfFlow *flow, SfValue *value, Expr *expr)
 static void
 init_call(SfFlow *flow, SfCall *call, Aggref *aggref)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	call->nargs = list_length(aggref->args);
 	call->args = palloc0(Max(call->nargs, 1) * sizeof(SfValue));
 	call->arg_values = palloc0(Max(call->nargs, 1) * sizeof(Datum *));
 	call->arg_nulls = palloc0(Max(call->nargs, 1) * sizeof(bool *));
-	foreach(cell, aggref->args)
+	foreach (cell, aggref->args)
 		init_value(flow, &call->args[foreach_current_index(cell)], lfirst_node(TargetEntry, cell)->expr);
 	if (aggref->aggfilter != NULL)
 	{
@@ -183,9 +183,9 @@ init_call(SfFlow *flow, SfCall *call, Aggref *aggref)
 static void
 init_slots(SfFlow *flow)
 {
-	Relation	rel = table_open(flow->definition->stream, NoLock);
-	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
-	TupleDesc	window_desc = CreateTemplateTupleDesc(2);
+	Relation rel = table_open(flow->definition->stream, NoLock);
+	TupleDesc desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	TupleDesc window_desc = CreateTemplateTupleDesc(2);
 
 	table_close(rel, NoLock);
 	TupleDescInitEntry(window_desc, 1, "window_start", flow->definition->time_type, -1, 0);
@@ -199,7 +199,7 @@ init_slots(SfFlow *flow)
 static void
 list_columns(SfFlow *flow)
 {
-	int			column = -1;
+	int column = -1;
 
 	flow->column_list = palloc((bms_num_members(flow->columns) + 1) * sizeof(int));
 	while ((column = bms_next_member(flow->columns, column)) >= 0)
@@ -211,8 +211,8 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 {
 	MemoryContext own = AllocSetContextCreate(parent, "streamfuse flow", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
-	SfFlow	   *flow = palloc0(sizeof(SfFlow));
-	ListCell   *cell;
+	SfFlow *flow = palloc0(sizeof(SfFlow));
+	ListCell *cell;
 
 	flow->context = own;
 	flow->definition = definition;
@@ -229,10 +229,10 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 		flow->filter = ExecInitQual(list_make1(definition->filter), NULL);
 	}
 	flow->keys = palloc0(Max(definition->nkeys, 1) * sizeof(SfValue));
-	foreach(cell, definition->keys)
+	foreach (cell, definition->keys)
 		init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
 	flow->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
-	foreach(cell, definition->aggrefs)
+	foreach (cell, definition->aggrefs)
 		init_call(flow, &flow->calls[foreach_current_index(cell)], lfirst_node(Aggref, cell));
 	list_columns(flow);
 
@@ -310,7 +310,7 @@ load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 
 	for (int i = 0; i < flow->ncolumns; i++)
 	{
-		int			column = flow->column_list[i];
+		int column = flow->column_list[i];
 
 		slot->tts_values[column] = batch->values[column][row];
 		slot->tts_isnull[column] = batch->nulls[column][row];
@@ -329,14 +329,14 @@ select_rows(SfFlow *flow, SfBatch *batch)
 {
 	const Datum *times = batch->values[flow->definition->time_attnum - 1];
 	const bool *time_nulls = batch->nulls[flow->definition->time_attnum - 1];
-	SfTime		closed_until = flow->progress->closed_until;
-	SfTime		start = 0;
-	SfTime		end = 0;
-	int			n = 0;
+	SfTime closed_until = flow->progress->closed_until;
+	SfTime start = 0;
+	SfTime end = 0;
+	int n = 0;
 
 	for (int row = 0; row < batch->nrows; row++)
 	{
-		SfTime		time = DatumGetInt64(times[row]);
+		SfTime time = DatumGetInt64(times[row]);
 
 		if (time_nulls[row])
 			continue;
@@ -373,9 +373,9 @@ select_rows(SfFlow *flow, SfBatch *batch)
 static void
 gather(SfFlow *flow, SfBatch *batch, SfValue *value)
 {
-	Datum	   *values = batch->values[value->column];
-	bool	   *nulls = batch->nulls[value->column];
-	bool		has_nulls = batch->has_nulls[value->column];
+	Datum *values = batch->values[value->column];
+	bool *nulls = batch->nulls[value->column];
+	bool has_nulls = batch->has_nulls[value->column];
 
 	value->values = values;
 	value->nulls = has_nulls ? nulls : NULL;
@@ -422,12 +422,12 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 			evaluate(flow, &flow->keys[key], i);
 		for (int agg = 0; agg < definition->naggs; agg++)
 		{
-			SfCall	   *call = &flow->calls[agg];
+			SfCall *call = &flow->calls[agg];
 
 			if (call->filter != NULL)
 			{
-				bool		isnull;
-				Datum		passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
+				bool isnull;
+				Datum passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
 
 				call->passes[i] = !isnull && DatumGetBool(passes);
 				if (!call->passes[i])
@@ -447,7 +447,7 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 	for (int agg = 0; agg < definition->naggs; agg++)
 		for (int arg = 0; arg < flow->calls[agg].nargs; arg++)
 		{
-			SfCall	   *call = &flow->calls[agg];
+			SfCall *call = &flow->calls[agg];
 
 			finish_value(flow, batch, &call->args[arg]);
 			call->arg_values[arg] = call->args[arg].values;
@@ -458,9 +458,9 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 static void
 touch_general(SfFlow *flow)
 {
-	SfLayout   *layout = flow->definition->layout;
-	Datum	   *keys[SF_LAYOUT_MAX_KEYS];
-	bool	   *nulls[SF_LAYOUT_MAX_KEYS];
+	SfLayout *layout = flow->definition->layout;
+	Datum *keys[SF_LAYOUT_MAX_KEYS];
+	bool *nulls[SF_LAYOUT_MAX_KEYS];
 
 	for (int key = 0; key < layout->nkeys; key++)
 	{
@@ -475,7 +475,7 @@ touch_general(SfFlow *flow)
 static void
 touch_without_keys(SfFlow *flow)
 {
-	uint32		hash = sf_layout_hash(flow->definition->layout, NULL, NULL);
+	uint32 hash = sf_layout_hash(flow->definition->layout, NULL, NULL);
 
 	for (int i = 0; i < flow->nselected; i++)
 		if (i > 0 && flow->windows[i] == flow->windows[i - 1])
@@ -487,16 +487,15 @@ touch_without_keys(SfFlow *flow)
 static void
 touch_by_int(SfFlow *flow)
 {
-	SfValue    *key = &flow->keys[0];
-	int16		typlen = flow->definition->layout->keys[0].typlen;
+	SfValue *key = &flow->keys[0];
+	int16 typlen = flow->definition->layout->keys[0].typlen;
 
 	for (int i = 0; i < flow->nselected; i++)
 	{
 		key->own_values[i] = sf_key_normal(key->values[i], typlen);
 		flow->hashes[i] = sf_int_hash(key->own_values[i]);
 	}
-	sf_store_touch_int_batch(flow->store, flow->windows, flow->hashes, key->own_values, flow->groups,
-							 flow->nselected);
+	sf_store_touch_int_batch(flow->store, flow->windows, flow->hashes, key->own_values, flow->groups, flow->nselected);
 }
 
 static void
@@ -504,8 +503,8 @@ touch_groups(SfFlow *flow)
 {
 	for (int i = 0; i < flow->nselected; i++)
 		flow->windows[i] = i > 0 && flow->starts[i] == flow->starts[i - 1]
-							   ? flow->windows[i - 1]
-							   : sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
+		                       ? flow->windows[i - 1]
+		                       : sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
 	if (flow->definition->nkeys == 0)
 		touch_without_keys(flow);
 	else if (sf_layout_is_int(flow->definition->layout) && flow->keys[0].nulls == NULL)
@@ -517,17 +516,17 @@ touch_groups(SfFlow *flow)
 static void
 fold(SfFlow *flow)
 {
-	SfLayout   *layout = flow->definition->layout;
+	SfLayout *layout = flow->definition->layout;
 
 	for (int agg = 0; agg < layout->naggs; agg++)
 	{
-		SfCall	   *call = &flow->calls[agg];
-		Size		offset = layout->state_offset[agg];
+		SfCall *call = &flow->calls[agg];
+		Size offset = layout->state_offset[agg];
 
 		for (int i = 0; i < flow->nselected; i++)
 			flow->states[i] = call->filter != NULL && !call->passes[i] ? NULL : flow->groups[i]->data + offset;
 		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
-								   call->arg_nulls, flow->nselected);
+		                           call->arg_nulls, flow->nselected);
 	}
 }
 

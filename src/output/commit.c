@@ -44,54 +44,54 @@
 /* What becomes true of a window once the transaction has committed. */
 typedef struct WindowUpdate
 {
-	SfWindow   *window;
-	SfTick		checkpointed;
-	uint64		checkpoint_bytes;
-	uint32		checkpoint_seq;
+	SfWindow *window;
+	SfTick checkpointed;
+	uint64 checkpoint_bytes;
+	uint32 checkpoint_seq;
 } WindowUpdate;
 
 typedef struct MemberCommit
 {
-	SfMember   *member;
-	uint64		xid;			/* of the transaction, as a full xid */
-	SfTick		tick;
-	List	   *windows;		/* WindowUpdate *, in context */
-	MemoryContext context;		/* outlives the transaction */
-	bool		done;			/* its subtransaction succeeded */
+	SfMember *member;
+	uint64 xid; /* of the transaction, as a full xid */
+	SfTick tick;
+	List *windows;         /* WindowUpdate *, in context */
+	MemoryContext context; /* outlives the transaction */
+	bool done;             /* its subtransaction succeeded */
 } MemberCommit;
 
 void
 sf_state_check_version(const char **data, const char *end)
 {
-	int32		version;
+	int32 version;
 
 	sf_flat_read(data, end, &version, sizeof(version));
 	if (version != STATE_VERSION)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("state has version %d, this library knows %d", version, STATE_VERSION)));
+		                errmsg("state has version %d, this library knows %d", version, STATE_VERSION)));
 }
 
 /* Rows for the windows closed and not yet written. */
 static void
 write_closed(MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
+	SfMember *member = commit->member;
 	SfDefinition *definition = member->definition;
 	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
-	Relation	output = table_open(member->row.output, NoLock);
-	SfWriter   *writer = sf_writer_begin(output);
+	Relation output = table_open(member->row.output, NoLock);
+	SfWriter *writer = sf_writer_begin(output);
 	SfProjector *projector = sf_projector_create(sf_writer_estate(writer), definition, true);
 
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 	{
-		SfWindow   *window = sf_store_window_at(member->store, i);
+		SfWindow *window = sf_store_window_at(member->store, i);
 
 		if (window->closed == SF_TICK_NONE || pg_atomic_read_u64(&window->closed_xid) != 0)
 			continue;
 		pg_atomic_write_u64(&window->closed_xid, commit->xid);
 		for (uint32 id = 0; id < window->ngroups; id++)
 		{
-			SfGroup    *group = sf_store_group_at(member->store, window, id);
+			SfGroup *group = sf_store_group_at(member->store, window, id);
 			TupleTableSlot *row = sf_projector_row(projector, &space, window->start, window->end, group->data);
 
 			if (row == NULL)
@@ -110,11 +110,11 @@ delete_state(SfCatalog *state, int32 fragment, SfTime window_start)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&keys[0], SF_STATE_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
 	ScanKeyInit(&keys[1], SF_STATE_WINDOW_START + 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
-				TimestampTzGetDatum(window_start));
+	            TimestampTzGetDatum(window_start));
 	scan = sf_catalog_scan_begin(state, "state_pkey", 2, keys, NULL);
 	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
 		sf_catalog_delete(state, tuple);
@@ -124,7 +124,7 @@ delete_state(SfCatalog *state, int32 fragment, SfTime window_start)
 static void
 start_payload(StringInfo payload)
 {
-	int32		version = STATE_VERSION;
+	int32 version = STATE_VERSION;
 
 	resetStringInfo(payload);
 	appendStringInfoSpaces(payload, VARHDRSZ);
@@ -134,7 +134,7 @@ start_payload(StringInfo payload)
 static void
 write_payload(SfCatalog *state, int32 fragment, WindowUpdate *update, StringInfo payload)
 {
-	Datum		values[SF_STATE_NATTS];
+	Datum values[SF_STATE_NATTS];
 
 	SET_VARSIZE(payload->data, payload->len);
 	values[SF_STATE_FRAGMENT] = Int32GetDatum(fragment);
@@ -151,10 +151,10 @@ write_payload(SfCatalog *state, int32 fragment, WindowUpdate *update, StringInfo
 static void
 checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 {
-	SfMember   *member = commit->member;
-	SfWindow   *window = update->window;
-	uint64		whole_bytes = (uint64) window->ngroups * (member->definition->layout->data_size + 16);
-	bool		whole = window->checkpoint_seq == 0 || window->checkpoint_bytes > 2 * whole_bytes + 65536;
+	SfMember *member = commit->member;
+	SfWindow *window = update->window;
+	uint64 whole_bytes = (uint64) window->ngroups * (member->definition->layout->data_size + 16);
+	bool whole = window->checkpoint_seq == 0 || window->checkpoint_bytes > 2 * whole_bytes + 65536;
 	StringInfoData payload;
 	StringInfoData group_bytes;
 
@@ -168,7 +168,7 @@ checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 	start_payload(&payload);
 	for (uint32 id = 0; id < window->ngroups; id++)
 	{
-		SfGroup    *group = sf_store_group_at(member->store, window, id);
+		SfGroup *group = sf_store_group_at(member->store, window, id);
 
 		if (!whole && group->version <= window->checkpointed)
 			continue;
@@ -188,17 +188,17 @@ checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 static void
 write_state(MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
-	SfCatalog  *state = sf_catalog_open("state", RowExclusiveLock);
+	SfMember *member = commit->member;
+	SfCatalog *state = sf_catalog_open("state", RowExclusiveLock);
 
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 	{
-		SfWindow   *window = sf_store_window_at(member->store, i);
+		SfWindow *window = sf_store_window_at(member->store, i);
 		WindowUpdate *update = MemoryContextAlloc(commit->context, sizeof(WindowUpdate));
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		*update = (WindowUpdate) {window, window->checkpointed, window->checkpoint_bytes, window->checkpoint_seq};
+		*update = (WindowUpdate){window, window->checkpointed, window->checkpoint_bytes, window->checkpoint_seq};
 		if (window->closed == SF_TICK_NONE)
 			checkpoint_window(commit, state, update);
 		else if (window->checkpoint_seq > 0)
@@ -216,15 +216,12 @@ write_state(MemberCommit *commit)
 static void
 write_missed_window(SfCatalog *catalog, int32 fragment, const SfMissed *missed)
 {
-	Datum		values[6] = {Int32GetDatum(fragment),
-							 TimestampTzGetDatum(missed->start),
-							 TimestampTzGetDatum(missed->end),
-							 Int64GetDatum(missed->rows),
-							 TimestampTzGetDatum(missed->first),
-							 TimestampTzGetDatum(missed->last)};
+	Datum values[6] = {
+	    Int32GetDatum(fragment),     TimestampTzGetDatum(missed->start), TimestampTzGetDatum(missed->end),
+	    Int64GetDatum(missed->rows), TimestampTzGetDatum(missed->first), TimestampTzGetDatum(missed->last)};
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, values[0]);
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, values[1]);
@@ -234,8 +231,8 @@ write_missed_window(SfCatalog *catalog, int32 fragment, const SfMissed *missed)
 		sf_catalog_insert(catalog, values, NULL);
 	else
 	{
-		Datum		old[6];
-		bool		nulls[6];
+		Datum old[6];
+		bool nulls[6];
 
 		heap_deform_tuple(tuple, RelationGetDescr(sf_catalog_table(catalog)), old, nulls);
 		values[3] = Int64GetDatum(DatumGetInt64(old[3]) + missed->rows);
@@ -248,7 +245,7 @@ write_missed_window(SfCatalog *catalog, int32 fragment, const SfMissed *missed)
 static void
 write_missed(SfMember *member)
 {
-	SfCatalog  *catalog;
+	SfCatalog *catalog;
 
 	if (member->progress.nmissed == 0)
 		return;
@@ -261,15 +258,15 @@ write_missed(SfMember *member)
 static void
 write_progress(SfMember *member)
 {
-	SfCatalog  *catalog = sf_catalog_open("progress", RowExclusiveLock);
+	SfCatalog *catalog = sf_catalog_open("progress", RowExclusiveLock);
 	SfSourceState *source = member->source->state;
-	uint32		status = pg_atomic_read_u32(&member->shared->status);
+	uint32 status = pg_atomic_read_u32(&member->shared->status);
 	StringInfoData position;
-	Datum		values[SF_PROGRESS_NATTS] = {0};
-	bool		nulls[SF_PROGRESS_NATTS] = {0};
+	Datum values[SF_PROGRESS_NATTS] = {0};
+	bool nulls[SF_PROGRESS_NATTS] = {0};
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	initStringInfo(&position);
 	appendStringInfoSpaces(&position, VARHDRSZ);
@@ -303,8 +300,8 @@ write_progress(SfMember *member)
 static void
 write_member(MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
-	bool		failed = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
+	SfMember *member = commit->member;
+	bool failed = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
 
 	if (member->definition != NULL && !failed)
 	{
@@ -328,13 +325,13 @@ write_member(MemberCommit *commit)
 static void
 untag_windows(MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
+	SfMember *member = commit->member;
 
 	if (member->store == NULL)
 		return;
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 	{
-		SfWindow   *window = sf_store_window_at(member->store, i);
+		SfWindow *window = sf_store_window_at(member->store, i);
 
 		if (pg_atomic_read_u64(&window->closed_xid) == commit->xid)
 			pg_atomic_write_u64(&window->closed_xid, 0);
@@ -345,7 +342,7 @@ untag_windows(MemberCommit *commit)
 static void
 commit_member(SfWorker *worker, MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
+	SfMember *member = commit->member;
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	SfOwnerScope saved;
@@ -363,7 +360,7 @@ commit_member(SfWorker *worker, MemberCommit *commit)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(member->context);
 		error = CopyErrorData();
@@ -383,10 +380,10 @@ commit_member(SfWorker *worker, MemberCommit *commit)
 static void
 settle_member(SfWorker *worker, MemberCommit *commit)
 {
-	SfMember   *member = commit->member;
-	ListCell   *cell;
+	SfMember *member = commit->member;
+	ListCell *cell;
 
-	foreach(cell, commit->windows)
+	foreach (cell, commit->windows)
 	{
 		WindowUpdate *update = lfirst(cell);
 
@@ -407,17 +404,17 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 static void
 delete_punctuations(SfWorker *worker)
 {
-	SfCatalog  *catalog;
-	ListCell   *cell;
+	SfCatalog *catalog;
+	ListCell *cell;
 
 	if (worker->applied_punctuations == NIL)
 		return;
 	catalog = sf_catalog_open("punctuation", RowExclusiveLock);
-	foreach(cell, worker->applied_punctuations)
+	foreach (cell, worker->applied_punctuations)
 	{
 		ScanKeyData key;
 		SysScanDesc scan;
-		HeapTuple	tuple;
+		HeapTuple tuple;
 
 		ScanKeyInit(&key, 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(*(int64 *) lfirst(cell)));
 		scan = sf_catalog_scan_begin(catalog, "punctuation_pkey", 1, &key, NULL);
@@ -433,28 +430,27 @@ static bool
 is_due(SfMember *member, TimestampTz now)
 {
 	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
-		   member->dirty_rows >= (uint64) sf_checkpoint_rows ||
-		   (member->dirty_since != 0 &&
-			TimestampDifferenceExceeds(member->dirty_since, now, sf_checkpoint_interval_ms));
+	       member->dirty_rows >= (uint64) sf_checkpoint_rows ||
+	       (member->dirty_since != 0 &&
+	        TimestampDifferenceExceeds(member->dirty_since, now, sf_checkpoint_interval_ms));
 }
 
 /* Does somebody wait in flush() for what this member has to commit? */
 static bool
 is_awaited(SfWorker *worker, SfMember *member)
 {
-	uint64		asked = pg_atomic_read_u64(&worker->dataflow->commit_asked);
+	uint64 asked = pg_atomic_read_u64(&worker->dataflow->commit_asked);
 
 	return pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
-		   pg_atomic_read_u64(&member->shared->flush_counted) > pg_atomic_read_u64(&member->shared->flush_committed);
+	       pg_atomic_read_u64(&member->shared->flush_counted) > pg_atomic_read_u64(&member->shared->flush_committed);
 }
 
 static bool
 lock_member(SfMember *member)
 {
-	return ConditionalLockRelationOid(member->row.view, AccessShareLock) &&
-		   get_rel_relkind(member->row.view) != '\0' &&
-		   ConditionalLockRelationOid(member->row.output, RowExclusiveLock) &&
-		   get_rel_relkind(member->row.output) != '\0';
+	return ConditionalLockRelationOid(member->row.view, AccessShareLock) && get_rel_relkind(member->row.view) != '\0' &&
+	       ConditionalLockRelationOid(member->row.output, RowExclusiveLock) &&
+	       get_rel_relkind(member->row.output) != '\0';
 }
 
 /*
@@ -464,20 +460,20 @@ bool
 sf_commit_due(SfWorker *worker, long *wait_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		due = false;
-	ListCell   *cell;
+	bool due = false;
+	ListCell *cell;
 
-	foreach(cell, worker->members)
+	foreach (cell, worker->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 		TimestampTz since = member->closed_since != 0 ? member->closed_since : member->dirty_since;
-		long		interval = member->closed_since != 0 ? sf_commit_interval_ms : sf_checkpoint_interval_ms;
+		long interval = member->closed_since != 0 ? sf_commit_interval_ms : sf_checkpoint_interval_ms;
 
 		if (member->must_commit || is_awaited(worker, member) || member->dirty_rows >= (uint64) sf_checkpoint_rows)
 			due = true;
 		else if (since != 0)
 		{
-			long		left = interval - TimestampDifferenceMilliseconds(since, now);
+			long left = interval - TimestampDifferenceMilliseconds(since, now);
 
 			if (left <= 0)
 				due = true;
@@ -492,20 +488,19 @@ static List *
 choose_members(SfWorker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	List	   *commits = NIL;
-	ListCell   *cell;
+	List *commits = NIL;
+	ListCell *cell;
 
-	foreach(cell, worker->members)
+	foreach (cell, worker->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 		MemberCommit *commit;
 		MemoryContext old;
 
 		if (!is_due(member, now))
 		{
 			/* Nothing that flush() promises is left to commit. */
-			pg_atomic_write_u64(&member->shared->flush_committed,
-								pg_atomic_read_u64(&member->shared->flush_counted));
+			pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
 			continue;
 		}
 		if (!lock_member(member))
@@ -525,9 +520,9 @@ choose_members(SfWorker *worker)
 static void
 invalidate_plans(List *commits)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, commits)
+	foreach (cell, commits)
 	{
 		MemberCommit *commit = lfirst(cell);
 
@@ -540,12 +535,12 @@ invalidate_plans(List *commits)
 static void
 write_transaction(SfWorker *worker, List *commits)
 {
-	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	ListCell   *cell;
+	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	ListCell *cell;
 
 	PG_TRY();
 	{
-		foreach(cell, commits)
+		foreach (cell, commits)
 		{
 			MemberCommit *commit = lfirst(cell);
 
@@ -560,7 +555,7 @@ write_transaction(SfWorker *worker, List *commits)
 	}
 	PG_CATCH();
 	{
-		foreach(cell, commits)
+		foreach (cell, commits)
 			untag_windows(lfirst(cell));
 		PG_RE_THROW();
 	}
@@ -571,8 +566,8 @@ write_transaction(SfWorker *worker, List *commits)
 void
 sf_commit(SfWorker *worker)
 {
-	List	   *commits;
-	ListCell   *cell;
+	List *commits;
+	ListCell *cell;
 
 	MemoryContextReset(worker->commit_context);
 	StartTransactionCommand();
@@ -584,7 +579,7 @@ sf_commit(SfWorker *worker)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		write_transaction(worker, commits);
 		SF_FAULT("commit-after");
-		foreach(cell, commits)
+		foreach (cell, commits)
 			if (((MemberCommit *) lfirst(cell))->done)
 				settle_member(worker, lfirst(cell));
 		list_free_deep(worker->applied_punctuations);

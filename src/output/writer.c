@@ -19,15 +19,15 @@
 
 struct SfWriter
 {
-	Relation	output;			/* borrowed */
-	EState	   *estate;
+	Relation output; /* borrowed */
+	EState *estate;
 	ResultRelInfo *target;
-	bool		row_by_row;
-	CommandId	cid;
+	bool row_by_row;
+	CommandId cid;
 	BulkInsertState bulk;
 	TupleTableSlot *slots[WRITER_ROWS];
-	int			nslots;			/* made */
-	int			nrows;			/* filled */
+	int nslots; /* made */
+	int nrows;  /* filled */
 };
 
 static bool
@@ -35,14 +35,14 @@ has_row_triggers(Relation rel)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
-	return triggers != NULL && (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
-								triggers->trig_insert_instead_row);
+	return triggers != NULL &&
+	       (triggers->trig_insert_before_row || triggers->trig_insert_after_row || triggers->trig_insert_instead_row);
 }
 
 SfWriter *
 sf_writer_begin(Relation output)
 {
-	SfWriter   *writer = palloc0(sizeof(SfWriter));
+	SfWriter *writer = palloc0(sizeof(SfWriter));
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 
 	rte->rtekind = RTE_RELATION;

@@ -37,18 +37,18 @@
 /* What the analysis knows while it works. */
 typedef struct DefineContext
 {
-	Query	   *query;
+	Query *query;
 	SfDefinition *definition;
-	Index		window_varno;	/* of tumble() */
-	List	   *quals;
-	List	   *group_exprs;	/* grouping expressions of Q, in the order of `keys` */
+	Index window_varno; /* of tumble() */
+	List *quals;
+	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
 
 static void
 refuse(const char *what, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("continuous view cannot maintain %s", what),
-					errhint("%s", hint)));
+	                errhint("%s", hint)));
 }
 
 /* Constructs of a SELECT that this shape leaves no room for. */
@@ -93,10 +93,10 @@ flatten_from(Node *node, List *varnos, List **quals)
 		return lappend_int(varnos, castNode(RangeTblRef, node)->rtindex);
 	if (IsA(node, FromExpr))
 	{
-		FromExpr   *from = castNode(FromExpr, node);
-		ListCell   *cell;
+		FromExpr *from = castNode(FromExpr, node);
+		ListCell *cell;
 
-		foreach(cell, from->fromlist)
+		foreach (cell, from->fromlist)
 			varnos = flatten_from(lfirst(cell), varnos, quals);
 		if (from->quals != NULL)
 			*quals = lappend(*quals, from->quals);
@@ -104,7 +104,7 @@ flatten_from(Node *node, List *varnos, List **quals)
 	}
 	else
 	{
-		JoinExpr   *join = castNode(JoinExpr, node);
+		JoinExpr *join = castNode(JoinExpr, node);
 
 		if (join->jointype != JOIN_INNER)
 			refuse("outer joins", "Read one stream and one window function in FROM.");
@@ -122,10 +122,9 @@ accept_stream(DefineContext *context, Index varno, RangeTblEntry *rte)
 	if (context->definition->stream_varno != 0)
 		refuse("more than one relation in FROM", "Join other tables in a query over the continuous view.");
 	if (!sf_is_stream(rte->relid))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a stream", get_rel_name(rte->relid)),
-						errdetail("A continuous view reads tables created USING stream."),
-						errhint("Move the rows to a table created USING stream.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(rte->relid)),
+		                errdetail("A continuous view reads tables created USING stream."),
+		                errhint("Move the rows to a table created USING stream.")));
 	if (rte->tablesample != NULL)
 		refuse("TABLESAMPLE", "Read the whole stream.");
 	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)
@@ -140,7 +139,7 @@ accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
 
 	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
-		!sf_is_tumble(castNode(FuncExpr, function->funcexpr)->funcid))
+	    !sf_is_tumble(castNode(FuncExpr, function->funcexpr)->funcid))
 		refuse("functions in FROM other than tumble()", "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
 		refuse("more than one window function", "Create one continuous view for each window.");
@@ -150,12 +149,12 @@ accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 static void
 analyse_from(DefineContext *context)
 {
-	List	   *varnos = flatten_from((Node *) context->query->jointree, NIL, &context->quals);
-	ListCell   *cell;
+	List *varnos = flatten_from((Node *) context->query->jointree, NIL, &context->quals);
+	ListCell *cell;
 
-	foreach(cell, varnos)
+	foreach (cell, varnos)
 	{
-		Index		varno = lfirst_int(cell);
+		Index varno = lfirst_int(cell);
 		RangeTblEntry *rte = rt_fetch(varno, context->query->rtable);
 
 		if (rte->rtekind == RTE_RELATION)
@@ -181,7 +180,7 @@ row_mutator(Node *node, void *arg)
 		return NULL;
 	if (IsA(node, Var))
 	{
-		Var		   *var = (Var *) copyObject(node);
+		Var *var = (Var *) copyObject(node);
 
 		if (var->varno == (int) context->definition->stream_varno)
 		{
@@ -208,7 +207,7 @@ row_mutator(Node *node, void *arg)
 static Expr *
 plan_row_expression(DefineContext *context, Node *node)
 {
-	Node	   *over_row = row_mutator(node, context);
+	Node *over_row = row_mutator(node, context);
 
 	sf_refuse_mutable(over_row, SF_MUTABLE_LISTED);
 	return expression_planner((Expr *) over_row);
@@ -220,7 +219,7 @@ constant_argument(Node *node, const char *name)
 	node = eval_const_expressions(NULL, node);
 	if (!IsA(node, Const))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("argument \"%s\" of a window function must be a constant in a continuous view", name)));
+		                errmsg("argument \"%s\" of a window function must be a constant in a continuous view", name)));
 	return castNode(Const, node);
 }
 
@@ -233,11 +232,11 @@ check_watermark(SfDefinition *definition)
 	sf_stream_settings_get(definition->stream, &settings);
 	if (settings.has_watermark && settings.time_attnum != definition->time_attnum)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("windows over column \"%s\" cannot be closed by the watermark of stream \"%s\"",
-							   get_attname(definition->stream, definition->time_attnum, false),
-							   get_rel_name(definition->stream)),
-						errdetail("The watermark is on column \"%s\".", NameStr(settings.time_column)),
-						errhint("Use that column as the window's time argument.")));
+		                errmsg("windows over column \"%s\" cannot be closed by the watermark of stream \"%s\"",
+		                       get_attname(definition->stream, definition->time_attnum, false),
+		                       get_rel_name(definition->stream)),
+		                errdetail("The watermark is on column \"%s\".", NameStr(settings.time_column)),
+		                errhint("Use that column as the window's time argument.")));
 }
 
 static void
@@ -246,11 +245,11 @@ analyse_window(DefineContext *context)
 	SfDefinition *definition = context->definition;
 	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
-	FuncExpr   *call = castNode(FuncExpr, eval_const_expressions(NULL, function->funcexpr));
-	Const	   *size = constant_argument(lsecond(call->args), "size");
-	Const	   *offset = constant_argument(lthird(call->args), "offset");
-	Const	   *zone = constant_argument(lfourth(call->args), "timezone");
-	Interval	no_offset = {0, 0, 0};
+	FuncExpr *call = castNode(FuncExpr, eval_const_expressions(NULL, function->funcexpr));
+	Const *size = constant_argument(lsecond(call->args), "size");
+	Const *offset = constant_argument(lthird(call->args), "offset");
+	Const *zone = constant_argument(lfourth(call->args), "timezone");
+	Interval no_offset = {0, 0, 0};
 
 	definition->time = plan_row_expression(context, linitial(call->args));
 	definition->time_type = exprType((Node *) definition->time);
@@ -262,9 +261,9 @@ analyse_window(DefineContext *context)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
 
 	sf_window_spec_init(&definition->window, DatumGetIntervalP(size->constvalue),
-						offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
-						zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
-						definition->time_type == TIMESTAMPTZOID);
+	                    offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
+	                    zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
+	                    definition->time_type == TIMESTAMPTZOID);
 }
 
 /* 1 or 2 for a column of the window function, else 0. */
@@ -279,13 +278,13 @@ window_column(DefineContext *context, Node *node)
 static void
 analyse_grouping(DefineContext *context)
 {
-	bool		has_window = false;
-	ListCell   *cell;
+	bool has_window = false;
+	ListCell *cell;
 
-	foreach(cell, context->query->groupClause)
+	foreach (cell, context->query->groupClause)
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
-		Node	   *expr = get_sortgroupclause_expr(clause, context->query->targetList);
+		Node *expr = get_sortgroupclause_expr(clause, context->query->targetList);
 
 		if (window_column(context, expr) != 0)
 		{
@@ -300,15 +299,15 @@ analyse_grouping(DefineContext *context)
 		refuse("groups without a window", "Group by window_start and window_end of tumble().");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
-						errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
+		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
 }
 
 static int
 aggregate_index(List *aggrefs, Node *aggref)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, aggrefs)
+	foreach (cell, aggrefs)
 		if (equal(lfirst(cell), aggref))
 			return foreach_current_index(cell);
 	return -1;
@@ -318,7 +317,7 @@ aggregate_index(List *aggrefs, Node *aggref)
 typedef struct TopContext
 {
 	DefineContext *define;
-	List	   *aggrefs;		/* as in Q */
+	List *aggrefs; /* as in Q */
 } TopContext;
 
 static Var *
@@ -332,20 +331,20 @@ top_mutator(Node *node, void *arg)
 {
 	TopContext *context = arg;
 	DefineContext *define = context->define;
-	AttrNumber	column;
-	ListCell   *cell;
+	AttrNumber column;
+	ListCell *cell;
 
 	if (node == NULL)
 		return NULL;
 	column = window_column(define, node);
 	if (column > 0)
 		return (Node *) group_var(column, node);
-	foreach(cell, define->group_exprs)
+	foreach (cell, define->group_exprs)
 		if (equal(lfirst(cell), node))
 			return (Node *) group_var(3 + foreach_current_index(cell), node);
 	if (IsA(node, Aggref))
 	{
-		int			index = aggregate_index(context->aggrefs, node);
+		int index = aggregate_index(context->aggrefs, node);
 
 		if (index < 0)
 		{
@@ -365,12 +364,12 @@ top_mutator(Node *node, void *arg)
 static Aggref *
 plan_aggref(DefineContext *context, Aggref *aggref)
 {
-	Aggref	   *planned = copyObject(aggref);
-	ListCell   *cell;
+	Aggref *planned = copyObject(aggref);
+	ListCell *cell;
 
 	if (planned->aggdirectargs != NIL)
 		refuse("ordered-set aggregates", "Use aggregates without WITHIN GROUP.");
-	foreach(cell, planned->args)
+	foreach (cell, planned->args)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
@@ -385,10 +384,10 @@ static void
 analyse_top(DefineContext *context)
 {
 	SfDefinition *definition = context->definition;
-	TopContext	top = {context, NIL};
-	ListCell   *cell;
+	TopContext top = {context, NIL};
+	ListCell *cell;
 
-	foreach(cell, context->query->targetList)
+	foreach (cell, context->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		TargetEntry *over_group;
@@ -404,12 +403,12 @@ analyse_top(DefineContext *context)
 	}
 	if (context->query->havingQual != NULL)
 	{
-		Node	   *having = top_mutator(context->query->havingQual, &top);
+		Node *having = top_mutator(context->query->havingQual, &top);
 
 		sf_refuse_mutable(having, SF_MUTABLE_NONE);
 		definition->having = expression_planner((Expr *) having);
 	}
-	foreach(cell, top.aggrefs)
+	foreach (cell, top.aggrefs)
 		definition->aggrefs = lappend(definition->aggrefs, plan_aggref(context, lfirst_node(Aggref, cell)));
 	definition->naggs = list_length(definition->aggrefs);
 }
@@ -418,10 +417,10 @@ analyse_top(DefineContext *context)
 static char *
 key_name(DefineContext *context, int key)
 {
-	Node	   *expr = list_nth(context->group_exprs, key);
-	ListCell   *cell;
+	Node *expr = list_nth(context->group_exprs, key);
+	ListCell *cell;
 
-	foreach(cell, context->query->targetList)
+	foreach (cell, context->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
@@ -444,42 +443,42 @@ static void
 build_group_desc(DefineContext *context)
 {
 	SfDefinition *definition = context->definition;
-	AttrNumber	attno = 0;
-	ListCell   *cell;
+	AttrNumber attno = 0;
+	ListCell *cell;
 
 	definition->group_desc = CreateTemplateTupleDesc(2 + definition->nkeys + definition->naggs);
 	TupleDescInitEntry(definition->group_desc, ++attno, "window_start", definition->time_type, -1, 0);
 	TupleDescInitEntry(definition->group_desc, ++attno, "window_end", definition->time_type, -1, 0);
-	foreach(cell, definition->keys)
+	foreach (cell, definition->keys)
 		init_column(definition->group_desc, ++attno, key_name(context, foreach_current_index(cell)), lfirst(cell));
-	foreach(cell, definition->aggrefs)
+	foreach (cell, definition->aggrefs)
 		init_column(definition->group_desc, ++attno, psprintf("aggregate_%d", foreach_current_index(cell) + 1),
-					lfirst(cell));
+		            lfirst(cell));
 }
 
 static void
 build_layout(SfDefinition *definition)
 {
-	int			n = Max(definition->nkeys, 1);
-	Oid		   *types = palloc(n * sizeof(Oid));
-	int32	   *typmods = palloc(n * sizeof(int32));
-	Oid		   *collations = palloc(n * sizeof(Oid));
+	int n = Max(definition->nkeys, 1);
+	Oid *types = palloc(n * sizeof(Oid));
+	int32 *typmods = palloc(n * sizeof(int32));
+	Oid *collations = palloc(n * sizeof(Oid));
 	SfAggregate **aggs = palloc(Max(definition->naggs, 1) * sizeof(SfAggregate *));
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, definition->keys)
+	foreach (cell, definition->keys)
 	{
-		Node	   *key = lfirst(cell);
-		int			i = foreach_current_index(cell);
+		Node *key = lfirst(cell);
+		int i = foreach_current_index(cell);
 
 		types[i] = exprType(key);
 		typmods[i] = exprTypmod(key);
 		collations[i] = exprCollation(key);
 	}
-	foreach(cell, definition->aggrefs)
+	foreach (cell, definition->aggrefs)
 		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell));
 	definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
-										  definition->naggs, aggs);
+	                                      definition->naggs, aggs);
 }
 
 /* The column of the view that shows a column of the group row as it is, or 0. */
@@ -506,9 +505,9 @@ static AttrNumber
 output_column(SfDefinition *definition, AttrNumber group_column, int *natts)
 {
 	Form_pg_attribute column = TupleDescAttr(definition->group_desc, group_column - 1);
-	AttrNumber	shown = shown_as(definition, group_column);
-	Var		   *var;
-	char	   *name;
+	AttrNumber shown = shown_as(definition, group_column);
+	Var *var;
+	char *name;
 
 	if (shown != 0)
 		return shown;
@@ -516,25 +515,24 @@ output_column(SfDefinition *definition, AttrNumber group_column, int *natts)
 	name = unused_name(definition->output_desc, *natts, pstrdup(NameStr(column->attname)));
 	(*natts)++;
 	init_column(definition->output_desc, *natts, name, (Node *) var);
-	definition->output_target = lappend(definition->output_target,
-										makeTargetEntry((Expr *) var, *natts, name, false));
+	definition->output_target = lappend(definition->output_target, makeTargetEntry((Expr *) var, *natts, name, false));
 	return *natts;
 }
 
 static void
 build_output(SfDefinition *definition)
 {
-	int			ncolumns = list_length(definition->target);
-	int			natts = 0;
-	ListCell   *cell;
+	int ncolumns = list_length(definition->target);
+	int natts = 0;
+	ListCell *cell;
 
 	definition->view_column = palloc0(Max(ncolumns, 1) * sizeof(AttrNumber));
 	definition->output_keys = palloc0(Max(definition->nkeys, 1) * sizeof(AttrNumber));
 	definition->output_desc = CreateTemplateTupleDesc(ncolumns + 1 + 2 + definition->nkeys);
-	foreach(cell, definition->target)
+	foreach (cell, definition->target)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Var		   *var = (Var *) entry->expr;
+		Var *var = (Var *) entry->expr;
 
 		if (IsA(var, Var) && var->varattno <= 2 + definition->nkeys)
 			definition->view_column[natts] = var->varattno;
@@ -544,11 +542,11 @@ build_output(SfDefinition *definition)
 	}
 	natts++;
 	TupleDescInitEntry(definition->output_desc, natts,
-					   unused_name(definition->output_desc, natts - 1, pstrdup("closed_xid")), XID8OID, -1, 0);
+	                   unused_name(definition->output_desc, natts - 1, pstrdup("closed_xid")), XID8OID, -1, 0);
 	definition->output_closed_xid = natts;
-	definition->output_target =
-		lappend(definition->output_target,
-				makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
+	definition->output_target = lappend(
+	    definition->output_target,
+	    makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
 	definition->output_window_start = output_column(definition, 1, &natts);
 	definition->output_window_end = output_column(definition, 2, &natts);
 	for (int key = 0; key < definition->nkeys; key++)
@@ -573,8 +571,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 
 	refuse_constructs(context.query);
 	analyse_from(&context);
-	context.query->targetList =
-		(List *) flatten_join_alias_vars(context.query, (Node *) context.query->targetList);
+	context.query->targetList = (List *) flatten_join_alias_vars(context.query, (Node *) context.query->targetList);
 	context.query->havingQual = flatten_join_alias_vars(context.query, context.query->havingQual);
 	context.quals = (List *) flatten_join_alias_vars(context.query, (Node *) context.quals);
 
@@ -594,7 +591,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 SfDefinition *
 sf_define_view(MemoryContext parent, Oid view)
 {
-	int			level = sf_view_settings_apply(view);
+	int level = sf_view_settings_apply(view);
 	SfDefinition *definition = sf_define(parent, sf_view_query(view), view);
 
 	AtEOXact_GUC(true, level);

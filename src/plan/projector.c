@@ -13,9 +13,9 @@
 
 struct SfProjector
 {
-	SfDefinition *definition;	/* borrowed */
+	SfDefinition *definition; /* borrowed */
 	ExprContext *econtext;
-	ExprState  *having;
+	ExprState *having;
 	ProjectionInfo *projection;
 	TupleTableSlot *group;
 };
@@ -25,7 +25,7 @@ sf_projector_create(EState *estate, SfDefinition *definition, bool output)
 {
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 	SfProjector *projector = palloc0(sizeof(SfProjector));
-	List	   *target = output ? definition->output_target : definition->target;
+	List *target = output ? definition->output_target : definition->target;
 	TupleTableSlot *result;
 
 	projector->definition = definition;
@@ -43,7 +43,7 @@ static void
 fill_group(SfProjector *projector, SfBlobSpace *blobs, SfTime start, SfTime end, const char *data)
 {
 	SfDefinition *definition = projector->definition;
-	SfLayout   *layout = definition->layout;
+	SfLayout *layout = definition->layout;
 	TupleTableSlot *slot = projector->group;
 
 	ExecClearTuple(slot);
@@ -54,10 +54,10 @@ fill_group(SfProjector *projector, SfBlobSpace *blobs, SfTime start, SfTime end,
 	sf_group_keys(layout, blobs->area, data, slot->tts_values + 2, slot->tts_isnull + 2);
 	for (int i = 0; i < layout->naggs; i++)
 	{
-		int			column = 2 + layout->nkeys + i;
+		int column = 2 + layout->nkeys + i;
 
 		slot->tts_values[column] = sf_aggregate_result(layout->aggs[i], blobs, data + layout->state_offset[i],
-													   &slot->tts_isnull[column]);
+		                                               &slot->tts_isnull[column]);
 	}
 	ExecStoreVirtualTuple(slot);
 }

@@ -68,17 +68,17 @@ sf_stat_views(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SfDataflow *dataflow;
-	ListCell   *cell;
+	ListCell *cell;
 
 	sf_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
 	dataflow = sf_dataflow_get(MyDatabaseId, false);
-	foreach(cell, sf_fragment_rows(NULL))
+	foreach (cell, sf_fragment_rows(NULL))
 	{
 		SfFragmentRow *row = lfirst(cell);
 		SfFragment *fragment = sf_fragment_find(dataflow, row->view);
-		Datum		values[STAT_VIEWS_COLUMNS];
-		bool		nulls[STAT_VIEWS_COLUMNS];
+		Datum values[STAT_VIEWS_COLUMNS];
+		bool nulls[STAT_VIEWS_COLUMNS];
 
 		memset(nulls, fragment == NULL, sizeof(nulls));
 		values[0] = ObjectIdGetDatum(row->view);
@@ -95,10 +95,10 @@ sf_stat_views(PG_FUNCTION_ARGS)
 Datum
 sf_stat_worker(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 	SfDataflow *dataflow;
-	Datum		values[4];
-	bool		nulls[4] = {0};
+	Datum values[4];
+	bool nulls[4] = {0};
 
 	sf_require_preload();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

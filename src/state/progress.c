@@ -13,35 +13,35 @@
 /* What precedes the missed windows and the source in the flat form. */
 typedef struct FlatHeader
 {
-	SfCounters	counters;
-	SfTime		closed_until;
-	int64		nmissed;
-	int64		source_size;
+	SfCounters counters;
+	SfTime closed_until;
+	int64 nmissed;
+	int64 source_size;
 } FlatHeader;
 
 #define SOURCE_VERSION 1
 
 typedef struct SourceHeader
 {
-	int32		version;
-	int32		npositions;
-	SfTime		max_event;
-	SfTime		watermark;
-	int64		punctuation;
+	int32 version;
+	int32 npositions;
+	SfTime max_event;
+	SfTime watermark;
+	int64 punctuation;
 } SourceHeader;
 
 void
 sf_source_state_save(const SfSourceState *state, StringInfo out)
 {
 	SourceHeader header = {SOURCE_VERSION, list_length(state->positions), state->max_event, state->watermark,
-						   state->punctuation};
-	ListCell   *cell;
+	                       state->punctuation};
+	ListCell *cell;
 
 	appendBinaryStringInfo(out, (char *) &header, sizeof(header));
-	foreach(cell, state->positions)
+	foreach (cell, state->positions)
 	{
-		int			at = out->len;
-		int32		size = 0;
+		int at = out->len;
+		int32 size = 0;
 
 		appendBinaryStringInfo(out, (char *) &size, sizeof(size));
 		sf_position_save(lfirst(cell), out);
@@ -64,13 +64,13 @@ sf_source_state_load(MemoryContext context, const char *data, Size size)
 	data += sizeof(header);
 	if (header.version != SOURCE_VERSION)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("position has version %d, this library knows %d", header.version, SOURCE_VERSION)));
+		                errmsg("position has version %d, this library knows %d", header.version, SOURCE_VERSION)));
 	state->max_event = header.max_event;
 	state->watermark = header.watermark;
 	state->punctuation = header.punctuation;
 	for (int i = 0; i < header.npositions; i++)
 	{
-		int32		length;
+		int32 length;
 
 		if (end - data < (ptrdiff_t) sizeof(length))
 			elog(ERROR, "streamfuse position is too short");
@@ -90,11 +90,11 @@ sf_source_state_copy(MemoryContext context, const SfSourceState *state)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SfSourceState *copy = palloc(sizeof(SfSourceState));
-	ListCell   *cell;
+	ListCell *cell;
 
 	*copy = *state;
 	copy->positions = NIL;
-	foreach(cell, state->positions)
+	foreach (cell, state->positions)
 		copy->positions = lappend(copy->positions, sf_position_copy(context, lfirst(cell)));
 	MemoryContextSwitchTo(old);
 	return copy;
@@ -124,13 +124,13 @@ reserve_missed(SfProgress *progress, int n)
 void
 sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, TimestampTz now)
 {
-	int			low = 0;
-	int			high = progress->nmissed;
-	SfMissed   *entry;
+	int low = 0;
+	int high = progress->nmissed;
+	SfMissed *entry;
 
 	while (low < high)
 	{
-		int			middle = (low + high) / 2;
+		int middle = (low + high) / 2;
 
 		if (progress->missed[middle].start < start)
 			low = middle + 1;
@@ -147,23 +147,23 @@ sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, Timestamp
 	entry = &progress->missed[low];
 	memmove(entry + 1, entry, (progress->nmissed - low) * sizeof(SfMissed));
 	progress->nmissed++;
-	*entry = (SfMissed) {start, end, 1, now, now};
+	*entry = (SfMissed){start, end, 1, now, now};
 }
 
 void
 sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source)
 {
 	SfFragment *fragment = space->fragment;
-	FlatHeader	header = {progress->counters, progress->closed_until, progress->nmissed, flat_source->len};
-	Size		missed_size = progress->nmissed * sizeof(SfMissed);
-	Size		size = sizeof(header) + missed_size + flat_source->len;
+	FlatHeader header = {progress->counters, progress->closed_until, progress->nmissed, flat_source->len};
+	Size missed_size = progress->nmissed * sizeof(SfMissed);
+	Size size = sizeof(header) + missed_size + flat_source->len;
 	SfSharedPosition *slot = fragment->position[0].tick <= fragment->position[1].tick ? &fragment->position[0]
-																					   : &fragment->position[1];
-	char	   *data;
+	                                                                                  : &fragment->position[1];
+	char *data;
 
 	if (slot->capacity < size)
 	{
-		Size		capacity = MAXALIGN(size + size / 2);
+		Size capacity = MAXALIGN(size + size / 2);
 		dsa_pointer fresh = sf_state_allocate(space, capacity);
 		dsa_pointer stale;
 
@@ -204,14 +204,14 @@ sf_progress_unprepare(SfFragment *fragment, SfTick tick)
 static char *
 copy_flat(SfFragment *fragment, SfTick tick, MemoryContext context)
 {
-	char	   *copy = NULL;
-	Size		size = 0;
+	char *copy = NULL;
+	Size size = 0;
 
 	/* Memory is taken before the lock, so the size is looked at twice. */
 	for (;;)
 	{
 		SfSharedPosition *best = NULL;
-		bool		fits;
+		bool fits;
 
 		LWLockAcquire(&fragment->lock, LW_SHARED);
 		for (int i = 0; i < 2; i++)
@@ -241,12 +241,11 @@ copy_flat(SfFragment *fragment, SfTick tick, MemoryContext context)
 }
 
 bool
-sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress,
-				 SfSourceState **source)
+sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress, SfSourceState **source)
 {
-	char	   *flat = copy_flat(fragment, tick, context);
-	char	   *at = flat;
-	FlatHeader	header;
+	char *flat = copy_flat(fragment, tick, context);
+	char *at = flat;
+	FlatHeader header;
 
 	if (flat == NULL)
 		return false;

@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(sf_flush);
 static bool
 holds_lock(Oid relid, LOCKMODE mode)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
 	return LockHeldByMe(&tag, mode);
@@ -43,61 +43,60 @@ holds_lock(Oid relid, LOCKMODE mode)
 static void
 refuse_own_locks(const SfFragmentRow *row)
 {
-	Oid			blocked = InvalidOid;
+	Oid blocked = InvalidOid;
 
 	if (holds_lock(row->stream, AccessExclusiveLock))
 		blocked = row->stream;
 	else if (holds_lock(row->view, AccessExclusiveLock))
 		blocked = row->view;
 	else if (holds_lock(row->output, AccessExclusiveLock) || holds_lock(row->output, ExclusiveLock) ||
-			 holds_lock(row->output, ShareRowExclusiveLock) || holds_lock(row->output, ShareLock))
+	         holds_lock(row->output, ShareRowExclusiveLock) || holds_lock(row->output, ShareLock))
 		blocked = row->output;
 	if (OidIsValid(blocked))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("cannot wait for continuous view \"%s\"", get_rel_name(row->view)),
-						errdetail("This transaction holds a lock on \"%s\" that the worker waits for.",
-								  get_rel_name(blocked)),
-						errhint("Call streamfuse.flush() after the transaction has ended.")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_IN_USE),
+		         errmsg("cannot wait for continuous view \"%s\"", get_rel_name(row->view)),
+		         errdetail("This transaction holds a lock on \"%s\" that the worker waits for.", get_rel_name(blocked)),
+		         errhint("Call streamfuse.flush() after the transaction has ended.")));
 }
 
 /* Rows of streamfuse.fragment that others see already: a view made by this very transaction has no worker yet. */
 static void
 refuse_own_view(const SfFragmentRow *row)
 {
-	SfCatalog  *catalog = sf_catalog_open("fragment", AccessShareLock);
+	SfCatalog *catalog = sf_catalog_open("fragment", AccessShareLock);
 	SysScanDesc scan = sf_catalog_scan_begin(catalog, NULL, 0, NULL, NULL);
-	bool		own = false;
-	HeapTuple	tuple;
+	bool own = false;
+	HeapTuple tuple;
 
 	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
-		bool		isnull;
-		Datum		id = heap_getattr(tuple, 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull);
+		bool isnull;
+		Datum id = heap_getattr(tuple, 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull);
 
-		if (DatumGetInt32(id) == row->id &&
-			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		if (DatumGetInt32(id) == row->id && TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
 			own = true;
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
 	if (own)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("cannot wait for continuous view \"%s\"", get_rel_name(row->view)),
-						errdetail("It was created in this transaction."),
-						errhint("Call streamfuse.flush() after the transaction has ended.")));
+		                errmsg("cannot wait for continuous view \"%s\"", get_rel_name(row->view)),
+		                errdetail("It was created in this transaction."),
+		                errhint("Call streamfuse.flush() after the transaction has ended.")));
 }
 
 static void
 raise_failed(SfFragment *fragment)
 {
-	char		message[sizeof(fragment->error_message)];
+	char message[sizeof(fragment->error_message)];
 
 	LWLockAcquire(&fragment->lock, LW_SHARED);
 	strlcpy(message, fragment->error_message, sizeof(message));
 	LWLockRelease(&fragment->lock);
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)),
-					errdetail("%s", message)));
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)), errdetail("%s", message)));
 }
 
 static bool
@@ -110,17 +109,17 @@ has_reached(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number)
 	if (pg_atomic_read_u32(&fragment->status) == SF_FRAGMENT_FAILED)
 		raise_failed(fragment);
 	return pg_atomic_read_u64(level == SF_FLUSH_COUNTED ? &fragment->flush_counted : &fragment->flush_committed) >=
-		   number;
+	       number;
 }
 
 static uint64
 ask(SfDataflow *dataflow, SfFlushLevel level)
 {
-	uint64		number = pg_atomic_add_fetch_u64(&dataflow->flush_asked, 1);
+	uint64 number = pg_atomic_add_fetch_u64(&dataflow->flush_asked, 1);
 
 	if (level == SF_FLUSH_COMMITTED)
 	{
-		uint64		old = pg_atomic_read_u64(&dataflow->commit_asked);
+		uint64 old = pg_atomic_read_u64(&dataflow->commit_asked);
 
 		while (old < number && !pg_atomic_compare_exchange_u64(&dataflow->commit_asked, &old, number))
 			;
@@ -142,7 +141,7 @@ wait_for(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number, Time
 		{
 			ConditionVariableCancelSleep();
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
-							errmsg("continuous view \"%s\" has not caught up in time", get_rel_name(view))));
+			                errmsg("continuous view \"%s\" has not caught up in time", get_rel_name(view))));
 		}
 	}
 	ConditionVariableCancelSleep();
@@ -153,17 +152,17 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 {
 	SfDataflow *dataflow;
 	TimestampTz deadline = timeout_ms < 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
-	List	   *rows;
-	uint64		number;
-	ListCell   *cell;
+	List *rows;
+	uint64 number;
+	ListCell *cell;
 
 	sf_require_preload();
 	if (RecoveryInProgress())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("cannot wait for continuous views during recovery")));
+		                errmsg("cannot wait for continuous views during recovery")));
 	dataflow = sf_dataflow_get(MyDatabaseId, true);
 	rows = sf_fragment_rows(NULL);
-	foreach(cell, rows)
+	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
@@ -173,7 +172,7 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 		refuse_own_view(row);
 	}
 	number = ask(dataflow, level);
-	foreach(cell, rows)
+	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
@@ -185,13 +184,14 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 static long
 timeout_argument(FunctionCallInfo fcinfo)
 {
-	Interval   *timeout;
+	Interval *timeout;
 
 	if (PG_ARGISNULL(1))
 		return -1;
 	timeout = PG_GETARG_INTERVAL_P(1);
 	if (timeout->month != 0 || timeout->day < 0 || timeout->time < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative or have months")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative or have months")));
 	return timeout->day * (long) 86400000 + timeout->time / 1000;
 }
 
@@ -200,11 +200,11 @@ static SfTime
 lowest_watermark(Oid view)
 {
 	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
-	SfTime		lowest = SF_TIME_INFINITY;
-	bool		found = false;
-	ListCell   *cell;
+	SfTime lowest = SF_TIME_INFINITY;
+	bool found = false;
+	ListCell *cell;
 
-	foreach(cell, sf_fragment_rows(NULL))
+	foreach (cell, sf_fragment_rows(NULL))
 	{
 		SfFragmentRow *row = lfirst(cell);
 		SfFragment *fragment;
@@ -226,10 +226,10 @@ lowest_watermark(Oid view)
 static SfTime
 flush_stream(Oid stream, long timeout_ms)
 {
-	SfTime		lowest = SF_TIME_INFINITY;
-	ListCell   *cell;
+	SfTime lowest = SF_TIME_INFINITY;
+	ListCell *cell;
 
-	foreach(cell, sf_fragment_rows(NULL))
+	foreach (cell, sf_fragment_rows(NULL))
 	{
 		SfFragmentRow *row = lfirst(cell);
 
@@ -245,15 +245,15 @@ flush_stream(Oid stream, long timeout_ms)
 Datum
 sf_flush(PG_FUNCTION_ARGS)
 {
-	Oid			target = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
-	long		timeout_ms = timeout_argument(fcinfo);
+	Oid target = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	long timeout_ms = timeout_argument(fcinfo);
 
 	sf_require_preload();
 	if (OidIsValid(target) && sf_is_stream(target))
 		PG_RETURN_TIMESTAMPTZ(flush_stream(target, timeout_ms));
 	if (OidIsValid(target) && !sf_is_continuous_view(target))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a continuous view or a stream", get_rel_name(target))));
+		                errmsg("\"%s\" is not a continuous view or a stream", get_rel_name(target))));
 	if (OidIsValid(target))
 		sf_view_require_active(target);
 	sf_flush_wait(target, SF_FLUSH_COMMITTED, timeout_ms);

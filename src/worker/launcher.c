@@ -38,13 +38,13 @@
 /* A worker this launcher has started. */
 typedef struct SfStarted
 {
-	Oid			database;
+	Oid database;
 	BackgroundWorkerHandle *handle; /* NULL: not running */
 	TimestampTz at;
 } SfStarted;
 
-static List *started;			/* SfStarted * */
-static List *to_visit;			/* databases not yet visited since the server's start */
+static List *started;  /* SfStarted * */
+static List *to_visit; /* databases not yet visited since the server's start */
 static bool no_slot_reported;
 
 void
@@ -67,9 +67,9 @@ sf_launcher_register(void)
 static void
 list_databases(void)
 {
-	Relation	rel;
+	Relation rel;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -95,10 +95,10 @@ list_databases(void)
 static SfStarted *
 find_started(Oid database)
 {
-	ListCell   *cell;
-	SfStarted  *entry;
+	ListCell *cell;
+	SfStarted *entry;
 
-	foreach(cell, started)
+	foreach (cell, started)
 		if (((SfStarted *) lfirst(cell))->database == database)
 			return lfirst(cell);
 	entry = palloc0(sizeof(SfStarted));
@@ -110,7 +110,7 @@ find_started(Oid database)
 static bool
 is_running(SfStarted *entry)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	if (entry->handle == NULL)
 		return false;
@@ -144,8 +144,8 @@ launch(SfStarted *entry)
 	entry->handle = NULL;
 	if (!no_slot_reported)
 		ereport(LOG, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					  errmsg("no worker process is free for continuous views of database %u", entry->database),
-					  errhint("Increase max_worker_processes.")));
+		              errmsg("no worker process is free for continuous views of database %u", entry->database),
+		              errhint("Increase max_worker_processes.")));
 	no_slot_reported = true;
 	return false;
 }
@@ -154,8 +154,8 @@ launch(SfStarted *entry)
 static long
 ensure_worker(Oid database)
 {
-	SfStarted  *entry = find_started(database);
-	long		since;
+	SfStarted *entry = find_started(database);
+	long since;
 
 	if (is_running(entry))
 		return -1;
@@ -177,29 +177,29 @@ sooner(long a, long b)
 static long
 ensure_workers(void)
 {
-	long		wait_ms = -1;
-	ListCell   *cell;
+	long wait_ms = -1;
+	ListCell *cell;
 
 	for (int i = 0; i < SF_MAX_DATAFLOWS; i++)
 	{
 		SfDataflow *dataflow = &sf_shared->dataflows[i];
-		Oid			database;
-		bool		wanted;
+		Oid database;
+		bool wanted;
 
 		LWLockAcquire(&sf_shared->lock, LW_SHARED);
 		database = dataflow->database;
 		wanted = OidIsValid(database) && dataflow->worker_pid == 0 && !dataflow->parked &&
-				 pg_atomic_read_u32(&dataflow->wanted) != 0;
+		         pg_atomic_read_u32(&dataflow->wanted) != 0;
 		LWLockRelease(&sf_shared->lock);
 		if (wanted)
 			wait_ms = sooner(wait_ms, ensure_worker(database));
 	}
-	foreach(cell, to_visit)
+	foreach (cell, to_visit)
 	{
-		long		retry_ms = ensure_worker(lfirst_oid(cell));
+		long retry_ms = ensure_worker(lfirst_oid(cell));
 
 		if (retry_ms < 0)
-			to_visit = foreach_delete_current(to_visit, cell);
+			to_visit = foreach_delete_current (to_visit, cell);
 		wait_ms = sooner(wait_ms, retry_ms);
 	}
 	return wait_ms;
@@ -230,8 +230,8 @@ sf_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		long		wait_ms;
-		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+		long wait_ms;
+		int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

@@ -41,7 +41,7 @@ sf_error_may_pass(const ErrorData *error)
 	switch (error->sqlerrcode)
 	{
 		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
-			return false;		/* streamfuse.state_memory: the view's own doing */
+			return false; /* streamfuse.state_memory: the view's own doing */
 		case ERRCODE_LOCK_NOT_AVAILABLE:
 		case ERRCODE_QUERY_CANCELED:
 		case ERRCODE_T_R_DEADLOCK_DETECTED:
@@ -50,14 +50,14 @@ sf_error_may_pass(const ErrorData *error)
 			return true;
 		default:
 			return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
-				   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+			       ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 	}
 }
 
 static dsa_pointer
 allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 {
-	dsa_area   *area = sf_area();
+	dsa_area *area = sf_area();
 	dsa_pointer pointer = dsa_allocate_extended(area, sizeof(SfFragment), DSA_ALLOC_ZERO);
 	SfFragment *fragment = dsa_get_address(area, pointer);
 
@@ -109,7 +109,7 @@ sf_member_create(SfWorker *worker, const SfFragmentRow *row)
 {
 	MemoryContext own = AllocSetContextCreate(worker->context, "streamfuse member", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
-	SfMember   *member = palloc0(sizeof(SfMember));
+	SfMember *member = palloc0(sizeof(SfMember));
 
 	member->row = *row;
 	member->context = own;
@@ -163,7 +163,7 @@ void
 sf_member_destroy(SfWorker *worker, SfMember *member)
 {
 	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
-	SfSource   *source = member->source;
+	SfSource *source = member->source;
 
 	if (source != NULL)
 	{
@@ -188,8 +188,8 @@ sf_member_destroy(SfWorker *worker, SfMember *member)
 static Oid
 view_owner(Oid view)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(view));
+	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("continuous view with OID %u does not exist", view)));
@@ -202,15 +202,15 @@ view_owner(Oid view)
 static void
 check_rights(SfMember *member)
 {
-	Oid			stream = member->row.stream;
-	Bitmapset  *columns = sf_flow_columns(member->definition);
-	int			column = -1;
+	Oid stream = member->row.stream;
+	Bitmapset *columns = sf_flow_columns(member->definition);
+	int column = -1;
 
 	if (check_enable_rls(stream, member->owner, true) == RLS_ENABLED)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("row-level security on stream \"%s\" applies to the owner of continuous view \"%s\"",
-							   get_rel_name(stream), get_rel_name(member->row.view)),
-						errhint("Let a role that bypasses row-level security own the view.")));
+		                errmsg("row-level security on stream \"%s\" applies to the owner of continuous view \"%s\"",
+		                       get_rel_name(stream), get_rel_name(member->row.view)),
+		                errhint("Let a role that bypasses row-level security own the view.")));
 	if (pg_class_aclcheck(stream, member->owner, ACL_SELECT) == ACLCHECK_OK)
 		return;
 	while ((column = bms_next_member(columns, column)) >= 0)
@@ -235,7 +235,7 @@ sf_member_compile(SfMember *member)
 	check_rights(member);
 	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
-								  member->row.begins_at);
+	                              member->row.begins_at);
 	sf_owner_leave(&scope);
 	member->stale = false;
 }
@@ -252,7 +252,7 @@ sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status
 void
 sf_member_detach(SfWorker *worker, SfMember *member)
 {
-	SfSource   *source = member->source;
+	SfSource *source = member->source;
 
 	if (source == NULL || list_length(source->members) == 1)
 		return;
@@ -265,14 +265,14 @@ void
 sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error)
 {
 	ereport(LOG, (errcode(error->sqlerrcode),
-				  errmsg("continuous view \"%s\" has failed: %s", get_rel_name(member->row.view), error->message),
-				  error->detail ? errdetail_internal("%s", error->detail) : 0));
+	              errmsg("continuous view \"%s\" has failed: %s", get_rel_name(member->row.view), error->message),
+	              error->detail ? errdetail_internal("%s", error->detail) : 0));
 	member->failure = error;
 	sf_member_detach(worker, member);
 	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
 	strlcpy(member->shared->error_message, error->message, sizeof(member->shared->error_message));
 	strlcpy(member->shared->error_sqlstate, unpack_sql_state(error->sqlerrcode),
-			sizeof(member->shared->error_sqlstate));
+	        sizeof(member->shared->error_sqlstate));
 	LWLockRelease(&member->shared->lock);
 	sf_member_set_status(worker, member, SF_FRAGMENT_FAILED);
 }

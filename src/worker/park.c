@@ -29,11 +29,11 @@ static ProcessUtility_hook_type previous_process_utility;
 static Oid
 template_of(CreatedbStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, statement->options)
+	foreach (cell, statement->options)
 	{
-		DefElem    *option = lfirst_node(DefElem, cell);
+		DefElem *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 			return get_database_oid(defGetString(option), true);
@@ -45,7 +45,7 @@ template_of(CreatedbStmt *statement)
 static Oid
 database_to_empty(Node *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	switch (nodeTag(statement))
 	{
@@ -58,7 +58,7 @@ database_to_empty(Node *statement)
 				return get_database_oid(((RenameStmt *) statement)->subname, true);
 			return InvalidOid;
 		case T_AlterDatabaseStmt:
-			foreach(cell, ((AlterDatabaseStmt *) statement)->options)
+			foreach (cell, ((AlterDatabaseStmt *) statement)->options)
 				if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
 					return get_database_oid(((AlterDatabaseStmt *) statement)->dbname, true);
 			return InvalidOid;
@@ -70,7 +70,7 @@ database_to_empty(Node *statement)
 static int
 worker_pid(SfDataflow *dataflow, bool park)
 {
-	int			pid;
+	int pid;
 
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
 	if (park)
@@ -84,7 +84,7 @@ static void
 park(SfDataflow *dataflow)
 {
 	TimestampTz since = GetCurrentTimestamp();
-	int			pid = worker_pid(dataflow, true);
+	int pid = worker_pid(dataflow, true);
 
 	if (pid == 0)
 		return;
@@ -117,10 +117,10 @@ unpark(SfDataflow *dataflow, bool dropped)
 
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
+                ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_process_utility ? previous_process_utility : standard_ProcessUtility;
-	Oid			database = database_to_empty(pstmt->utilityStmt);
+	Oid database = database_to_empty(pstmt->utilityStmt);
 	SfDataflow *dataflow = OidIsValid(database) ? sf_dataflow_get(database, false) : NULL;
 	volatile bool dropped = false;
 

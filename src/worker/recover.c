@@ -33,19 +33,19 @@
 /* What streamfuse.progress says of a fragment. */
 typedef struct SavedProgress
 {
-	SfSourceState *source;		/* NULL: nothing is saved */
-	bool		backfilled;
-	bool		failed;
+	SfSourceState *source; /* NULL: nothing is saved */
+	bool backfilled;
+	bool failed;
 } SavedProgress;
 
 static void
 read_saved_progress(SfMember *member, SavedProgress *saved)
 {
-	SfCatalog  *catalog = sf_catalog_open("progress", AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+	SfCatalog *catalog = sf_catalog_open("progress", AccessShareLock);
+	TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	memset(saved, 0, sizeof(*saved));
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));
@@ -53,13 +53,13 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 	tuple = sf_catalog_scan_next(scan);
 	if (tuple != NULL)
 	{
-		Datum		values[SF_PROGRESS_NATTS];
-		bool		nulls[SF_PROGRESS_NATTS];
+		Datum values[SF_PROGRESS_NATTS];
+		bool nulls[SF_PROGRESS_NATTS];
 
 		heap_deform_tuple(tuple, desc, values, nulls);
 		if (!nulls[SF_PROGRESS_POSITION])
 		{
-			bytea	   *flat = DatumGetByteaPP(values[SF_PROGRESS_POSITION]);
+			bytea *flat = DatumGetByteaPP(values[SF_PROGRESS_POSITION]);
 
 			saved->source = sf_source_state_load(CurrentMemoryContext, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
 		}
@@ -73,9 +73,9 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		if (saved->failed)
 		{
 			strlcpy(member->shared->error_sqlstate, TextDatumGetCString(values[SF_PROGRESS_SQLSTATE]),
-					sizeof(member->shared->error_sqlstate));
+			        sizeof(member->shared->error_sqlstate));
 			strlcpy(member->shared->error_message, TextDatumGetCString(values[SF_PROGRESS_ERROR]),
-					sizeof(member->shared->error_message));
+			        sizeof(member->shared->error_message));
 		}
 	}
 	sf_catalog_scan_end(scan);
@@ -86,9 +86,9 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 static void
 load_state_row(SfMember *member, Datum *values)
 {
-	SfWindow   *window = sf_store_window(member->store, DatumGetTimestampTz(values[SF_STATE_WINDOW_START]),
-										 DatumGetTimestampTz(values[SF_STATE_WINDOW_END]));
-	bytea	   *payload = DatumGetByteaPP(values[SF_STATE_PAYLOAD]);
+	SfWindow *window = sf_store_window(member->store, DatumGetTimestampTz(values[SF_STATE_WINDOW_START]),
+	                                   DatumGetTimestampTz(values[SF_STATE_WINDOW_END]));
+	bytea *payload = DatumGetByteaPP(values[SF_STATE_PAYLOAD]);
 	const char *data = VARDATA_ANY(payload);
 	const char *end = data + VARSIZE_ANY_EXHDR(payload);
 
@@ -103,13 +103,13 @@ load_state_row(SfMember *member, Datum *values)
 static void
 load_state(SfMember *member, SfTick tick)
 {
-	SfCatalog  *catalog = sf_catalog_open("state", AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
+	SfCatalog *catalog = sf_catalog_open("state", AccessShareLock);
+	TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse load", ALLOCSET_DEFAULT_SIZES);
 	ScanKeyData key;
-	Relation	index = index_open(sf_catalog_relation("state_pkey"), AccessShareLock);
+	Relation index = index_open(sf_catalog_relation("state_pkey"), AccessShareLock);
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));
 	/* Later rows of a window override earlier ones, so the order of the index matters. */
@@ -117,8 +117,8 @@ load_state(SfMember *member, SfTick tick)
 	sf_store_begin(member->store, tick);
 	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
-		Datum		values[SF_STATE_NATTS];
-		bool		nulls[SF_STATE_NATTS];
+		Datum values[SF_STATE_NATTS];
+		bool nulls[SF_STATE_NATTS];
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
@@ -140,16 +140,16 @@ load_state(SfMember *member, SfTick tick)
 static SfTime
 last_closed(SfMember *member)
 {
-	Relation	output = table_open(member->row.output, AccessShareLock);
-	AttrNumber	attnum = member->definition->output_window_end;
+	Relation output = table_open(member->row.output, AccessShareLock);
+	AttrNumber attnum = member->definition->output_window_end;
 	TupleTableSlot *slot = table_slot_create(output, NULL);
 	TableScanDesc scan = table_beginscan(output, GetActiveSnapshot(), 0, NULL);
-	SfTime		last = SF_TIME_MINUS_INFINITY;
+	SfTime last = SF_TIME_MINUS_INFINITY;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool		isnull;
-		Datum		end = slot_getattr(slot, attnum, &isnull);
+		bool isnull;
+		Datum end = slot_getattr(slot, attnum, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
 		if (!isnull)
@@ -192,12 +192,12 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 static void
 settle_with_tables(SfMember *member)
 {
-	SfCounters	counters = member->progress.counters;
-	SfTime		closed_until = member->progress.closed_until;
+	SfCounters counters = member->progress.counters;
+	SfTime closed_until = member->progress.closed_until;
 	SavedProgress saved;
-	SfCatalog  *catalog;
+	SfCatalog *catalog;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	ScanKeyData key;
 
 	read_saved_progress(member, &saved);
@@ -211,11 +211,11 @@ settle_with_tables(SfMember *member)
 	scan = sf_catalog_scan_begin(catalog, "state_pkey", 1, &key, NULL);
 	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
-		TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
-		bool		isnull;
-		SfTime		start = DatumGetTimestampTz(heap_getattr(tuple, SF_STATE_WINDOW_START + 1, desc, &isnull));
-		uint32		seq = DatumGetInt32(heap_getattr(tuple, SF_STATE_SEQ + 1, desc, &isnull));
-		SfWindow   *window = sf_store_find_window(member->store, start);
+		TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
+		bool isnull;
+		SfTime start = DatumGetTimestampTz(heap_getattr(tuple, SF_STATE_WINDOW_START + 1, desc, &isnull));
+		uint32 seq = DatumGetInt32(heap_getattr(tuple, SF_STATE_SEQ + 1, desc, &isnull));
+		SfWindow *window = sf_store_find_window(member->store, start);
 
 		if (window != NULL)
 			window->checkpoint_seq = Max(window->checkpoint_seq, seq + 1);
@@ -228,7 +228,7 @@ settle_with_tables(SfMember *member)
 static SfSourceState *
 take_over(SfWorker *worker, SfMember *member)
 {
-	SfTick		published = pg_atomic_read_u64(&worker->dataflow->published);
+	SfTick published = pg_atomic_read_u64(&worker->dataflow->published);
 	SfSourceState *source = NULL;
 
 	sf_progress_unprepare(member->shared, published + 1);
@@ -246,14 +246,14 @@ static SfSource *
 source_at(SfWorker *worker, Oid stream, SfSourceState *state)
 {
 	StringInfoData wanted;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&wanted);
 	if (state != NULL)
 		sf_source_state_save(state, &wanted);
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 		StringInfoData have;
 
 		if (source->stream != stream)
@@ -273,7 +273,7 @@ source_at(SfWorker *worker, Oid stream, SfSourceState *state)
 static void
 start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
 {
-	SfMember   *member = sf_member_create(worker, row);
+	SfMember *member = sf_member_create(worker, row);
 	SfSourceState *state = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -293,7 +293,7 @@ start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(member->context);
 		error = CopyErrorData();
@@ -321,9 +321,9 @@ start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
 static SfMember *
 find_member(SfWorker *worker, int32 id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, worker->members)
+	foreach (cell, worker->members)
 		if (((SfMember *) lfirst(cell))->row.id == id)
 			return lfirst(cell);
 	return NULL;
@@ -332,9 +332,9 @@ find_member(SfWorker *worker, int32 id)
 static bool
 row_exists(List *rows, int32 id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, rows)
+	foreach (cell, rows)
 		if (((SfFragmentRow *) lfirst(cell))->id == id)
 			return true;
 	return false;
@@ -371,26 +371,26 @@ void
 sf_reconcile(SfWorker *worker)
 {
 	SfDataflow *dataflow = worker->dataflow;
-	uint32		generation = pg_atomic_read_u32(&dataflow->catalog_generation);
-	SfTick		tick = pg_atomic_read_u64(&dataflow->published) + 1;
-	bool		deferred = false;
-	List	   *rows;
-	ListCell   *cell;
+	uint32 generation = pg_atomic_read_u32(&dataflow->catalog_generation);
+	SfTick tick = pg_atomic_read_u64(&dataflow->published) + 1;
+	bool deferred = false;
+	List *rows;
+	ListCell *cell;
 
 	pg_memory_barrier();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = sf_fragment_rows(GetActiveSnapshot());
-	foreach(cell, list_copy(worker->members))
+	foreach (cell, list_copy(worker->members))
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (!row_exists(rows, member->row.id))
 			sf_member_destroy(worker, member);
 	}
 	drop_left_overs(worker, rows);
 	sf_stream_release_floors();
-	foreach(cell, rows)
+	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
@@ -402,7 +402,7 @@ sf_reconcile(SfWorker *worker)
 		else if (get_rel_relkind(row->view) != '\0')
 			start_member(worker, row, tick);
 	}
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 		((SfSource *) lfirst(cell))->stale = true;
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -31,17 +31,17 @@
 /* What the pre-pass found out about one leaf. */
 typedef struct SfWaiting
 {
-	Oid			relid;
-	BlockNumber first;			/* block the ranges start at */
-	BlockNumber end;			/* fixed end of the catch-up */
-	int			nranges;
-	SfTime	   *least;			/* [nranges]: smallest event time in this range or any later one */
+	Oid relid;
+	BlockNumber first; /* block the ranges start at */
+	BlockNumber end;   /* fixed end of the catch-up */
+	int nranges;
+	SfTime *least; /* [nranges]: smallest event time in this range or any later one */
 } SfWaiting;
 
 struct SfCatchUp
 {
 	MemoryContext context;
-	List	   *leaves;			/* SfWaiting * */
+	List *leaves; /* SfWaiting * */
 };
 
 SfSource *
@@ -49,7 +49,7 @@ sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state)
 {
 	MemoryContext own = AllocSetContextCreate(worker->context, "streamfuse source", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
-	SfSource   *source = palloc0(sizeof(SfSource));
+	SfSource *source = palloc0(sizeof(SfSource));
 
 	source->stream = stream;
 	source->context = own;
@@ -111,10 +111,10 @@ static void
 read_leaves(SfSource *source)
 {
 	MemoryContext old;
-	List	   *leaves = NIL;
-	ListCell   *cell;
+	List *leaves = NIL;
+	ListCell *cell;
 
-	foreach(cell, find_all_inheritors(source->stream, NoLock, NULL))
+	foreach (cell, find_all_inheritors(source->stream, NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(cell));
 	old = MemoryContextSwitchTo(source->context);
@@ -130,7 +130,7 @@ read_leaves(SfSource *source)
 bool
 sf_source_lock(SfSource *source)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!ConditionalLockRelationOid(source->stream, AccessShareLock))
 		return false;
@@ -142,9 +142,8 @@ sf_source_lock(SfSource *source)
 		sf_stream_settings_get(source->stream, &source->settings);
 		source->stale = false;
 	}
-	foreach(cell, source->leaves)
-		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock) ||
-			get_rel_relkind(lfirst_oid(cell)) == '\0')
+	foreach (cell, source->leaves)
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock) || get_rel_relkind(lfirst_oid(cell)) == '\0')
 		{
 			source->stale = true;
 			return false;
@@ -155,9 +154,9 @@ sf_source_lock(SfSource *source)
 static SfPosition *
 find_position(List *positions, Oid relid)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, positions)
+	foreach (cell, positions)
 		if (sf_position_relid(lfirst(cell)) == relid)
 			return lfirst(cell);
 	return NULL;
@@ -167,23 +166,23 @@ find_position(List *positions, Oid relid)
 static void
 match_positions(SfSource *source)
 {
-	List	   *positions = NIL;
-	ListCell   *cell;
+	List *positions = NIL;
+	ListCell *cell;
 
-	foreach(cell, source->leaves)
+	foreach (cell, source->leaves)
 	{
 		SfPosition *position = find_position(source->next->positions, lfirst_oid(cell));
 
 		if (position == NULL)
 		{
-			Relation	rel = table_open(lfirst_oid(cell), NoLock);
+			Relation rel = table_open(lfirst_oid(cell), NoLock);
 
 			position = sf_position_create(source->next_context, rel);
 			table_close(rel, NoLock);
 		}
 		positions = lappend(positions, position);
 	}
-	foreach(cell, source->next->positions)
+	foreach (cell, source->next->positions)
 		if (!list_member_ptr(positions, lfirst(cell)))
 			sf_floor_detach(MyDatabaseId, sf_position_relid(lfirst(cell)));
 	source->next->positions = positions;
@@ -194,16 +193,16 @@ void
 sf_source_seal(SfSource *source)
 {
 	MemoryContext old;
-	ListCell   *cell;
+	ListCell *cell;
 
 	MemoryContextReset(source->next_context);
 	source->next = sf_source_state_copy(source->next_context, source->state);
 	old = MemoryContextSwitchTo(source->next_context);
 	match_positions(source);
 	MemoryContextSwitchTo(old);
-	foreach(cell, source->next->positions)
+	foreach (cell, source->next->positions)
 	{
-		Relation	rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
+		Relation rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
 
 		sf_capture_seal(lfirst(cell), rel);
 		table_close(rel, NoLock);
@@ -213,13 +212,13 @@ sf_source_seal(SfSource *source)
 static void
 make_batch(SfSource *source)
 {
-	Relation	rel = table_open(source->stream, NoLock);
-	Bitmapset  *needed = NULL;
-	ListCell   *cell;
+	Relation rel = table_open(source->stream, NoLock);
+	Bitmapset *needed = NULL;
+	ListCell *cell;
 
-	foreach(cell, source->members)
+	foreach (cell, source->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (member->definition != NULL)
 			needed = bms_add_members(needed, sf_flow_columns(member->definition));
@@ -252,7 +251,7 @@ feed_member(SfWorker *worker, SfMember *member, SfBatch *batch)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(member->context);
 		error = CopyErrorData();
@@ -274,15 +273,15 @@ feed_member(SfWorker *worker, SfMember *member, SfBatch *batch)
 static void
 note_event_times(SfWorker *worker, SfSource *source, SfBatch *batch)
 {
-	int			column = source->settings.time_attnum - 1;
-	SfTime		limit = sf_ahead_limit(&source->settings, worker->tick_time);
-	SfTime		max_event = source->next->max_event;
-	uint64		ahead = 0;
-	ListCell   *cell;
+	int column = source->settings.time_attnum - 1;
+	SfTime limit = sf_ahead_limit(&source->settings, worker->tick_time);
+	SfTime max_event = source->next->max_event;
+	uint64 ahead = 0;
+	ListCell *cell;
 
 	for (int row = 0; row < batch->nrows; row++)
 	{
-		SfTime		time = DatumGetInt64(batch->values[column][row]);
+		SfTime time = DatumGetInt64(batch->values[column][row]);
 
 		if (batch->nulls[column][row])
 			continue;
@@ -293,29 +292,29 @@ note_event_times(SfWorker *worker, SfSource *source, SfBatch *batch)
 	}
 	source->next->max_event = max_event;
 	if (ahead > 0)
-		foreach(cell, source->members)
+		foreach (cell, source->members)
 			((SfMember *) lfirst(cell))->progress.counters.rows_ahead += ahead;
 }
 
 typedef struct SfFeed
 {
-	SfWorker   *worker;
-	SfSource   *source;
+	SfWorker *worker;
+	SfSource *source;
 } SfFeed;
 
 static void
 flush_batch(SfFeed *feed)
 {
-	SfBatch    *batch = feed->source->batch;
-	ListCell   *cell;
+	SfBatch *batch = feed->source->batch;
+	ListCell *cell;
 
 	if (batch->nrows == 0)
 		return;
 	if (feed->source->settings.has_watermark)
 		note_event_times(feed->worker, feed->source, batch);
-	foreach(cell, feed->source->members)
+	foreach (cell, feed->source->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (member->in_tick)
 			feed_member(feed->worker, member, batch);
@@ -327,8 +326,8 @@ flush_batch(SfFeed *feed)
 static void
 consume_page(void *arg, Relation rel, Page page, BlockNumber block, const OffsetNumber *offsets, int noffsets)
 {
-	SfFeed	   *feed = arg;
-	int			taken = 0;
+	SfFeed *feed = arg;
+	int taken = 0;
 
 	while (taken < noffsets)
 	{
@@ -341,11 +340,11 @@ consume_page(void *arg, Relation rel, Page page, BlockNumber block, const Offset
 static AttrNumber
 leaf_time_attnum(SfSource *source, Relation leaf)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(leaf), NameStr(source->settings.time_column));
+	AttrNumber attnum = get_attnum(RelationGetRelid(leaf), NameStr(source->settings.time_column));
 
 	if (attnum == InvalidAttrNumber)
 		elog(ERROR, "column \"%s\" is missing in partition \"%s\"", NameStr(source->settings.time_column),
-			 RelationGetRelationName(leaf));
+		     RelationGetRelationName(leaf));
 	return attnum;
 }
 
@@ -354,16 +353,16 @@ static void
 begin_catch_up(SfSource *source, Snapshot snapshot)
 {
 	MemoryContext own = AllocSetContextCreate(source->context, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
-	SfCatchUp  *catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
-	ListCell   *cell;
+	SfCatchUp *catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
+	ListCell *cell;
 
 	catch_up->context = own;
-	foreach(cell, source->next->positions)
+	foreach (cell, source->next->positions)
 	{
 		SfPosition *position = lfirst(cell);
-		Relation	rel = table_open(sf_position_relid(position), NoLock);
+		Relation rel = table_open(sf_position_relid(position), NoLock);
 		MemoryContext old = MemoryContextSwitchTo(own);
-		SfWaiting  *waiting = palloc0(sizeof(SfWaiting));
+		SfWaiting *waiting = palloc0(sizeof(SfWaiting));
 
 		waiting->relid = RelationGetRelid(rel);
 		waiting->first = sf_position_frontier(position);
@@ -372,7 +371,7 @@ begin_catch_up(SfSource *source, Snapshot snapshot)
 		if (source->settings.has_watermark)
 		{
 			waiting->least = sf_capture_minima(rel, snapshot, leaf_time_attnum(source, rel), waiting->first,
-											   waiting->end, own);
+			                                   waiting->end, own);
 			for (int i = waiting->nranges - 2; i >= 0; i--)
 				waiting->least[i] = Min(waiting->least[i], waiting->least[i + 1]);
 		}
@@ -394,11 +393,11 @@ end_catch_up(SfSource *source)
 static SfTime
 least_waiting(SfSource *source, SfPosition *position)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, source->catch_up->leaves)
+	foreach (cell, source->catch_up->leaves)
 	{
-		SfWaiting  *waiting = lfirst(cell);
+		SfWaiting *waiting = lfirst(cell);
 		BlockNumber frontier = sf_position_frontier(position);
 
 		if (waiting->relid != sf_position_relid(position))
@@ -413,12 +412,12 @@ least_waiting(SfSource *source, SfPosition *position)
 static BlockNumber
 total_backlog(SfSource *source)
 {
-	uint64		pages = 0;
-	ListCell   *cell;
+	uint64 pages = 0;
+	ListCell *cell;
 
-	foreach(cell, source->next->positions)
+	foreach (cell, source->next->positions)
 	{
-		Relation	rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
+		Relation rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
 
 		pages += sf_capture_backlog(lfirst(cell), rel);
 		table_close(rel, NoLock);
@@ -429,8 +428,8 @@ total_backlog(SfSource *source)
 static int
 by_least_waiting(const ListCell *a, const ListCell *b)
 {
-	SfTime		left = ((SfTime *) lfirst(a))[0];
-	SfTime		right = ((SfTime *) lfirst(b))[0];
+	SfTime left = ((SfTime *) lfirst(a))[0];
+	SfTime right = ((SfTime *) lfirst(b))[0];
 
 	return left < right ? -1 : left > right ? 1 : 0;
 }
@@ -441,25 +440,25 @@ positions_in_order(SfSource *source)
 {
 	typedef struct
 	{
-		SfTime		least;
+		SfTime least;
 		SfPosition *position;
 	} Entry;
-	List	   *entries = NIL;
-	List	   *ordered = NIL;
-	ListCell   *cell;
+	List *entries = NIL;
+	List *ordered = NIL;
+	ListCell *cell;
 
 	if (source->catch_up == NULL || list_length(source->next->positions) < 2)
 		return source->next->positions;
-	foreach(cell, source->next->positions)
+	foreach (cell, source->next->positions)
 	{
-		Entry	   *entry = palloc(sizeof(Entry));
+		Entry *entry = palloc(sizeof(Entry));
 
 		entry->least = least_waiting(source, lfirst(cell));
 		entry->position = lfirst(cell);
 		entries = lappend(entries, entry);
 	}
 	list_sort(entries, by_least_waiting);
-	foreach(cell, entries)
+	foreach (cell, entries)
 		ordered = lappend(ordered, ((Entry *) lfirst(cell))->position);
 	return ordered;
 }
@@ -468,9 +467,9 @@ positions_in_order(SfSource *source)
 void
 sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
-	SfFeed		feed = {worker, source};
-	int64		budget = SF_TICK_PAGES;
-	ListCell   *cell;
+	SfFeed feed = {worker, source};
+	int64 budget = SF_TICK_PAGES;
+	ListCell *cell;
 
 	if (source->batch == NULL)
 		make_batch(source);
@@ -480,11 +479,11 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	if (source->catch_up == NULL && total_backlog(source) > SF_TICK_PAGES)
 		begin_catch_up(source, snapshot);
 
-	foreach(cell, positions_in_order(source))
+	foreach (cell, positions_in_order(source))
 	{
 		SfPosition *position = lfirst(cell);
-		Relation	rel;
-		Relation	stream;
+		Relation rel;
+		Relation stream;
 		BlockNumber before = sf_position_frontier(position);
 		SfCaptureResult result;
 
@@ -518,19 +517,19 @@ static void
 apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
 	SfSourceState *next = source->next;
-	SfCatalog  *catalog = sf_catalog_open("punctuation", AccessShareLock);
+	SfCatalog *catalog = sf_catalog_open("punctuation", AccessShareLock);
 	SysScanDesc scan = sf_catalog_scan_begin(catalog, "punctuation_pkey", 0, NULL, snapshot);
-	TupleDesc	desc = RelationGetDescr(sf_catalog_table(catalog));
-	HeapTuple	tuple;
+	TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
+	HeapTuple tuple;
 
 	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
-		Datum		values[4];
-		bool		nulls[4];
-		SfTime		watermark;
-		int64	   *id;
+		Datum values[4];
+		bool nulls[4];
+		SfTime watermark;
+		int64 *id;
 		MemoryContext old;
-		ListCell   *cell;
+		ListCell *cell;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
 		if (!has_watermark_of(source, DatumGetObjectId(values[0])))
@@ -541,9 +540,8 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		else
 		{
 			next->watermark = watermark;
-			next->max_event = source->settings.has_watermark
-								  ? sf_watermark_origin(&source->settings, watermark)
-								  : SF_TIME_MINUS_INFINITY;
+			next->max_event = source->settings.has_watermark ? sf_watermark_origin(&source->settings, watermark)
+			                                                 : SF_TIME_MINUS_INFINITY;
 		}
 		next->punctuation = Max(next->punctuation, DatumGetInt64(values[1]));
 		old = MemoryContextSwitchTo(worker->context);
@@ -551,7 +549,7 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		*id = DatumGetInt64(values[1]);
 		worker->applied_punctuations = lappend(worker->applied_punctuations, id);
 		MemoryContextSwitchTo(old);
-		foreach(cell, source->members)
+		foreach (cell, source->members)
 			((SfMember *) lfirst(cell))->must_commit = true;
 	}
 	sf_catalog_scan_end(scan);
@@ -563,7 +561,7 @@ void
 sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
 	SfSourceState *next = source->next;
-	SfTime		watermark = next->watermark;
+	SfTime watermark = next->watermark;
 
 	if (source->complete && source->catch_up != NULL)
 		end_catch_up(source);
@@ -571,9 +569,9 @@ sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		watermark = Max(watermark, sf_watermark_of(&source->settings, next->max_event));
 	if (source->catch_up != NULL)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
-		foreach(cell, next->positions)
+		foreach (cell, next->positions)
 			watermark = Min(watermark, least_waiting(source, lfirst(cell)));
 	}
 	next->watermark = Max(next->watermark, watermark);
@@ -609,7 +607,7 @@ sf_source_merge(SfSource *into, SfSource *from)
 	into->next->watermark = Max(into->next->watermark, from->next->watermark);
 	while (from->members != NIL)
 	{
-		SfMember   *member = linitial(from->members);
+		SfMember *member = linitial(from->members);
 
 		sf_source_remove(from, member);
 		sf_source_add(into, member);
@@ -619,9 +617,9 @@ sf_source_merge(SfSource *into, SfSource *from)
 bool
 sf_source_awaits_transactions(const SfSource *source)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, source->state->positions)
+	foreach (cell, source->state->positions)
 		if (sf_position_pending(lfirst(cell)) > 0)
 			return true;
 	return false;

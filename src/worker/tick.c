@@ -37,9 +37,9 @@ is_running(SfMember *member)
 static bool
 has_running_member(SfSource *source)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, source->members)
+	foreach (cell, source->members)
 		if (is_running(lfirst(cell)) && ((SfMember *) lfirst(cell))->flow != NULL)
 			return true;
 	return false;
@@ -47,7 +47,7 @@ has_running_member(SfSource *source)
 
 /* Runs a step for one member in a subtransaction; an error undoes the member's tick and is left in its `failure`. */
 static void
-guard_member(SfMember *member, void (*step) (SfMember *member, void *arg), void *arg)
+guard_member(SfMember *member, void (*step)(SfMember *member, void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -63,7 +63,7 @@ guard_member(SfMember *member, void (*step) (SfMember *member, void *arg), void 
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(member->context);
 		error = CopyErrorData();
@@ -97,16 +97,15 @@ compile_step(SfMember *member, void *arg)
 static void
 compile_stale(SfWorker *worker)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, list_copy(worker->members))
+	foreach (cell, list_copy(worker->members))
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (!member->stale || !is_running(member))
 			continue;
-		if (!ConditionalLockRelationOid(member->row.view, AccessShareLock) ||
-			get_rel_relkind(member->row.view) == '\0')
+		if (!ConditionalLockRelationOid(member->row.view, AccessShareLock) || get_rel_relkind(member->row.view) == '\0')
 		{
 			if (member->flow == NULL)
 				sf_member_detach(worker, member);
@@ -117,7 +116,7 @@ compile_stale(SfWorker *worker)
 			sf_member_fail(worker, member, member->failure);
 		else
 		{
-			SfSource   *source = member->source;
+			SfSource *source = member->source;
 
 			/* The batch may need other columns now. */
 			sf_source_remove(source, member);
@@ -129,11 +128,11 @@ compile_stale(SfWorker *worker)
 static void
 begin_members(SfSource *source, SfTick tick, TimestampTz now)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, source->members)
+	foreach (cell, source->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (!is_running(member))
 			continue;
@@ -147,18 +146,18 @@ begin_members(SfSource *source, SfTick tick, TimestampTz now)
 static void
 merge_sources(SfWorker *worker)
 {
-	ListCell   *cell;
-	ListCell   *other;
+	ListCell *cell;
+	ListCell *other;
 
-	foreach(cell, list_copy(worker->sources))
+	foreach (cell, list_copy(worker->sources))
 	{
-		SfSource   *from = lfirst(cell);
+		SfSource *from = lfirst(cell);
 
 		if (from->skipped || !from->complete)
 			continue;
-		foreach(other, worker->sources)
+		foreach (other, worker->sources)
 		{
-			SfSource   *into = lfirst(other);
+			SfSource *into = lfirst(other);
 
 			if (into == from)
 				break;
@@ -173,20 +172,20 @@ merge_sources(SfWorker *worker)
 
 typedef struct CloseStep
 {
-	SfTick		tick;
-	StringInfo	flat_source;
+	SfTick tick;
+	StringInfo flat_source;
 } CloseStep;
 
 /* Windows that end at or before the watermark are closed by this tick; their groups do not change any more. */
 static int
 close_windows(SfMember *member, SfTick tick, SfTime until)
 {
-	int			closed = 0;
+	int closed = 0;
 
 	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 	{
-		SfWindow   *window = sf_store_window_at(member->store, i);
+		SfWindow *window = sf_store_window_at(member->store, i);
 
 		if (window->start >= until)
 			break;
@@ -203,8 +202,8 @@ close_windows(SfMember *member, SfTick tick, SfTime until)
 static void
 finish_member(SfMember *member, void *arg)
 {
-	CloseStep  *step = arg;
-	SfTime		watermark = member->source->next->watermark;
+	CloseStep *step = arg;
+	SfTime watermark = member->source->next->watermark;
 
 	if (watermark > member->progress.closed_until)
 	{
@@ -219,15 +218,15 @@ static void
 finish_source(SfSource *source, SfTick tick)
 {
 	StringInfoData flat;
-	CloseStep	step = {tick, &flat};
-	ListCell   *cell;
+	CloseStep step = {tick, &flat};
+	ListCell *cell;
 
 	initStringInfo(&flat);
 	sf_source_state_save(source->next, &flat);
-	foreach(cell, source->members)
+	foreach (cell, source->members)
 	{
-		SfMember   *member = lfirst(cell);
-		SfTime		closed_until = member->progress.closed_until;
+		SfMember *member = lfirst(cell);
+		SfTime closed_until = member->progress.closed_until;
 
 		if (!member->in_tick)
 			continue;
@@ -244,11 +243,11 @@ finish_source(SfSource *source, SfTick tick)
 static void
 fail_broken(SfWorker *worker)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, list_copy(worker->members))
+	foreach (cell, list_copy(worker->members))
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (member->failure != NULL && is_running(member))
 			sf_member_fail(worker, member, member->failure);
@@ -281,7 +280,7 @@ static void
 settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush_number)
 {
 	SfFragment *shared = member->shared;
-	uint32		status = pg_atomic_read_u32(&shared->status);
+	uint32 status = pg_atomic_read_u32(&shared->status);
 
 	sf_store_publish(member->store);
 	member->in_tick = false;
@@ -304,24 +303,24 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 static void
 publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
-	ListCell   *cell;
-	ListCell   *inner;
-	bool		pending = false;
+	ListCell *cell;
+	ListCell *inner;
+	bool pending = false;
 
 	pg_write_barrier();
 	pg_atomic_write_u64(&worker->dataflow->published, tick);
 	pg_memory_barrier();
 
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		if (!source->skipped)
 		{
 			sf_source_publish(source);
-			foreach(inner, source->members)
+			foreach (inner, source->members)
 			{
-				SfMember   *member = lfirst(inner);
+				SfMember *member = lfirst(inner);
 
 				if (member->in_tick)
 					settle_member(worker, source, member, flush_number);
@@ -341,15 +340,15 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 static void
 reclaim(SfWorker *worker)
 {
-	SfTick		tick;
-	uint64		xmin;
-	ListCell   *cell;
+	SfTick tick;
+	uint64 xmin;
+	ListCell *cell;
 
 	sf_pin_horizon(MyDatabaseId, &tick, &xmin);
 	tick = Min(tick, pg_atomic_read_u64(&worker->dataflow->published));
-	foreach(cell, worker->members)
+	foreach (cell, worker->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (member->store == NULL)
 			continue;
@@ -366,11 +365,11 @@ reclaim(SfWorker *worker)
 static void
 rollback_members(SfWorker *worker, SfTick tick)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, worker->members)
+	foreach (cell, worker->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		sf_progress_unprepare(member->shared, tick);
 		if (!member->in_tick)
@@ -379,7 +378,7 @@ rollback_members(SfWorker *worker, SfTick tick)
 		sf_store_rollback(member->store);
 		member->in_tick = false;
 	}
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 		sf_source_rollback(lfirst(cell));
 }
 
@@ -387,11 +386,11 @@ rollback_members(SfWorker *worker, SfTick tick)
 static void
 break_source(SfSource *source)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, source->members)
+	foreach (cell, source->members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 		MemoryContext old;
 
 		if (!member->in_tick)
@@ -425,7 +424,7 @@ scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -444,13 +443,13 @@ scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
 static uint64
 run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
-	Snapshot	snapshot;
-	uint64		rows = 0;
-	ListCell   *cell;
+	Snapshot snapshot;
+	uint64 rows = 0;
+	ListCell *cell;
 
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		source->skipped = !has_running_member(source) || !sf_source_lock(source);
 		source->complete = false;
@@ -463,9 +462,9 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 	snapshot = GetActiveSnapshot();
 	SF_FAULT("tick-after-snapshot");
 
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		if (source->skipped)
 			continue;
@@ -476,9 +475,9 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 	fail_broken(worker);
 	merge_sources(worker);
 	SF_FAULT("tick-before-close");
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		if (source->skipped)
 			continue;
@@ -495,11 +494,11 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 static bool
 has_backlog(SfWorker *worker)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		if (has_running_member(source) && !source->skipped && !source->complete)
 			return true;
@@ -510,9 +509,9 @@ has_backlog(SfWorker *worker)
 static bool
 has_skipped(SfWorker *worker)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, worker->sources)
+	foreach (cell, worker->sources)
 		if (has_running_member(lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
 			return true;
 	return false;
@@ -521,9 +520,9 @@ has_skipped(SfWorker *worker)
 bool
 sf_tick(SfWorker *worker)
 {
-	SfTick		tick = pg_atomic_read_u64(&worker->dataflow->published) + 1;
-	uint64		flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
-	bool		took_rows = false;
+	SfTick tick = pg_atomic_read_u64(&worker->dataflow->published) + 1;
+	uint64 flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
+	bool took_rows = false;
 
 	pg_memory_barrier();
 	worker->tick_time = GetCurrentTimestamp();

@@ -41,18 +41,18 @@ static SfWorker the_worker;
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, the_worker.members)
+	foreach (cell, the_worker.members)
 	{
-		SfMember   *member = lfirst(cell);
+		SfMember *member = lfirst(cell);
 
 		if (relid == InvalidOid || relid == member->row.view || relid == member->row.stream)
 			member->stale = true;
 	}
-	foreach(cell, the_worker.sources)
+	foreach (cell, the_worker.sources)
 	{
-		SfSource   *source = lfirst(cell);
+		SfSource *source = lfirst(cell);
 
 		if (relid == InvalidOid || relid == source->stream || list_member_oid(source->leaves, relid))
 			source->stale = true;
@@ -80,7 +80,7 @@ static bool
 attach_to_dataflow(void)
 {
 	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
-	bool		mine;
+	bool mine;
 
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
 	mine = dataflow->worker_pid == 0 && !dataflow->parked;
@@ -99,7 +99,7 @@ attach_to_dataflow(void)
 static bool
 extension_is_installed(void)
 {
-	bool		installed;
+	bool installed;
 
 	StartTransactionCommand();
 	installed = OidIsValid(get_extension_oid("streamfuse", true));
@@ -147,8 +147,8 @@ static long
 work(void)
 {
 	SfDataflow *dataflow = the_worker.dataflow;
-	long		wait_ms = -1;
-	bool		more;
+	long wait_ms = -1;
+	bool more;
 
 	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation)
 		sf_reconcile(&the_worker);
@@ -176,7 +176,7 @@ work(void)
 static void
 rest(long wait_ms)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
 	if (wait_ms == 0)
 		return;
@@ -207,9 +207,9 @@ recover_from_error(int retry_ms)
 static void
 leave_for_good(void)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, the_worker.members)
+	foreach (cell, the_worker.members)
 		((SfMember *) lfirst(cell))->must_commit = true;
 	if (the_worker.members != NIL)
 		sf_commit(&the_worker);
