@@ -100,7 +100,7 @@ CREATE TABLE streamfuse.fragment (
   output    oid NOT NULL,
   stream    oid NOT NULL,
   begins_at timestamptz,          -- windows that start earlier are not the view's; NULL: all are
-  adopted   bool NOT NULL         -- the output came with rows, from a dump: windows up to its last window_end are closed
+  adopted_until timestamptz       -- the output came from a dump, with all windows that end up to then
 ) USING heap;
 COMMENT ON TABLE streamfuse.fragment IS 'the maintained parts of continuous views';
 CREATE SEQUENCE streamfuse.fragment_id AS int4 OWNED BY streamfuse.fragment.id;

@@ -358,7 +358,8 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			continue;
 		if (end <= closed_until)
 		{
-			count_late(flow, start, end);
+			if (end > flow->progress->adopted_until)
+				count_late(flow, start, end);
 			continue;
 		}
 		flow->selected[n] = row;

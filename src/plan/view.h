@@ -57,7 +57,7 @@ typedef struct SfFragmentRow
 	Oid			output;
 	Oid			stream;
 	SfTime		begins_at;		/* windows starting earlier are not the view's (WITH NO DATA); MINUS_INFINITY: all */
-	bool		adopted;		/* the output came with rows: windows up to its last window_end are closed */
+	SfTime		adopted_until;	/* the output came from a dump, with all windows that end up to then */
 } SfFragmentRow;
 
 /* Rows of streamfuse.fragment visible to the snapshot (NULL: the latest) whose views are active. */

@@ -36,8 +36,8 @@ enum
 	FRAGMENT_OUTPUT,
 	FRAGMENT_STREAM,
 	FRAGMENT_BEGINS_AT,
-	FRAGMENT_ADOPTED,
-	FRAGMENT_COLUMNS = FRAGMENT_ADOPTED,
+	FRAGMENT_ADOPTED_UNTIL,
+	FRAGMENT_COLUMNS = FRAGMENT_ADOPTED_UNTIL,
 };
 
 bool
@@ -158,7 +158,9 @@ fragment_from_tuple(HeapTuple tuple, TupleDesc desc)
 	row->begins_at = DatumGetInt64(heap_getattr(tuple, FRAGMENT_BEGINS_AT, desc, &isnull));
 	if (isnull)
 		row->begins_at = SF_TIME_MINUS_INFINITY;
-	row->adopted = DatumGetBool(heap_getattr(tuple, FRAGMENT_ADOPTED, desc, &isnull));
+	row->adopted_until = DatumGetInt64(heap_getattr(tuple, FRAGMENT_ADOPTED_UNTIL, desc, &isnull));
+	if (isnull)
+		row->adopted_until = SF_TIME_MINUS_INFINITY;
 	return row;
 }
 
@@ -199,7 +201,8 @@ sf_fragment_add(const SfFragmentRow *row)
 	values[FRAGMENT_STREAM - 1] = ObjectIdGetDatum(row->stream);
 	values[FRAGMENT_BEGINS_AT - 1] = Int64GetDatum(row->begins_at);
 	nulls[FRAGMENT_BEGINS_AT - 1] = row->begins_at == SF_TIME_MINUS_INFINITY;
-	values[FRAGMENT_ADOPTED - 1] = BoolGetDatum(row->adopted);
+	values[FRAGMENT_ADOPTED_UNTIL - 1] = Int64GetDatum(row->adopted_until);
+	nulls[FRAGMENT_ADOPTED_UNTIL - 1] = row->adopted_until == SF_TIME_MINUS_INFINITY;
 	sf_catalog_insert(fragment, values, nulls);
 	sf_catalog_close(fragment, NoLock);
 	CommandCounterIncrement();

@@ -113,23 +113,20 @@ check_stream(const SfDefinition *definition)
 	sf_stream_check_window_column(definition->stream, definition->time_attnum);
 }
 
-/* The greatest event time stored in the stream, or SF_TIME_MINUS_INFINITY. */
+/* The greatest value that a stored row of a relation has for an expression, or SF_TIME_MINUS_INFINITY. */
 static SfTime
-greatest_stored_time(SfDefinition *definition)
+greatest_stored(Oid relid, const char *expression)
 {
-	char *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(definition->stream)),
-	                                        get_rel_name(definition->stream));
-	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
-	char *time = deparse_expression((Node *) definition->time, context, true, false);
+	char *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	SfTime result = SF_TIME_MINUS_INFINITY;
 	Datum greatest;
 	bool isnull;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("SELECT pg_catalog.max(%s) FROM %s", time, name), false, 1) != SPI_OK_SELECT ||
+	if (SPI_execute(psprintf("SELECT pg_catalog.max(%s) FROM %s", expression, name), false, 1) != SPI_OK_SELECT ||
 	    SPI_processed != 1)
-		elog(ERROR, "could not read the greatest event time of stream %u", definition->stream);
+		elog(ERROR, "could not read the greatest time in relation %u", relid);
 	greatest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		result = DatumGetInt64(greatest);
@@ -141,7 +138,9 @@ greatest_stored_time(SfDefinition *definition)
 static SfTime
 first_window_after_stored(SfDefinition *definition)
 {
-	SfTime greatest = greatest_stored_time(definition);
+	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
+	char *time = deparse_expression((Node *) definition->time, context, true, false);
+	SfTime greatest = greatest_stored(definition->stream, time);
 	SfTime start;
 	SfTime end;
 
@@ -164,7 +163,7 @@ stored_begins_at(Oid view)
 
 /* Gives an active view its fragment, and has the worker told at commit. */
 static void
-start_fragment(Oid view, Oid output, SfDefinition *definition, bool adopted)
+start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_until)
 {
 	SfFragmentRow row;
 
@@ -174,7 +173,7 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, bool adopted)
 	row.output = output;
 	row.stream = definition->stream;
 	row.begins_at = stored_begins_at(view);
-	row.adopted = adopted;
+	row.adopted_until = adopted_until;
 	sf_fragment_add(&row);
 	sf_catalog_changed_at_commit();
 }
@@ -274,7 +273,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 			sf_option_set(view, SF_OPTION_BEGINS_AT, timestamptz_to_str(begins_at));
 	}
 	output = sf_output_create(view, definition);
-	start_fragment(view, output, definition, false);
+	start_fragment(view, output, definition, SF_TIME_MINUS_INFINITY);
 	notice_create(view, definition->stream, !stmt->into->skipData);
 }
 
@@ -288,6 +287,7 @@ refresh_view(RefreshMatViewStmt *stmt)
 	SfDefinition *definition;
 	int level;
 	bool adopted;
+	SfTime adopted_until = SF_TIME_MINUS_INFINITY;
 
 	PreventCommandIfReadOnly("REFRESH MATERIALIZED VIEW");
 	PreventCommandIfParallelMode("REFRESH MATERIALIZED VIEW");
@@ -312,7 +312,10 @@ refresh_view(RefreshMatViewStmt *stmt)
 	check_stream(definition);
 	AtEOXact_GUC(true, level);
 	output = sf_output_adopt(view, definition, &adopted);
-	start_fragment(view, output, definition, adopted);
+	if (adopted)
+		adopted_until = greatest_stored(output,
+		                                quote_identifier(get_attname(output, definition->output_window_end, false)));
+	start_fragment(view, output, definition, adopted_until);
 }
 
 /* ---- ALTER ---- */

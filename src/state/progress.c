@@ -105,6 +105,7 @@ sf_progress_init(SfProgress *progress, MemoryContext context)
 {
 	memset(progress, 0, sizeof(SfProgress));
 	progress->closed_until = SF_TIME_MINUS_INFINITY;
+	progress->adopted_until = SF_TIME_MINUS_INFINITY;
 	progress->context = context;
 }
 

@@ -47,6 +47,7 @@ typedef struct SfProgress
 {
 	SfCounters	counters;
 	SfTime		closed_until;
+	SfTime		adopted_until;	/* rows of windows ending up to then were counted before a dump: neither late nor missed */
 	int			nmissed;
 	int			max_missed;
 	SfMissed   *missed;			/* in the context given to sf_progress_init */

@@ -15,7 +15,6 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -136,31 +135,6 @@ load_state(SfMember *member, SfTick tick)
 	MemoryContextDelete(row_context);
 }
 
-/* The end of the last window that a restored output table holds: up to there everything is closed. */
-static SfTime
-last_closed(SfMember *member)
-{
-	Relation output = table_open(member->row.output, AccessShareLock);
-	AttrNumber attnum = member->definition->output_window_end;
-	TupleTableSlot *slot = table_slot_create(output, NULL);
-	TableScanDesc scan = table_beginscan(output, GetActiveSnapshot(), 0, NULL);
-	SfTime last = SF_TIME_MINUS_INFINITY;
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool isnull;
-		Datum end = slot_getattr(slot, attnum, &isnull);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!isnull)
-			last = Max(last, DatumGetTimestampTz(end));
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(output, AccessShareLock);
-	return last;
-}
-
 /* From the tables, or from nothing.  The groups become visible when `tick` is published. */
 static SfSourceState *
 recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
@@ -169,8 +143,8 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 
 	sf_store_reset(member->store);
 	read_saved_progress(member, &saved);
-	if (saved.source == NULL && member->row.adopted)
-		member->progress.closed_until = last_closed(member);
+	if (saved.source == NULL)
+		member->progress.closed_until = member->row.adopted_until;
 	if (saved.source != NULL)
 	{
 		load_state(member, tick);
