@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'streamfuse'");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'streamfuse'\nmax_worker_processes = 30");
 $node->start;
 my $port = $node->port;
 my $dir = PostgreSQL::Test::Utils::tempdir;
