@@ -138,7 +138,8 @@ begin_members(SfSource *source, SfTick tick, TimestampTz now)
 			continue;
 		/* Until it has caught up, a restored view meets rows that the windows in its output have counted. */
 		member->progress.adopted_until = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING
-			? SF_TIME_MINUS_INFINITY : member->row.adopted_until;
+		                                     ? SF_TIME_MINUS_INFINITY
+		                                     : member->row.adopted_until;
 		sf_store_begin(member->store, tick);
 		sf_flow_begin(member->flow, now);
 		member->in_tick = true;
