@@ -60,6 +60,11 @@ typedef struct SfDefinition
  */
 extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
 
+/*
+ * Writes the session's time zone into calendar windows that name none, in place: a view's days are fixed with the view.
+ */
+extern void sf_fix_time_zone(Query *query);
+
 /* The definition of an existing view, from its stored query. */
 extern SfDefinition *sf_define_view(MemoryContext context, Oid view);
 

@@ -207,6 +207,7 @@ create_shell(const UtilityCall *call, List *other_options)
 	stmt->into->options = copyObject(other_options);
 	stmt->into->accessMethod = pstrdup(SF_VIEW_AM);
 	stmt->into->skipData = true;
+	sf_fix_time_zone(castNode(Query, stmt->into->viewQuery));
 
 	created_view = InvalidOid;
 	creating_view = true;

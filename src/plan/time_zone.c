@@ -1,0 +1,82 @@
+/*
+ * time_zone.c
+ *		Writes the session's time zone into the calendar windows of a view's query when the view is created.
+ *
+ * A day is a day in some zone, and a view's days must not depend on who reads it, or who runs its query as a batch.  So
+ * the zone that tumble() would take from the session becomes an argument of it in the stored query, where \d shows it
+ * and pg_dump keeps it.
+ */
+#include "plan/fragment.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+/* Arguments of tumble(), from 0. */
+#define ARGUMENT_SIZE 1
+#define ARGUMENT_ZONE 3
+
+static List *
+all_arguments(FuncExpr *call)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
+	List	   *arguments;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", call->funcid);
+	arguments = expand_function_arguments(call->args, false, call->funcresulttype, tuple);
+	ReleaseSysCache(tuple);
+	return arguments;
+}
+
+static bool
+is_calendar_size(Node *size)
+{
+	Interval   *interval;
+
+	size = eval_const_expressions(NULL, size);
+	if (!IsA(size, Const) || ((Const *) size)->constisnull)
+		return false;
+	interval = DatumGetIntervalP(((Const *) size)->constvalue);
+	return interval->day != 0 || interval->month != 0;
+}
+
+static void
+fix_call(FuncExpr *call)
+{
+	List	   *arguments = all_arguments(call);
+	Node	   *zone = eval_const_expressions(NULL, list_nth(arguments, ARGUMENT_ZONE));
+
+	if (exprType(linitial(arguments)) != TIMESTAMPTZOID || !is_calendar_size(list_nth(arguments, ARGUMENT_SIZE)) ||
+		!IsA(zone, Const) || !((Const *) zone)->constisnull)
+		return;
+	lfirst(list_nth_cell(arguments, ARGUMENT_ZONE)) =
+		makeConst(TEXTOID, -1, ((Const *) zone)->constcollid, -1,
+				  CStringGetTextDatum(pg_get_timezone_name(session_timezone)), false, false);
+	call->args = arguments;
+}
+
+void
+sf_fix_time_zone(Query *query)
+{
+	ListCell   *cell;
+	ListCell   *function;
+
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		foreach(function, rte->functions)
+		{
+			Node	   *call = lfirst_node(RangeTblFunction, function)->funcexpr;
+
+			if (IsA(call, FuncExpr) && sf_is_tumble(((FuncExpr *) call)->funcid))
+				fix_call((FuncExpr *) call);
+		}
+	}
+}
