@@ -111,6 +111,7 @@ CREATE TABLE streamfuse.progress (
   position     bytea,              -- rows counted, per relation, and the strategy's memory
   watermark    timestamptz NOT NULL DEFAULT '-infinity',
   closed_until timestamptz NOT NULL DEFAULT '-infinity',
+  last_closed  timestamptz NOT NULL DEFAULT '-infinity',  -- end of the last window closed with groups in it
   rows_in      int8 NOT NULL DEFAULT 0,
   rows_late    int8 NOT NULL DEFAULT 0,
   rows_missed  int8 NOT NULL DEFAULT 0,

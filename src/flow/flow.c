@@ -79,6 +79,8 @@ struct SfFlow
 	/* For undoing the counters of a tick. */
 	TimestampTz now;
 	SfCounters saved_counters;
+	SfTime saved_closed_until;
+	SfTime saved_last_closed;
 	SfMissed *saved_missed; /* copy made at the first late row of a tick */
 	int nsaved_missed;
 	bool missed_saved;
@@ -265,6 +267,8 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 {
 	flow->now = now;
 	flow->saved_counters = flow->progress->counters;
+	flow->saved_closed_until = flow->progress->closed_until;
+	flow->saved_last_closed = flow->progress->last_closed;
 	flow->missed_saved = false;
 }
 
@@ -274,6 +278,8 @@ sf_flow_rollback(SfFlow *flow)
 	SfProgress *progress = flow->progress;
 
 	progress->counters = flow->saved_counters;
+	progress->closed_until = flow->saved_closed_until;
+	progress->last_closed = flow->saved_last_closed;
 	if (!flow->missed_saved)
 		return;
 	progress->nmissed = flow->nsaved_missed;

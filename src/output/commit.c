@@ -276,6 +276,7 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_POSITION] = PointerGetDatum(position.data);
 	values[SF_PROGRESS_WATERMARK] = TimestampTzGetDatum(source->watermark);
 	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(member->progress.closed_until);
+	values[SF_PROGRESS_LAST_CLOSED] = TimestampTzGetDatum(member->progress.last_closed);
 	values[SF_PROGRESS_ROWS_IN] = Int64GetDatum(member->progress.counters.rows_in);
 	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
 	values[SF_PROGRESS_ROWS_MISSED] = Int64GetDatum(member->progress.counters.rows_missed);

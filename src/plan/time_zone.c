@@ -24,8 +24,8 @@
 static List *
 all_arguments(FuncExpr *call)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
-	List	   *arguments;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
+	List *arguments;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", call->funcid);
@@ -37,7 +37,7 @@ all_arguments(FuncExpr *call)
 static bool
 is_calendar_size(Node *size)
 {
-	Interval   *interval;
+	Interval *interval;
 
 	size = eval_const_expressions(NULL, size);
 	if (!IsA(size, Const) || ((Const *) size)->constisnull)
@@ -49,31 +49,31 @@ is_calendar_size(Node *size)
 static void
 fix_call(FuncExpr *call)
 {
-	List	   *arguments = all_arguments(call);
-	Node	   *zone = eval_const_expressions(NULL, list_nth(arguments, ARGUMENT_ZONE));
+	List *arguments = all_arguments(call);
+	Node *zone = eval_const_expressions(NULL, list_nth(arguments, ARGUMENT_ZONE));
 
 	if (exprType(linitial(arguments)) != TIMESTAMPTZOID || !is_calendar_size(list_nth(arguments, ARGUMENT_SIZE)) ||
-		!IsA(zone, Const) || !((Const *) zone)->constisnull)
+	    !IsA(zone, Const) || !((Const *) zone)->constisnull)
 		return;
-	lfirst(list_nth_cell(arguments, ARGUMENT_ZONE)) =
-		makeConst(TEXTOID, -1, ((Const *) zone)->constcollid, -1,
-				  CStringGetTextDatum(pg_get_timezone_name(session_timezone)), false, false);
+	lfirst(list_nth_cell(arguments, ARGUMENT_ZONE)) = makeConst(
+	    TEXTOID, -1, ((Const *) zone)->constcollid, -1, CStringGetTextDatum(pg_get_timezone_name(session_timezone)),
+	    false, false);
 	call->args = arguments;
 }
 
 void
 sf_fix_time_zone(Query *query)
 {
-	ListCell   *cell;
-	ListCell   *function;
+	ListCell *cell;
+	ListCell *function;
 
-	foreach(cell, query->rtable)
+	foreach (cell, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
 
-		foreach(function, rte->functions)
+		foreach (function, rte->functions)
 		{
-			Node	   *call = lfirst_node(RangeTblFunction, function)->funcexpr;
+			Node *call = lfirst_node(RangeTblFunction, function)->funcexpr;
 
 			if (IsA(call, FuncExpr) && sf_is_tumble(((FuncExpr *) call)->funcid))
 				fix_call((FuncExpr *) call);

@@ -15,6 +15,7 @@ typedef struct FlatHeader
 {
 	SfCounters counters;
 	SfTime closed_until;
+	SfTime last_closed;
 	int64 nmissed;
 	int64 source_size;
 } FlatHeader;
@@ -105,6 +106,7 @@ sf_progress_init(SfProgress *progress, MemoryContext context)
 {
 	memset(progress, 0, sizeof(SfProgress));
 	progress->closed_until = SF_TIME_MINUS_INFINITY;
+	progress->last_closed = SF_TIME_MINUS_INFINITY;
 	progress->adopted_until = SF_TIME_MINUS_INFINITY;
 	progress->context = context;
 }
@@ -155,7 +157,8 @@ void
 sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source)
 {
 	SfFragment *fragment = space->fragment;
-	FlatHeader header = {progress->counters, progress->closed_until, progress->nmissed, flat_source->len};
+	FlatHeader header = {progress->counters, progress->closed_until, progress->last_closed, progress->nmissed,
+	                     flat_source->len};
 	Size missed_size = progress->nmissed * sizeof(SfMissed);
 	Size size = sizeof(header) + missed_size + flat_source->len;
 	SfSharedPosition *slot = fragment->position[0].tick <= fragment->position[1].tick ? &fragment->position[0]
@@ -257,6 +260,7 @@ sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfPro
 		sf_progress_init(progress, context);
 		progress->counters = header.counters;
 		progress->closed_until = header.closed_until;
+		progress->last_closed = header.last_closed;
 		reserve_missed(progress, header.nmissed);
 		progress->nmissed = header.nmissed;
 		if (header.nmissed > 0)

@@ -46,7 +46,8 @@ typedef struct SfMissed
 typedef struct SfProgress
 {
 	SfCounters	counters;
-	SfTime		closed_until;
+	SfTime		closed_until;	/* windows ending at or before it are closed */
+	SfTime		last_closed;	/* end of the last window that was closed with groups in it: a reset goes back no further */
 	SfTime		adopted_until;	/* rows of windows ending up to then were counted before a dump: neither late nor missed */
 	int			nmissed;
 	int			max_missed;

@@ -64,7 +64,7 @@ typedef struct SfFragment
 	/* Progress; written by the worker under lock. position[] alternate: the newer published one counts. */
 	SfSharedPosition position[2];
 	SfTime		watermark;		/* as of the last published tick */
-	SfTime		closed_until;	/* windows ending at or before it are closed; never goes back */
+	SfTime		closed_until;	/* windows ending at or before it are closed; goes back by a reset only */
 
 	/* flush: requests up to these are covered by a published tick, by a durable commit; worker, then broadcast. */
 	pg_atomic_uint64 flush_counted;

@@ -65,6 +65,7 @@ struct SfSource
 	bool		stale;			/* settings or leaves may have changed */
 	SfCatchUp  *catch_up;		/* while history is worked through in slices */
 	uint64		rows;			/* seen in this tick */
+	bool		reset;			/* the watermark was reset in this tick */
 	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
 	bool		complete;		/* the tick took in all that its snapshot sees */
 };

@@ -63,6 +63,7 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 			saved->source = sf_source_state_load(CurrentMemoryContext, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
 		}
 		member->progress.closed_until = DatumGetTimestampTz(values[SF_PROGRESS_CLOSED_UNTIL]);
+		member->progress.last_closed = DatumGetTimestampTz(values[SF_PROGRESS_LAST_CLOSED]);
 		member->progress.counters.rows_in = DatumGetInt64(values[SF_PROGRESS_ROWS_IN]);
 		member->progress.counters.rows_late = DatumGetInt64(values[SF_PROGRESS_ROWS_LATE]);
 		member->progress.counters.rows_missed = DatumGetInt64(values[SF_PROGRESS_ROWS_MISSED]);
@@ -144,7 +145,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	sf_store_reset(member->store);
 	read_saved_progress(member, &saved);
 	if (saved.source == NULL)
-		member->progress.closed_until = member->row.adopted_until;
+		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
 	if (saved.source != NULL)
 	{
 		load_state(member, tick);
@@ -168,6 +169,7 @@ settle_with_tables(SfMember *member)
 {
 	SfCounters counters = member->progress.counters;
 	SfTime closed_until = member->progress.closed_until;
+	SfTime last_closed = member->progress.last_closed;
 	SavedProgress saved;
 	SfCatalog *catalog;
 	SysScanDesc scan;
@@ -179,6 +181,7 @@ settle_with_tables(SfMember *member)
 		member->progress.nmissed = 0;
 	member->progress.counters = counters;
 	member->progress.closed_until = closed_until;
+	member->progress.last_closed = last_closed;
 
 	catalog = sf_catalog_open("state", AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));

@@ -540,6 +540,7 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		else
 		{
 			next->watermark = watermark;
+			source->reset = true;
 			next->max_event = source->settings.has_watermark ? sf_watermark_origin(&source->settings, watermark)
 			                                                 : SF_TIME_MINUS_INFINITY;
 		}

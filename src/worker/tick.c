@@ -197,6 +197,8 @@ close_windows(SfMember *member, SfTick tick, SfTime until)
 		{
 			window->closed = tick;
 			closed++;
+			if (window->ngroups > 0)
+				member->progress.last_closed = Max(member->progress.last_closed, window->end);
 		}
 	}
 	LWLockRelease(&member->shared->lock);
@@ -209,6 +211,9 @@ finish_member(SfMember *member, void *arg)
 	CloseStep *step = arg;
 	SfTime watermark = member->source->next->watermark;
 
+	/* After a reset windows that were passed over without a row are open again. */
+	if (member->source->reset)
+		member->progress.closed_until = member->progress.last_closed;
 	if (watermark > member->progress.closed_until)
 	{
 		if (close_windows(member, step->tick, watermark) > 0 && member->closed_since == 0)
@@ -230,16 +235,12 @@ finish_source(SfSource *source, SfTick tick)
 	foreach (cell, source->members)
 	{
 		SfMember *member = lfirst(cell);
-		SfTime closed_until = member->progress.closed_until;
 
 		if (!member->in_tick)
 			continue;
 		guard_member(member, finish_member, &step);
 		if (member->failure != NULL)
-		{
-			member->progress.closed_until = closed_until;
 			sf_progress_unprepare(member->shared, tick);
-		}
 	}
 	pfree(flat.data);
 }
@@ -458,6 +459,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		source->skipped = !has_running_member(source) || !sf_source_lock(source);
 		source->complete = false;
 		source->rows = 0;
+		source->reset = false;
 		if (!source->skipped)
 			sf_source_seal(source);
 	}
