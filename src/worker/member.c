@@ -89,7 +89,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 
 /* The fragment a former worker left in shared memory, or InvalidDsaPointer. */
 static dsa_pointer
-find_left_over(SfWorker *worker, int32 id)
+find_left_over(SfWorker *worker, const SfFragmentRow *row)
 {
 	dsa_pointer pointer = worker->dataflow->fragments;
 
@@ -97,7 +97,7 @@ find_left_over(SfWorker *worker, int32 id)
 	{
 		SfFragment *fragment = dsa_get_address(sf_area(), pointer);
 
-		if (fragment->id == id && !fragment->dropped)
+		if (fragment->id == row->id && fragment->view == row->view && !fragment->dropped)
 			return pointer;
 		pointer = fragment->next;
 	}
@@ -115,7 +115,7 @@ sf_member_create(SfWorker *worker, const SfFragmentRow *row)
 	member->context = own;
 	member->stale = true;
 	sf_progress_init(&member->progress, own);
-	member->shared_pointer = find_left_over(worker, row->id);
+	member->shared_pointer = find_left_over(worker, row);
 	member->taken_over = DsaPointerIsValid(member->shared_pointer);
 	if (!member->taken_over)
 		member->shared_pointer = allocate_fragment(worker, row);

@@ -306,14 +306,19 @@ find_member(SfWorker *worker, int32 id)
 	return NULL;
 }
 
+/* By view, too: where the extension was dropped and created again, numbers begin anew. */
 static bool
-row_exists(List *rows, int32 id)
+row_exists(List *rows, int32 id, Oid view)
 {
 	ListCell *cell;
 
 	foreach (cell, rows)
-		if (((SfFragmentRow *) lfirst(cell))->id == id)
+	{
+		SfFragmentRow *row = lfirst(cell);
+
+		if (row->id == id && row->view == view)
 			return true;
+	}
 	return false;
 }
 
@@ -328,7 +333,7 @@ drop_left_overs(SfWorker *worker, List *rows)
 		SfFragment *fragment = dsa_get_address(sf_area(), pointer);
 		dsa_pointer next = fragment->next;
 
-		if (!row_exists(rows, fragment->id))
+		if (!row_exists(rows, fragment->id, fragment->view))
 		{
 			SfFragmentRow row = {0};
 
@@ -362,7 +367,7 @@ sf_reconcile(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!row_exists(rows, member->row.id))
+		if (!row_exists(rows, member->row.id, member->row.view))
 			sf_member_destroy(worker, member);
 	}
 	drop_left_overs(worker, rows);
