@@ -16,11 +16,17 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/pg_list.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -131,6 +137,33 @@ sf_view_query(Oid view)
 	return query;
 }
 
+/*
+ * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.
+ */
+static void
+leave_out_earlier_windows(Oid view, Query *query)
+{
+	SfTime begins_at = sf_view_begins_at(view);
+	SfDefinition *definition;
+	Node *time;
+	Oid later_or_equal;
+	OpExpr *later;
+
+	if (begins_at == SF_TIME_MINUS_INFINITY)
+		return;
+	definition = sf_define_view(CurrentMemoryContext, view);
+	time = (Node *) copyObject(definition->time);
+	ChangeVarNodes(time, 1, definition->stream_varno, 0);
+	later_or_equal = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(">=")), definition->time_type,
+	                                  definition->time_type);
+	later = (OpExpr *) make_opclause(later_or_equal, BOOLOID, false, (Expr *) time,
+	                                 (Expr *) makeConst(definition->time_type, -1, InvalidOid, sizeof(int64),
+	                                                    Int64GetDatum(begins_at), false, FLOAT8PASSBYVAL),
+	                                 InvalidOid, InvalidOid);
+	set_opfuncid(later);
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) later);
+}
+
 /* The relation cache hands out the query's range tables with checkAsUser set to the owner of the view. */
 Query *
 sf_view_batch_query(Oid view)
@@ -139,6 +172,7 @@ sf_view_batch_query(Oid view)
 	List *rewritten;
 
 	AcquireRewriteLocks(query, true, false);
+	leave_out_earlier_windows(view, query);
 	rewritten = QueryRewrite(query);
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "unexpected rewrite result for continuous view %u", view);

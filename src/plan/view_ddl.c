@@ -150,17 +150,6 @@ first_window_after_stored(SfDefinition *definition)
 	return end;
 }
 
-static SfTime
-stored_begins_at(Oid view)
-{
-	char *text = sf_option_get(view, SF_OPTION_BEGINS_AT);
-
-	if (text == NULL)
-		return SF_TIME_MINUS_INFINITY;
-	return DatumGetTimestampTz(
-	    DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-}
-
 /* Gives an active view its fragment, and has the worker told at commit. */
 static void
 start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_until)
@@ -172,7 +161,7 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 	row.view = view;
 	row.output = output;
 	row.stream = definition->stream;
-	row.begins_at = stored_begins_at(view);
+	row.begins_at = sf_view_begins_at(view);
 	row.adopted_until = adopted_until;
 	sf_fragment_add(&row);
 	sf_catalog_changed_at_commit();

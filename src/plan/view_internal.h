@@ -33,6 +33,7 @@ extern void sf_options_change(Oid view, List *own, bool reset);
 extern Datum sf_options_remove_own(Oid view);
 extern void sf_options_restore_own(Oid view, Datum own);
 extern char *sf_settings_capture(void);
+extern SfTime sf_view_begins_at(Oid view);
 
 /* ---- view_output.c ---- */
 extern Oid	sf_output_create(Oid view, SfDefinition *definition);

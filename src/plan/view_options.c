@@ -384,6 +384,18 @@ sf_view_options_get(Oid view, SfViewOptions *options)
 	options->with_data = sf_option_get(view, SF_OPTION_BEGINS_AT) == NULL;
 }
 
+/* Windows that start earlier are not the view's; SF_TIME_MINUS_INFINITY: all are. */
+SfTime
+sf_view_begins_at(Oid view)
+{
+	char *text = sf_option_get(view, SF_OPTION_BEGINS_AT);
+
+	if (text == NULL)
+		return SF_TIME_MINUS_INFINITY;
+	return DatumGetTimestampTz(
+	    DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
 /* ---- settings ---- */
 
 /* The session's settings as name='value' pairs, quotes doubled, separated by commas. */

@@ -50,6 +50,16 @@ typedef struct GuardEntry
 
 static HTAB *guard_cache;
 
+/* A name for a column of ours that none of the view's columns has. */
+static char *
+name_beside_view(TupleDesc view_desc, const char *name)
+{
+	for (int i = 0; i < view_desc->natts; i++)
+		if (strcmp(NameStr(TupleDescAttr(view_desc, i)->attname), name) == 0)
+			return name_beside_view(view_desc, psprintf("%s_", name));
+	return pstrdup(name);
+}
+
 /* The columns of the output table: those of the definition, the view's own under the view's names. */
 static List *
 output_columns(Oid view, SfDefinition *definition)
@@ -61,7 +71,8 @@ output_columns(Oid view, SfDefinition *definition)
 	for (int i = 0; i < definition->output_desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(definition->output_desc, i);
-		const char *name = NameStr(i < view_desc->natts ? TupleDescAttr(view_desc, i)->attname : attribute->attname);
+		const char *name = i < view_desc->natts ? NameStr(TupleDescAttr(view_desc, i)->attname)
+		                                        : name_beside_view(view_desc, NameStr(attribute->attname));
 
 		columns = lappend(columns,
 		                  makeColumnDef(name, attribute->atttypid, attribute->atttypmod, attribute->attcollation));
@@ -208,30 +219,47 @@ follow_schema(Oid view, Oid output)
 	CommandCounterIncrement();
 }
 
-/* Renames the output's columns as the view's are named. */
+static AttrNumber
+column_count(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	AttrNumber count = RelationGetNumberOfAttributes(rel);
+
+	table_close(rel, NoLock);
+	return count;
+}
+
+static void
+rename_column(Oid output, AttrNumber attnum, const char *name)
+{
+	char *old_name = get_attname(output, attnum, false);
+	RenameStmt *stmt;
+
+	if (strcmp(name, old_name) == 0)
+		return;
+	stmt = makeNode(RenameStmt);
+	stmt->renameType = OBJECT_COLUMN;
+	stmt->relationType = OBJECT_TABLE;
+	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(output)), get_rel_name(output), -1);
+	stmt->subname = old_name;
+	stmt->newname = pstrdup(name);
+	stmt->behavior = DROP_RESTRICT;
+	renameatt(stmt);
+	CommandCounterIncrement();
+}
+
+/* Renames the output's columns as the view's are named; ours, from behind, get out of their way first. */
 static void
 follow_columns(Oid view, Oid output)
 {
 	Relation rel = table_open(view, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
 
-	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
-	{
-		char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), i)->attname);
-		char *old_name = get_attname(output, i + 1, false);
-		RenameStmt *stmt;
-
-		if (strcmp(name, old_name) == 0)
-			continue;
-		stmt = makeNode(RenameStmt);
-		stmt->renameType = OBJECT_COLUMN;
-		stmt->relationType = OBJECT_TABLE;
-		stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(output)), get_rel_name(output), -1);
-		stmt->subname = old_name;
-		stmt->newname = pstrdup(name);
-		stmt->behavior = DROP_RESTRICT;
-		renameatt(stmt);
-		CommandCounterIncrement();
-	}
+	for (AttrNumber attnum = column_count(output); attnum > 0; attnum--)
+		if (attnum > desc->natts)
+			rename_column(output, attnum, name_beside_view(desc, get_attname(output, attnum, false)));
+		else
+			rename_column(output, attnum, NameStr(TupleDescAttr(desc, attnum - 1)->attname));
 	table_close(rel, NoLock);
 }
 

@@ -16,6 +16,10 @@ WHERE oid = 'revenue'::regclass AND option_name = 'streamfuse.output';
 -- Columns.
 ALTER MATERIALIZED VIEW revenue RENAME COLUMN revenue TO total;
 SELECT attname FROM pg_attribute WHERE attrelid = 'revenue_history'::regclass AND attnum > 0 ORDER BY attnum;
+-- A column of ours in the output table gets out of the way of the view's.
+ALTER MATERIALIZED VIEW revenue RENAME COLUMN category TO closed_xid;
+SELECT attname FROM pg_attribute WHERE attrelid = 'revenue_history'::regclass AND attnum > 0 ORDER BY attnum;
+ALTER MATERIALIZED VIEW revenue RENAME COLUMN closed_xid TO category;
 ALTER MATERIALIZED VIEW revenue ALTER COLUMN total SET STATISTICS 500;
 
 -- Schema.  A table of the output's name is there already.

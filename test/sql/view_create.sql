@@ -34,6 +34,17 @@ SELECT streamfuse.output('sales_hourly');
 CREATE MATERIALIZED VIEW sales_new WITH (streamfuse.continuous) AS
 SELECT window_start, sum(amount) FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end
 WITH NO DATA;
+-- Rows of earlier windows are not the view's, nor are they while it is being filled.
+BEGIN;
+CREATE MATERIALIZED VIEW sales_newer WITH (streamfuse.continuous) AS
+SELECT window_start AT TIME ZONE 'UTC' AS since, sum(amount) FROM orders, tumble(event_time, '5 minutes')
+GROUP BY window_start, window_end
+WITH NO DATA;
+INSERT INTO orders VALUES (5, 'books', 50, '2026-01-01 00:09+00'), (6, 'books', 60, '2026-01-01 00:11+00');
+SELECT * FROM sales_newer;
+COMMIT;
+SELECT streamfuse.flush('sales_newer') IS NOT NULL AS flushed;
+SELECT * FROM sales_newer;
 SELECT view::regclass, begins_at AT TIME ZONE 'UTC' AS begins_at FROM streamfuse.fragment ORDER BY id;
 
 -- Nothing is left behind by a transaction that is rolled back.
