@@ -143,10 +143,8 @@ work_end()
 	for pid in $(jobs -p); do
 		kill "$pid" 2>/dev/null
 	done
-	for data in "$SF_WORK"/server_*; do
-		if [ -e "$data/postmaster.pid" ]; then
-			"$SF_BIN/pg_ctl" -D "$data" stop -m immediate >/dev/null 2>&1
-		fi
+	find "$SF_WORK" -name postmaster.pid -printf '%h\n' | while read -r data; do
+		"$SF_BIN/pg_ctl" -D "$data" stop -m immediate >/dev/null 2>&1
 	done
 	cd /
 	rm -rf "$SF_WORK"
