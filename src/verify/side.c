@@ -64,7 +64,7 @@ keep_closed(Query *query, const SfVerification *verification)
 {
 	Oid type = verification->definition->time_type;
 	Var *end = makeVar(find_entry(query, RTE_FUNCTION), 2, type, -1, InvalidOid, 0);
-	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(verification->closed_until), false,
+	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(verification->last_closed), false,
 	                         FLOAT8PASSBYVAL);
 
 	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LE : F_TIMESTAMP_LE, list_make2(end, bound));

@@ -175,9 +175,9 @@ require_running(SfDataflow *dataflow, Oid view)
 
 /* ---- tick and snapshot ---- */
 
-/* What the output table holds for the snapshot; false while nothing was ever committed. */
+/* The end of the last window in the output table, for the snapshot; false while nothing was ever committed. */
 static bool
-committed_closed_until(int32 fragment, Snapshot snapshot, SfTime *closed_until)
+committed_last_closed(int32 fragment, Snapshot snapshot, SfTime *last_closed)
 {
 	SfCatalog *catalog = sf_catalog_open("progress", AccessShareLock);
 	ScanKeyData key;
@@ -188,10 +188,10 @@ committed_closed_until(int32 fragment, Snapshot snapshot, SfTime *closed_until)
 	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
 	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, snapshot);
 	tuple = sf_catalog_scan_next(scan);
-	*closed_until = SF_TIME_MINUS_INFINITY;
+	*last_closed = SF_TIME_MINUS_INFINITY;
 	if (HeapTupleIsValid(tuple))
-		*closed_until = DatumGetTimestampTz(
-		    heap_getattr(tuple, SF_PROGRESS_CLOSED_UNTIL + 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull));
+		*last_closed = DatumGetTimestampTz(
+		    heap_getattr(tuple, SF_PROGRESS_LAST_CLOSED + 1, RelationGetDescr(sf_catalog_table(catalog)), &isnull));
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
 	return HeapTupleIsValid(tuple);
@@ -214,8 +214,8 @@ pin_tick(SfVerification *verification, SfFragment *fragment)
 		return false;
 
 	verification->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	committed = committed_closed_until(verification->row->id, verification->snapshot, &verification->closed_until);
-	if ((committed || !verification->final) && verification->closed_until <= verification->progress.closed_until)
+	committed = committed_last_closed(verification->row->id, verification->snapshot, &verification->last_closed);
+	if ((committed || !verification->final) && verification->last_closed <= verification->progress.last_closed)
 	{
 		verification->pin->snapshot = verification->snapshot;
 		return true;

@@ -35,7 +35,7 @@ typedef struct SfVerification
 	SfProgress	progress;
 	SfSourceState *source;
 	Snapshot	snapshot;		/* registered */
-	SfTime		closed_until;	/* windows up to here are in the output table, for the snapshot */
+	SfTime		last_closed;	/* windows ending up to here are in the output table, for the snapshot */
 
 	/* Windows compared: from <= start < to, and not one of excluded. */
 	SfTime		from;
