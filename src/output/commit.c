@@ -58,6 +58,7 @@ typedef struct MemberCommit
 	List *windows;         /* WindowUpdate *, in context */
 	MemoryContext context; /* outlives the transaction */
 	bool done;             /* its subtransaction succeeded */
+	bool failure;          /* nothing is written but that the member has failed */
 } MemberCommit;
 
 void
@@ -298,26 +299,67 @@ write_progress(SfMember *member)
 	sf_catalog_close(catalog, NoLock);
 }
 
+/*
+ * That a member has failed, and why.  Position and state stay as of its last commit, when both were whole: what was done
+ * since is in memory only, and done again where the view goes on after a restart.
+ */
 static void
-write_member(MemberCommit *commit)
+write_failure(SfMember *member)
 {
-	SfMember *member = commit->member;
-	bool failed = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
+	SfCatalog *catalog = sf_catalog_open("progress", RowExclusiveLock);
+	Datum values[SF_PROGRESS_NATTS] = {0};
+	bool nulls[SF_PROGRESS_NATTS] = {0};
+	bool replace[SF_PROGRESS_NATTS] = {0};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
 
-	if (member->definition != NULL && !failed)
+	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
+	nulls[SF_PROGRESS_POSITION] = true;
+	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
+	values[SF_PROGRESS_FAILED] = BoolGetDatum(true);
+	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
+	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
+	replace[SF_PROGRESS_FAILED] = replace[SF_PROGRESS_SQLSTATE] = replace[SF_PROGRESS_ERROR] = true;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, values[SF_PROGRESS_FRAGMENT]);
+	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (tuple == NULL)
+		sf_catalog_insert(catalog, values, nulls);
+	else
+		sf_catalog_update(catalog, tuple, values, nulls, replace);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, NoLock);
+}
+
+static bool
+has_failed(SfMember *member)
+{
+	return pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
+}
+
+static void
+write_member(SfMember *member, void *arg)
+{
+	MemberCommit *commit = arg;
+
+	if (commit->failure)
+	{
+		write_failure(member);
+		return;
+	}
+	if (member->closed_since != 0)
 	{
 		SfOwnerScope scope;
 
-		if (member->closed_since != 0)
-		{
-			sf_owner_enter(member, true, &scope);
-			write_closed(commit);
-			sf_owner_leave(&scope);
-		}
-		SF_FAULT("commit-after-output");
+		sf_owner_enter(member, true, &scope);
+		write_closed(commit);
+		sf_owner_leave(&scope);
 	}
-	if (member->store != NULL && member->definition != NULL)
-		write_state(commit);
+	SF_FAULT("commit-after-output");
+	write_state(commit);
+	SF_FAULT("commit-after-state");
 	write_missed(member);
 	write_progress(member);
 }
@@ -344,37 +386,13 @@ static void
 commit_member(SfWorker *worker, MemberCommit *commit)
 {
 	SfMember *member = commit->member;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	SfOwnerScope saved;
 
-	GetUserIdAndSecContext(&saved.user, &saved.security_context);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		write_member(commit);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		commit->done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(member->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		untag_windows(commit);
-		if (sf_error_may_pass(error))
-			ReThrowError(error);
-		sf_member_fail(worker, member, error);
-	}
-	PG_END_TRY();
+	commit->failure = has_failed(member);
+	commit->done = sf_member_guard(member, write_member, commit);
+	if (commit->done)
+		return;
+	untag_windows(commit);
+	sf_member_fail(worker, member, member->failure);
 }
 
 /* After the commit: what the worker remembers follows what is durable. */
@@ -384,6 +402,9 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	SfMember *member = commit->member;
 	ListCell *cell;
 
+	member->must_commit = false;
+	if (commit->failure)
+		return;
 	foreach (cell, commit->windows)
 	{
 		WindowUpdate *update = lfirst(cell);
@@ -396,7 +417,6 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	member->closed_since = 0;
 	member->dirty_since = 0;
 	member->dirty_rows = 0;
-	member->must_commit = false;
 	member->committed = commit->tick;
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
 }
@@ -430,6 +450,8 @@ delete_punctuations(SfWorker *worker)
 static bool
 is_due(SfMember *member, TimestampTz now)
 {
+	if (has_failed(member))
+		return member->must_commit;
 	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
 	       member->dirty_rows >= (uint64) sf_checkpoint_rows ||
 	       (member->dirty_since != 0 &&
@@ -442,7 +464,7 @@ is_awaited(SfWorker *worker, SfMember *member)
 {
 	uint64 asked = pg_atomic_read_u64(&worker->dataflow->commit_asked);
 
-	return pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
+	return !has_failed(member) && pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
 	       pg_atomic_read_u64(&member->shared->flush_counted) > pg_atomic_read_u64(&member->shared->flush_committed);
 }
 
@@ -470,7 +492,11 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 		TimestampTz since = member->closed_since != 0 ? member->closed_since : member->dirty_since;
 		long interval = member->closed_since != 0 ? sf_commit_interval_ms : sf_checkpoint_interval_ms;
 
-		if (member->must_commit || is_awaited(worker, member) || member->dirty_rows >= (uint64) sf_checkpoint_rows)
+		if (member->must_commit || is_awaited(worker, member))
+			due = true;
+		else if (has_failed(member))
+			continue;
+		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows)
 			due = true;
 		else if (since != 0)
 		{
@@ -501,7 +527,9 @@ choose_members(SfWorker *worker)
 		if (!is_due(member, now))
 		{
 			/* Nothing that flush() promises is left to commit. */
-			pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
+			if (!has_failed(member))
+				pg_atomic_write_u64(&member->shared->flush_committed,
+				                    pg_atomic_read_u64(&member->shared->flush_counted));
 			continue;
 		}
 		if (!lock_member(member))

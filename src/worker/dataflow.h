@@ -38,7 +38,8 @@ struct SfMember
 	SfSource   *source;
 	bool		stale;			/* an invalidation came: compile again before the next tick */
 	bool		in_tick;		/* begun in the current tick and not rolled back */
-	bool		taken_over;		/* its groups were found in shared memory */
+		bool		taken_over;		/* its groups were found in shared memory */
+	bool		recovered;		/* running as soon as the groups read from the tables are published */
 	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
 
 	/* What waits for a commit. */
@@ -87,8 +88,10 @@ typedef struct SfWorker
 /* member.c */
 extern SfMember *sf_member_create(SfWorker *worker, const SfFragmentRow *row);
 extern void sf_member_destroy(SfWorker *worker, SfMember *member);
+extern bool sf_member_lock(const SfFragmentRow *row);
 extern void sf_member_compile(SfMember *member);
 extern void sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status);
+extern void sf_member_abandon(SfWorker *worker, SfMember *member);
 extern void sf_member_detach(SfWorker *worker, SfMember *member);
 extern void sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error);
 
@@ -105,6 +108,13 @@ extern void sf_owner_leave(SfOwnerScope *scope);
 /* Errors that may pass by themselves: retried, never a view's failure. */
 extern bool sf_error_may_pass(const ErrorData *error);
 
+/*
+ * Runs a step for one member in a subtransaction.  False when it raised: the subtransaction is undone, the error is in
+ * the member's `failure`.  An error that may pass is raised again, after the same.
+ */
+typedef void (*SfMemberStep) (SfMember *member, void *arg);
+extern bool sf_member_guard(SfMember *member, SfMemberStep step, void *arg);
+
 /* source.c */
 extern SfSource *sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state);
 extern void sf_source_destroy(SfWorker *worker, SfSource *source);
@@ -116,6 +126,7 @@ extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot
 extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_publish(SfSource *source);
 extern void sf_source_rollback(SfSource *source);
+extern void sf_source_undo_member(SfMember *member);
 extern void sf_source_merge(SfSource *into, SfSource *from);
 extern bool sf_source_awaits_transactions(const SfSource *source);
 

@@ -11,11 +11,13 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
@@ -30,8 +32,9 @@ sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope)
 void
 sf_owner_leave(SfOwnerScope *scope)
 {
+	/* What the user's code has set goes, too. */
 	if (scope->guc_level > 0)
-		AtEOXact_GUC(true, scope->guc_level);
+		AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->user, scope->security_context);
 }
 
@@ -52,6 +55,47 @@ sf_error_may_pass(const ErrorData *error)
 			return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
 			       ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 	}
+}
+
+bool
+sf_member_guard(SfMember *member, SfMemberStep step, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool succeeded = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(member, arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		succeeded = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+		bool passes;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		passes = sf_error_may_pass(error);
+		if (!passes)
+		{
+			MemoryContextSwitchTo(member->context);
+			member->failure = CopyErrorData();
+		}
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (passes)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	return succeeded;
 }
 
 static dsa_pointer
@@ -102,6 +146,14 @@ find_left_over(SfWorker *worker, const SfFragmentRow *row)
 		pointer = fragment->next;
 	}
 	return InvalidDsaPointer;
+}
+
+/* Locks what a view's definition is made from, without waiting.  False: somebody changes it, or it is gone. */
+bool
+sf_member_lock(const SfFragmentRow *row)
+{
+	return ConditionalLockRelationOid(row->view, AccessShareLock) && get_rel_relkind(row->view) != '\0' &&
+	       ConditionalLockRelationOid(row->stream, AccessShareLock) && get_rel_relkind(row->stream) != '\0';
 }
 
 SfMember *
@@ -185,6 +237,26 @@ sf_member_destroy(SfWorker *worker, SfMember *member)
 	MemoryContextDelete(member->context);
 }
 
+/*
+ * Forgets a member that could not be started, whatever it had come to.  What is in shared memory stays, and is found
+ * there when it is tried again.
+ */
+void
+sf_member_abandon(SfWorker *worker, SfMember *member)
+{
+	SfSource *source = member->source;
+
+	if (source != NULL)
+	{
+		sf_source_remove(source, member);
+		if (source->members == NIL)
+			sf_source_destroy(worker, source);
+	}
+	drop_compiled(member);
+	worker->members = list_delete_ptr(worker->members, member);
+	MemoryContextDelete(member->context);
+}
+
 static Oid
 view_owner(Oid view)
 {
@@ -232,8 +304,8 @@ sf_member_compile(SfMember *member)
 	member->compiled = AllocSetContextCreate(member->context, "streamfuse compiled view", ALLOCSET_DEFAULT_SIZES);
 	sf_owner_enter(member, true, &scope);
 	member->definition = sf_define(member->compiled, sf_view_query(member->row.view), member->row.view);
-	check_rights(member);
 	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
+	check_rights(member);
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
 	                              member->row.begins_at);
 	sf_owner_leave(&scope);

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "output/commit.h"
 #include "state/catalog.h"
 #include "stream/stream.h"
@@ -151,12 +152,14 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 		load_state(member, tick);
 		sf_store_publish(member->store);
 	}
+	/* Running, but not before its groups are published: a reader would find none. */
+	member->recovered = saved.backfilled && !saved.failed;
 	if (saved.failed)
 		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_FAILED);
-	else if (saved.backfilled)
-		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_RUNNING);
 	else if (saved.source != NULL)
 		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_BACKFILLING);
+	else
+		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_STARTING);
 	return saved.source;
 }
 
@@ -218,6 +221,17 @@ take_over(SfWorker *worker, SfMember *member)
 	return source;
 }
 
+static bool
+has_failed_member(SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, source->members)
+		if (pg_atomic_read_u32(&((SfMember *) lfirst(cell))->shared->status) == SF_FRAGMENT_FAILED)
+			return true;
+	return false;
+}
+
 /* Finds the source of a stream that stands exactly where this state does, or makes one. */
 static SfSource *
 source_at(SfWorker *worker, Oid stream, SfSourceState *state)
@@ -233,7 +247,7 @@ source_at(SfWorker *worker, Oid stream, SfSourceState *state)
 		SfSource *source = lfirst(cell);
 		StringInfoData have;
 
-		if (source->stream != stream)
+		if (source->stream != stream || has_failed_member(source))
 			continue;
 		if (state == NULL && source->state->positions == NIL && source->catch_up == NULL)
 			return source;
@@ -247,52 +261,82 @@ source_at(SfWorker *worker, Oid stream, SfSourceState *state)
 	return sf_source_create(worker, stream, state);
 }
 
+/* What the steps of starting a member are given, and what they find out. */
+typedef struct StartStep
+{
+	SfWorker *worker;
+	SfTick tick;
+	SfSourceState *state;
+} StartStep;
+
+static void
+compile_step(SfMember *member, void *arg)
+{
+	sf_member_compile(member);
+}
+
+static void
+restore_step(SfMember *member, void *arg)
+{
+	StartStep *step = arg;
+
+	SF_FAULT("recover-member");
+	if (member->taken_over)
+		step->state = take_over(step->worker, member);
+	if (step->state == NULL)
+		step->state = recover_from_tables(step->worker, member, step->tick);
+}
+
+/*
+ * State that cannot be used, because the view fails to compile or what was kept is damaged.  What a former worker left
+ * unpublished must be gone in any case, or the next tick would publish it.
+ */
+static void
+settle_broken(SfWorker *worker, SfMember *member, bool compiled)
+{
+	if (member->store == NULL)
+		sf_store_discard(member->shared);
+	else if (compiled || !member->taken_over)
+		sf_store_reset(member->store);
+	else
+		sf_store_take_over(member->store, pg_atomic_read_u64(&worker->dataflow->published));
+}
+
+static void
+place_member(SfWorker *worker, SfMember *member, StartStep *step)
+{
+	bool compiled = sf_member_guard(member, compile_step, NULL);
+
+	if (!compiled || !sf_member_guard(member, restore_step, step))
+		settle_broken(worker, member, compiled);
+	if (member->failure != NULL)
+		step->state = NULL;
+
+	/* One that has failed keeps its position, so nobody shares its scan. */
+	if (member->failure != NULL || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)
+		sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
+	else
+		sf_source_add(source_at(worker, member->row.stream, step->state), member);
+	if (member->failure != NULL)
+		sf_member_fail(worker, member, member->failure);
+}
+
 static void
 start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
 {
 	SfMember *member = sf_member_create(worker, row);
-	SfSourceState *state = NULL;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	StartStep step = {worker, tick, NULL};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		sf_member_compile(member);
-		if (member->taken_over)
-			state = take_over(worker, member);
-		if (state == NULL)
-			state = recover_from_tables(worker, member, tick);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
+		place_member(worker, member, &step);
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(member->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (sf_error_may_pass(error))
-			ReThrowError(error);
-		if (member->store != NULL)
-			sf_store_reset(member->store);
-		member->failure = error;
+		sf_member_abandon(worker, member);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
-
-	if (state == NULL && pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING)
-		elog(ERROR, "fragment %d has no position", row->id);
-	sf_source_add(source_at(worker, row->stream, state), member);
-	if (member->failure != NULL)
-		sf_member_fail(worker, member, member->failure);
-	else if (pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)
-		sf_member_detach(worker, member);
 }
 
 static SfMember *
@@ -379,10 +423,10 @@ sf_reconcile(SfWorker *worker)
 		if (find_member(worker, row->id) != NULL)
 			continue;
 		/* Somebody is changing the view, or has just created it: locks are released after the commit that wakes us. */
-		if (!ConditionalLockRelationOid(row->view, AccessShareLock))
-			deferred = true;
-		else if (get_rel_relkind(row->view) != '\0')
+		if (sf_member_lock(row))
 			start_member(worker, row, tick);
+		else
+			deferred = true;
 	}
 	foreach (cell, worker->sources)
 		((SfSource *) lfirst(cell))->stale = true;
@@ -391,5 +435,13 @@ sf_reconcile(SfWorker *worker)
 	worker->punctuations = true;
 	worker->catalog_generation = deferred ? generation - 1 : generation; /* not up to date: called again soon */
 	pg_atomic_write_u64(&dataflow->published, tick);
+	foreach (cell, worker->members)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (member->recovered)
+			pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_RUNNING);
+		member->recovered = false;
+	}
 	ConditionVariableBroadcast(&dataflow->progress);
 }

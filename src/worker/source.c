@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "state/catalog.h"
 #include "stream/capture.h"
 #include "stream/floor.h"
@@ -229,44 +230,28 @@ make_batch(SfSource *source)
 	table_close(rel, NoLock);
 }
 
-/* One member takes the batch, in a subtransaction of its own and as its owner.  Its failure is its own. */
-static void
-feed_member(SfWorker *worker, SfMember *member, SfBatch *batch)
+/* Takes back what a member has done in the tick. */
+void
+sf_source_undo_member(SfMember *member)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	if (!member->in_tick)
+		return;
+	sf_flow_rollback(member->flow);
+	sf_store_rollback(member->store);
+	member->in_tick = false;
+}
+
+/* One member takes the batch as its owner, who may write nothing. */
+static void
+feed_member(SfMember *member, void *arg)
+{
 	SfOwnerScope scope;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
 	sf_owner_enter(member, sf_flow_needs_settings(member->flow), &scope);
-	PG_TRY();
-	{
-		XactReadOnly = true;
-		sf_flow_batch(member->flow, batch);
-		sf_owner_leave(&scope);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(member->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (sf_error_may_pass(error))
-			ReThrowError(error);
-		sf_flow_rollback(member->flow);
-		sf_store_rollback(member->store);
-		member->in_tick = false;
-		member->failure = error;
-	}
-	PG_END_TRY();
+	XactReadOnly = true;
+	sf_flow_batch(member->flow, arg);
+	SF_FAULT("tick-in-apply");
+	sf_owner_leave(&scope);
 }
 
 /* Largest event time of the batch that is not ahead of the clock. */
@@ -316,8 +301,8 @@ flush_batch(SfFeed *feed)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (member->in_tick)
-			feed_member(feed->worker, member, batch);
+		if (member->in_tick && !sf_member_guard(member, feed_member, batch))
+			sf_source_undo_member(member);
 	}
 	feed->source->rows += batch->nrows;
 	sf_batch_reset(batch);

@@ -45,45 +45,6 @@ has_running_member(SfSource *source)
 	return false;
 }
 
-/* Runs a step for one member in a subtransaction; an error undoes the member's tick and is left in its `failure`. */
-static void
-guard_member(SfMember *member, void (*step)(SfMember *member, void *arg), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		step(member, arg);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(member->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (sf_error_may_pass(error))
-			ReThrowError(error);
-		if (member->in_tick)
-		{
-			sf_flow_rollback(member->flow);
-			sf_store_rollback(member->store);
-			member->in_tick = false;
-		}
-		member->failure = error;
-	}
-	PG_END_TRY();
-}
-
 static void
 compile_step(SfMember *member, void *arg)
 {
@@ -105,14 +66,13 @@ compile_stale(SfWorker *worker)
 
 		if (!member->stale || !is_running(member))
 			continue;
-		if (!ConditionalLockRelationOid(member->row.view, AccessShareLock) || get_rel_relkind(member->row.view) == '\0')
+		if (!sf_member_lock(&member->row))
 		{
 			if (member->flow == NULL)
 				sf_member_detach(worker, member);
 			continue;
 		}
-		guard_member(member, compile_step, NULL);
-		if (member->failure != NULL)
+		if (!sf_member_guard(member, compile_step, NULL))
 			sf_member_fail(worker, member, member->failure);
 		else
 		{
@@ -238,13 +198,30 @@ finish_source(SfSource *source, SfTick tick)
 
 		if (!member->in_tick)
 			continue;
-		guard_member(member, finish_member, &step);
-		if (member->failure != NULL)
+		if (!sf_member_guard(member, finish_member, &step))
+		{
+			sf_source_undo_member(member);
 			sf_progress_unprepare(member->shared, tick);
+		}
 	}
 	pfree(flat.data);
 }
 
+static bool
+has_member_in_tick(SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, source->members)
+		if (((SfMember *) lfirst(cell))->in_tick)
+			return true;
+	return false;
+}
+
+/*
+ * Stops the members that went wrong.  A scan whose members all did goes back to where the tick began: a member is never
+ * left at a position beyond its state.
+ */
 static void
 fail_broken(SfWorker *worker)
 {
@@ -256,6 +233,15 @@ fail_broken(SfWorker *worker)
 
 		if (member->failure != NULL && is_running(member))
 			sf_member_fail(worker, member, member->failure);
+	}
+	foreach (cell, worker->sources)
+	{
+		SfSource *source = lfirst(cell);
+
+		if (source->skipped || has_member_in_tick(source))
+			continue;
+		sf_source_rollback(source);
+		source->skipped = true;
 	}
 }
 
@@ -377,11 +363,7 @@ rollback_members(SfWorker *worker, SfTick tick)
 		SfMember *member = lfirst(cell);
 
 		sf_progress_unprepare(member->shared, tick);
-		if (!member->in_tick)
-			continue;
-		sf_flow_rollback(member->flow);
-		sf_store_rollback(member->store);
-		member->in_tick = false;
+		sf_source_undo_member(member);
 	}
 	foreach (cell, worker->sources)
 		sf_source_rollback(lfirst(cell));
@@ -389,31 +371,32 @@ rollback_members(SfWorker *worker, SfTick tick)
 
 /* What is wrong with a stream itself stops all views that read it by this scan, and no other. */
 static void
-break_source(SfSource *source)
+blame_members(SfSource *source)
 {
 	ListCell *cell;
 
 	foreach (cell, source->members)
 	{
 		SfMember *member = lfirst(cell);
-		MemoryContext old;
+		MemoryContext old = MemoryContextSwitchTo(member->context);
 
-		if (!member->in_tick)
-			continue;
-		sf_flow_rollback(member->flow);
-		sf_store_rollback(member->store);
-		member->in_tick = false;
-		old = MemoryContextSwitchTo(member->context);
-		member->failure = CopyErrorData();
+		if (is_running(member) && member->failure == NULL)
+			member->failure = CopyErrorData();
 		MemoryContextSwitchTo(old);
 	}
-	sf_source_rollback(source);
-	source->skipped = true;
 }
 
-/* Step 4 for one source, in a subtransaction around those of its members. */
+/* What the steps on a source are given. */
+typedef struct TickStep
+{
+	SfWorker *worker;
+	SfTick tick;
+	Snapshot snapshot;
+} TickStep;
+
+/* A step of the tick for one source, in a subtransaction around those of its members. */
 static void
-scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
+guard_source(SfSource *source, void (*step)(SfSource *source, TickStep *tick), TickStep *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -422,7 +405,7 @@ scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		sf_source_scan(worker, source, snapshot);
+		step(source, arg);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -430,25 +413,49 @@ scan_source(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	PG_CATCH();
 	{
 		ErrorData *error;
+		bool passes;
+		ListCell *cell;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (sf_error_may_pass(error))
-			PG_RE_THROW();
-		break_source(source);
+		passes = sf_error_may_pass(error);
+		if (!passes)
+			blame_members(source);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		if (passes)
+			ReThrowError(error);
+		foreach (cell, source->members)
+			sf_source_undo_member(lfirst(cell));
+		sf_source_rollback(source);
+		source->skipped = true;
 	}
 	PG_END_TRY();
+}
+
+static void
+start_source(SfSource *source, TickStep *arg)
+{
+	if (!sf_source_lock(source))
+		return;
+	sf_source_seal(source);
+	source->skipped = false;
+}
+
+static void
+scan_source(SfSource *source, TickStep *arg)
+{
+	begin_members(source, arg->tick, arg->worker->tick_time);
+	sf_source_scan(arg->worker, source, arg->snapshot);
 }
 
 /* Steps 2 to 7, in a transaction.  Returns the number of rows taken in. */
 static uint64
 run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
-	Snapshot snapshot;
+	TickStep step = {worker, tick, NULL};
 	uint64 rows = 0;
 	ListCell *cell;
 
@@ -456,16 +463,15 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 	{
 		SfSource *source = lfirst(cell);
 
-		source->skipped = !has_running_member(source) || !sf_source_lock(source);
+		source->skipped = true;
 		source->complete = false;
 		source->rows = 0;
 		source->reset = false;
-		if (!source->skipped)
-			sf_source_seal(source);
+		if (has_running_member(source))
+			guard_source(source, start_source, &step);
 	}
-	snapshot = GetLatestSnapshot();
-	PushActiveSnapshot(snapshot);
-	snapshot = GetActiveSnapshot();
+	PushActiveSnapshot(GetLatestSnapshot());
+	step.snapshot = GetActiveSnapshot();
 	SF_FAULT("tick-after-snapshot");
 
 	foreach (cell, worker->sources)
@@ -474,8 +480,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 
 		if (source->skipped)
 			continue;
-		begin_members(source, tick, worker->tick_time);
-		scan_source(worker, source, snapshot);
+		guard_source(source, scan_source, &step);
 		rows += source->rows;
 	}
 	fail_broken(worker);
@@ -487,7 +492,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 
 		if (source->skipped)
 			continue;
-		sf_source_advance(worker, source, snapshot);
+		sf_source_advance(worker, source, step.snapshot);
 		finish_source(source, tick);
 	}
 	fail_broken(worker);
@@ -520,6 +525,9 @@ has_skipped(SfWorker *worker)
 	foreach (cell, worker->sources)
 		if (has_running_member(lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
 			return true;
+	foreach (cell, worker->members)
+		if (is_running(lfirst(cell)) && ((SfMember *) lfirst(cell))->flow == NULL)
+			return true;
 	return false;
 }
 
@@ -551,6 +559,7 @@ sf_tick(SfWorker *worker)
 	worker->skipped_source = has_skipped(worker);
 	worker->punctuations = worker->punctuations && (has_backlog(worker) || worker->skipped_source);
 	RESUME_INTERRUPTS();
+	SF_FAULT("tick-after-publish");
 	reclaim(worker);
 	CommitTransactionCommand();
 	return took_rows || has_backlog(worker);

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "state/shared.h"
 #include "worker/dataflow.h"
@@ -64,6 +65,10 @@ detach_from_dataflow(int code, Datum arg)
 {
 	SfDataflow *dataflow = the_worker.dataflow;
 
+	Latch *launcher;
+
+	/* Before a successor can set it. */
+	pg_atomic_write_u32(&dataflow->ready, 0);
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
 	if (dataflow->worker_pid == MyProcPid)
 	{
@@ -71,8 +76,12 @@ detach_from_dataflow(int code, Datum arg)
 		dataflow->worker_latch = NULL;
 	}
 	LWLockRelease(&sf_shared->lock);
-	pg_atomic_write_u32(&dataflow->ready, 0);
 	ConditionVariableBroadcast(&dataflow->progress);
+
+	/* A launcher that was itself started anew is not told by the postmaster. */
+	launcher = sf_shared->launcher_latch;
+	if (launcher != NULL)
+		SetLatch(launcher);
 }
 
 /* Makes this process the dataflow's worker; false when there is one already, or there may be none. */
@@ -193,6 +202,7 @@ rest(long wait_ms)
 static void
 recover_from_error(int retry_ms)
 {
+	TimestampTz failed_at;
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
 	AbortOutOfAnyTransaction();
@@ -200,7 +210,15 @@ recover_from_error(int retry_ms)
 	MemoryContextSwitchTo(the_worker.context);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms, PG_WAIT_EXTENSION);
+
+	/* Commits in the meantime set the latch, which must not make the retries more frequent. */
+	failed_at = GetCurrentTimestamp();
+	while (!TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), retry_ms) && !the_worker.dataflow->parked)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms, PG_WAIT_EXTENSION);
+	}
 }
 
 /* Somebody must be alone in this database: everything is made durable, and nothing is left in memory. */
