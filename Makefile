@@ -9,13 +9,13 @@ REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --load-extension=streamfuse
 ISOLATION    = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=streamfuse
-EXTRA_CLEAN  = $(DATA_built) results output_iso regression.diffs regression.out
+EXTRA_CLEAN  = $(OBJS:.o=.d) $(DATA_built) results output_iso regression.diffs regression.out
 
 # CHECK=1 builds what the tests run: assertions and fault points on.
 ifdef CHECK
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING -DSTREAMFUSE_TEST
 endif
-PG_CPPFLAGS += -I$(srcdir)/src -Wno-unused-parameter
+PG_CPPFLAGS += -I$(srcdir)/src -Wno-unused-parameter -MMD -MP
 
 # These set up everything they need, PostgreSQL included.
 .PHONY: check demo bench
@@ -43,5 +43,8 @@ endif
 
 sql/streamfuse--$(EXTVERSION).sql: sql/streamfuse.sql
 	cp $< $@
+
+# A changed header makes what includes it anew.
+-include $(OBJS:.o=.d)
 
 endif
