@@ -31,7 +31,7 @@ typedef struct SfBatchReader
 	bool by_reference; /* some needed column is passed by reference */
 	TupleDesc desc;    /* of the relation, a copy */
 	TupleTableSlot *slot;
-	MemoryContext context;
+	MemoryContext context; /* of desc and slot */
 } SfBatchReader;
 
 SfBatch *
@@ -49,7 +49,7 @@ sf_batch_create(MemoryContext context, TupleDesc stream, const Bitmapset *needed
 	batch->has_nulls = palloc0(batch->natts * sizeof(bool));
 	batch->rows = AllocSetContextCreate(own, "streamfuse batch rows", ALLOCSET_DEFAULT_SIZES);
 	batch->reader = reader;
-	reader->context = own;
+	reader->context = AllocSetContextCreate(own, "streamfuse batch relation", ALLOCSET_SMALL_SIZES);
 	reader->columns = palloc0((bms_num_members(needed) + 1) * sizeof(SfBatchColumn));
 	while ((column = bms_next_member(needed, column)) >= 0)
 	{
@@ -68,7 +68,7 @@ sf_batch_destroy(SfBatch *batch)
 {
 	if (batch->reader->slot != NULL)
 		ExecDropSingleTupleTableSlot(batch->reader->slot);
-	MemoryContextDelete(batch->reader->context);
+	MemoryContextDelete(MemoryContextGetParent(batch->reader->context));
 }
 
 /* Offset of a column in a tuple that has no nulls; -1 when a column of variable length comes before it. */
@@ -104,12 +104,14 @@ sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream)
 	if (reader->slot != NULL)
 		ExecDropSingleTupleTableSlot(reader->slot);
 	reader->slot = NULL;
-	reader->relid = RelationGetRelid(rel);
+	reader->relid = InvalidOid;
+	MemoryContextReset(reader->context);
 	reader->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	reader->slot = MakeSingleTupleTableSlot(reader->desc, &TTSOpsHeapTuple);
 	reader->max_attno = 0;
 	reader->fixed = !reader->by_reference;
 	map = build_attrmap_by_name_if_req(reader->desc, stream);
+	reader->relid = RelationGetRelid(rel);
 	for (int i = 0; i < reader->ncolumns; i++)
 	{
 		SfBatchColumn *column = &reader->columns[i];

@@ -21,8 +21,11 @@ extern void sf_stream_am_init(void);	/* from _PG_init */
 /* Does a continuous view read this relation, or the partitioned table at the top of it? */
 extern bool sf_stream_has_views(Oid relid);
 
-/* Gives back the floor slots of this database's streams that no continuous view reads; for the worker, between ticks. */
-extern void sf_stream_release_floors(void);
+/*
+ * Gives back the floor slots of this database's streams that no continuous view reads and that are not in keep; for the
+ * worker, between ticks.
+ */
+extern void sf_stream_release_floors(const List *keep);
 
 /* Raises the error that `what` (a verb, as "truncate") cannot be done to the stream while continuous views read it. */
 extern void sf_stream_refuse_with_views(Relation rel, const char *what);

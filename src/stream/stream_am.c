@@ -84,13 +84,13 @@ sf_stream_has_views(Oid relid)
 }
 
 void
-sf_stream_release_floors(void)
+sf_stream_release_floors(const List *keep)
 {
 	List *relids = sf_floor_relids(MyDatabaseId);
 	ListCell *cell;
 
 	foreach (cell, relids)
-		if (!sf_stream_has_views(lfirst_oid(cell)))
+		if (!list_member_oid(keep, lfirst_oid(cell)) && !sf_stream_has_views(lfirst_oid(cell)))
 			sf_floor_detach(MyDatabaseId, lfirst_oid(cell));
 	list_free(relids);
 }

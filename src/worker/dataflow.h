@@ -127,6 +127,7 @@ extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snaps
 extern void sf_source_publish(SfSource *source);
 extern void sf_source_rollback(SfSource *source);
 extern void sf_source_undo_member(SfMember *member);
+extern bool sf_source_same_rows(SfSource *a, SfSource *b);
 extern void sf_source_merge(SfSource *into, SfSource *from);
 extern bool sf_source_awaits_transactions(const SfSource *source);
 

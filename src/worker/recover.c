@@ -389,6 +389,20 @@ drop_left_overs(SfWorker *worker, List *rows)
 	}
 }
 
+/* Floors that neither a view nor a position of ours needs.  All members have been started. */
+static void
+release_floors(SfWorker *worker)
+{
+	List *keep = NIL;
+	ListCell *cell;
+	ListCell *inner;
+
+	foreach (cell, worker->sources)
+		foreach (inner, ((SfSource *) lfirst(cell))->state->positions)
+			keep = list_append_unique_oid(keep, sf_position_relid(lfirst(inner)));
+	sf_stream_release_floors(keep);
+}
+
 /*
  * Members for exactly the fragments of the catalog.  Runs in a transaction of its own; an error leaves it to be called
  * again.
@@ -415,7 +429,7 @@ sf_reconcile(SfWorker *worker)
 			sf_member_destroy(worker, member);
 	}
 	drop_left_overs(worker, rows);
-	sf_stream_release_floors();
+
 	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
@@ -428,6 +442,8 @@ sf_reconcile(SfWorker *worker)
 		else
 			deferred = true;
 	}
+	if (!deferred)
+		release_floors(worker);
 	foreach (cell, worker->sources)
 		((SfSource *) lfirst(cell))->stale = true;
 	PopActiveSnapshot();

@@ -16,12 +16,14 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "fault.h"
 #include "state/catalog.h"
@@ -119,8 +121,9 @@ read_leaves(SfSource *source)
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(cell));
 	old = MemoryContextSwitchTo(source->context);
+	leaves = list_copy(leaves);
 	list_free(source->leaves);
-	source->leaves = list_copy(leaves);
+	source->leaves = leaves;
 	MemoryContextSwitchTo(old);
 }
 
@@ -163,7 +166,11 @@ find_position(List *positions, Oid relid)
 	return NULL;
 }
 
-/* Positions for exactly the leaves there are: new ones at nothing counted, those of leaves gone forgotten. */
+/*
+ * Positions for the leaves there are, in their order, new ones at nothing counted; then those of partitions that were
+ * detached, as long as the table exists: its rows must not be counted again if it is attached again.  (Its floor stays,
+ * too, without which a position is worth nothing.)
+ */
 static void
 match_positions(SfSource *source)
 {
@@ -184,9 +191,24 @@ match_positions(SfSource *source)
 		positions = lappend(positions, position);
 	}
 	foreach (cell, source->next->positions)
-		if (!list_member_ptr(positions, lfirst(cell)))
-			sf_floor_detach(MyDatabaseId, sf_position_relid(lfirst(cell)));
+	{
+		Oid relid = sf_position_relid(lfirst(cell));
+
+		if (list_member_ptr(positions, lfirst(cell)))
+			continue;
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			positions = lappend(positions, lfirst(cell));
+		else
+			sf_floor_detach(MyDatabaseId, relid);
+	}
 	source->next->positions = positions;
+}
+
+/* During a tick: the positions of the leaves, without those of detached partitions. */
+static List *
+active_positions(SfSource *source)
+{
+	return list_truncate(list_copy(source->next->positions), list_length(source->leaves));
 }
 
 /* Starts the source's part of a tick: a copy to work on, and a decision on sealed pages, before the snapshot is taken. */
@@ -201,7 +223,7 @@ sf_source_seal(SfSource *source)
 	old = MemoryContextSwitchTo(source->next_context);
 	match_positions(source);
 	MemoryContextSwitchTo(old);
-	foreach (cell, source->next->positions)
+	foreach (cell, active_positions(source))
 	{
 		Relation rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
 
@@ -337,12 +359,12 @@ leaf_time_attnum(SfSource *source, Relation leaf)
 static void
 begin_catch_up(SfSource *source, Snapshot snapshot)
 {
-	MemoryContext own = AllocSetContextCreate(source->context, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
 	SfCatchUp *catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
 	ListCell *cell;
 
 	catch_up->context = own;
-	foreach (cell, source->next->positions)
+	foreach (cell, active_positions(source))
 	{
 		SfPosition *position = lfirst(cell);
 		Relation rel = table_open(sf_position_relid(position), NoLock);
@@ -351,7 +373,7 @@ begin_catch_up(SfSource *source, Snapshot snapshot)
 
 		waiting->relid = RelationGetRelid(rel);
 		waiting->first = sf_position_frontier(position);
-		waiting->end = waiting->first + sf_capture_backlog(position, rel);
+		waiting->end = RelationGetNumberOfBlocks(rel);
 		waiting->nranges = (waiting->end - waiting->first + SF_RANGE_PAGES - 1) / SF_RANGE_PAGES;
 		if (source->settings.has_watermark)
 		{
@@ -364,6 +386,7 @@ begin_catch_up(SfSource *source, Snapshot snapshot)
 		MemoryContextSwitchTo(old);
 		table_close(rel, NoLock);
 	}
+	MemoryContextSetParent(own, source->context);
 	source->catch_up = catch_up;
 }
 
@@ -400,7 +423,7 @@ total_backlog(SfSource *source)
 	uint64 pages = 0;
 	ListCell *cell;
 
-	foreach (cell, source->next->positions)
+	foreach (cell, active_positions(source))
 	{
 		Relation rel = table_open(sf_position_relid(lfirst(cell)), NoLock);
 
@@ -432,9 +455,9 @@ positions_in_order(SfSource *source)
 	List *ordered = NIL;
 	ListCell *cell;
 
-	if (source->catch_up == NULL || list_length(source->next->positions) < 2)
-		return source->next->positions;
-	foreach (cell, source->next->positions)
+	if (source->catch_up == NULL || list_length(source->leaves) < 2)
+		return active_positions(source);
+	foreach (cell, active_positions(source))
 	{
 		Entry *entry = palloc(sizeof(Entry));
 
@@ -584,13 +607,55 @@ sf_source_rollback(SfSource *source)
 	forget_batch(source);
 }
 
-/* Both scans took in all rows their common snapshot sees: their members may share one. */
+/*
+ * Do two scans that both took in all that their common snapshot sees have counted the same rows?  Not when a partition
+ * came between the locks of one and the other, nor when they were at different places in one that is detached.
+ */
+bool
+sf_source_same_rows(SfSource *a, SfSource *b)
+{
+	List *active = active_positions(a);
+	ListCell *cell;
+
+	if (list_length(a->next->positions) != list_length(b->next->positions))
+		return false;
+	foreach (cell, a->next->positions)
+	{
+		SfPosition *other = find_position(b->next->positions, sf_position_relid(lfirst(cell)));
+		StringInfoData left;
+		StringInfoData right;
+
+		if (other == NULL || list_member_ptr(active, lfirst(cell)) != list_member_ptr(active_positions(b), other))
+			return false;
+		if (list_member_ptr(active, lfirst(cell)))
+			continue;
+		initStringInfo(&left);
+		initStringInfo(&right);
+		sf_position_save(lfirst(cell), &left);
+		sf_position_save(other, &right);
+		if (left.len != right.len || memcmp(left.data, right.data, left.len) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Both scans have counted the same rows: their members may share one. */
 void
 sf_source_merge(SfSource *into, SfSource *from)
 {
 	Assert(into->complete && from->complete && into->stream == from->stream);
-	into->next->max_event = Max(into->next->max_event, from->next->max_event);
-	into->next->watermark = Max(into->next->watermark, from->next->watermark);
+	/* A reset that one has taken in already counts for both. */
+	if (into->next->punctuation < from->next->punctuation)
+	{
+		into->next->max_event = from->next->max_event;
+		into->next->watermark = from->next->watermark;
+		into->next->punctuation = from->next->punctuation;
+	}
+	else if (into->next->punctuation == from->next->punctuation)
+	{
+		into->next->max_event = Max(into->next->max_event, from->next->max_event);
+		into->next->watermark = Max(into->next->watermark, from->next->watermark);
+	}
 	while (from->members != NIL)
 	{
 		SfMember *member = linitial(from->members);

@@ -125,7 +125,7 @@ merge_sources(SfWorker *worker)
 
 			if (into == from)
 				break;
-			if (into->stream != from->stream || into->skipped || !into->complete)
+			if (into->stream != from->stream || into->skipped || !into->complete || !sf_source_same_rows(into, from))
 				continue;
 			sf_source_merge(into, from);
 			sf_source_destroy(worker, from);
