@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "output/commit.h"
 #include "read/live.h"
 #include "state/catalog.h"
@@ -213,6 +214,7 @@ pin_tick(SfVerification *verification, SfFragment *fragment)
 	                      &verification->source))
 		return false;
 
+	SF_FAULT("verify-before-snapshot");
 	verification->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	committed = committed_last_closed(verification->row->id, verification->snapshot, &verification->last_closed);
 	if ((committed || !verification->final) && verification->last_closed <= verification->progress.last_closed)
