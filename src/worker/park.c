@@ -16,6 +16,7 @@
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
+#include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/timestamp.h"
 
@@ -116,30 +117,32 @@ unpark(SfDataflow *dataflow, bool dropped)
 }
 
 static void
+unpark_on_error(int code, Datum dataflow)
+{
+	unpark((SfDataflow *) DatumGetPointer(dataflow), false);
+}
+
+static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
                 ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_process_utility ? previous_process_utility : standard_ProcessUtility;
 	Oid database = database_to_empty(pstmt->utilityStmt);
 	SfDataflow *dataflow = OidIsValid(database) ? sf_dataflow_get(database, false) : NULL;
-	volatile bool dropped = false;
 
 	if (dataflow == NULL)
 	{
 		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
 		return;
 	}
-	PG_TRY();
+	/* A backend that is terminated in the command must not leave the database without a worker. */
+	PG_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
 	{
 		park(dataflow);
 		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
-		dropped = IsA(pstmt->utilityStmt, DropdbStmt);
 	}
-	PG_FINALLY();
-	{
-		unpark(dataflow, dropped);
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
+	unpark(dataflow, IsA(pstmt->utilityStmt, DropdbStmt));
 }
 
 void

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "state/shared.h"
@@ -58,6 +59,16 @@ relation_changed(Datum arg, Oid relid)
 		if (relid == InvalidOid || relid == source->stream || list_member_oid(source->leaves, relid))
 			source->stale = true;
 	}
+}
+
+/* So has a function, or who may call it: compiled expressions may hold what it was, and rights are checked again. */
+static void
+function_changed(Datum arg, int cache, uint32 hash)
+{
+	ListCell *cell;
+
+	foreach (cell, the_worker.members)
+		((SfMember *) lfirst(cell))->stale = true;
 }
 
 static void
@@ -116,6 +127,33 @@ extension_is_installed(void)
 	return installed;
 }
 
+/*
+ * There is no extension here, so nobody wants a worker, unless one is created just now.  Without this the launcher would
+ * try again and again.
+ */
+static void
+leave_without_extension(uint32 generation)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, false);
+
+	if (dataflow != NULL)
+	{
+		pg_atomic_write_u32(&dataflow->wanted, 0);
+		pg_memory_barrier();
+		if (pg_atomic_read_u32(&dataflow->catalog_generation) != generation)
+			sf_want_worker(dataflow);
+	}
+	proc_exit(0);
+}
+
+static uint32
+present_generation(void)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, false);
+
+	return dataflow != NULL ? pg_atomic_read_u32(&dataflow->catalog_generation) : 0;
+}
+
 static void
 start(void)
 {
@@ -123,6 +161,8 @@ start(void)
 	the_worker.commit_context = AllocSetContextCreate(the_worker.context, "streamfuse commit", ALLOCSET_DEFAULT_SIZES);
 	the_worker.catalog_generation = pg_atomic_read_u32(&the_worker.dataflow->catalog_generation) - 1;
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, function_changed, (Datum) 0);
 
 	/* What is visible as closed must survive a crash; standbys are not waited for. */
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
@@ -253,12 +293,16 @@ void
 sf_worker_main(Datum arg)
 {
 	volatile int retry_ms = RETRY_MIN_MS;
+	uint32 generation;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
-	if (sf_area() == NULL || !extension_is_installed() || !attach_to_dataflow())
+	generation = present_generation();
+	if (!extension_is_installed())
+		leave_without_extension(generation);
+	if (sf_area() == NULL || !attach_to_dataflow())
 		proc_exit(0);
 	start();
 
