@@ -421,15 +421,40 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
 }
 
-/* Punctuations that are part of what is now durable need not be read again. */
-static void
-delete_punctuations(SfWorker *worker)
+/* Is every member that has something to make durable in this transaction? */
+static bool
+all_are_done(SfWorker *worker, List *commits)
+{
+	ListCell *cell;
+	int waiting = 0;
+
+	foreach (cell, worker->members)
+		if (((SfMember *) lfirst(cell))->must_commit)
+			waiting++;
+	foreach (cell, commits)
+	{
+		MemberCommit *commit = lfirst(cell);
+
+		if (commit->member->must_commit && commit->done)
+			waiting--;
+	}
+	return waiting == 0;
+}
+
+/*
+ * Punctuations that are part of what becomes durable need not be read again.  While a member that has taken them in has
+ * to be left out, they stay: it would find them gone after a crash.  False: not yet.
+ */
+static bool
+delete_punctuations(SfWorker *worker, List *commits)
 {
 	SfCatalog *catalog;
 	ListCell *cell;
 
 	if (worker->applied_punctuations == NIL)
-		return;
+		return true;
+	if (!all_are_done(worker, commits))
+		return false;
 	catalog = sf_catalog_open("punctuation", RowExclusiveLock);
 	foreach (cell, worker->applied_punctuations)
 	{
@@ -445,6 +470,7 @@ delete_punctuations(SfWorker *worker)
 		sf_catalog_scan_end(scan);
 	}
 	sf_catalog_close(catalog, NoLock);
+	return true;
 }
 
 static bool
@@ -560,10 +586,11 @@ invalidate_plans(List *commits)
 	}
 }
 
-/* Everything up to and with the commit; an error leaves nothing behind. */
-static void
+/* Everything up to and with the commit; an error leaves nothing behind.  True when punctuations taken in are deleted. */
+static bool
 write_transaction(SfWorker *worker, List *commits)
 {
+	volatile bool deleted = false;
 	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	ListCell *cell;
 
@@ -576,7 +603,7 @@ write_transaction(SfWorker *worker, List *commits)
 			commit->xid = xid;
 			commit_member(worker, commit);
 		}
-		delete_punctuations(worker);
+		deleted = delete_punctuations(worker, commits);
 		invalidate_plans(commits);
 		PopActiveSnapshot();
 		SF_FAULT("commit-before");
@@ -589,6 +616,7 @@ write_transaction(SfWorker *worker, List *commits)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	return deleted;
 }
 
 /* Writes the members that are due, in a transaction of its own. */
@@ -597,6 +625,7 @@ sf_commit(SfWorker *worker)
 {
 	List *commits;
 	ListCell *cell;
+	bool deleted;
 
 	MemoryContextReset(worker->commit_context);
 	StartTransactionCommand();
@@ -606,13 +635,16 @@ sf_commit(SfWorker *worker)
 	else
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		write_transaction(worker, commits);
+		deleted = write_transaction(worker, commits);
 		SF_FAULT("commit-after");
 		foreach (cell, commits)
 			if (((MemberCommit *) lfirst(cell))->done)
 				settle_member(worker, lfirst(cell));
-		list_free_deep(worker->applied_punctuations);
-		worker->applied_punctuations = NIL;
+		if (deleted)
+		{
+			list_free_deep(worker->applied_punctuations);
+			worker->applied_punctuations = NIL;
+		}
 		pg_atomic_fetch_add_u64(&worker->dataflow->commits, 1);
 	}
 	ConditionVariableBroadcast(&worker->dataflow->progress);

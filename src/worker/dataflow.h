@@ -88,6 +88,7 @@ typedef struct SfWorker
 /* member.c */
 extern SfMember *sf_member_create(SfWorker *worker, const SfFragmentRow *row);
 extern void sf_member_destroy(SfWorker *worker, SfMember *member);
+extern void sf_dataflow_discard(SfDataflow *dataflow);
 extern bool sf_member_lock(const SfFragmentRow *row);
 extern void sf_member_compile(SfMember *member);
 extern void sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status);

@@ -194,6 +194,35 @@ unlink_fragment(SfWorker *worker, dsa_pointer pointer)
 	LWLockRelease(&worker->dataflow->lock);
 }
 
+/* Frees what nobody reads any more, on the list or not; without a store for it. */
+static void
+free_positions(SfFragment *fragment)
+{
+	SfBlobSpace space = {sf_area(), fragment, SF_TICK_NONE};
+
+	for (int i = 0; i < 2; i++)
+		if (DsaPointerIsValid(fragment->position[i].data))
+			sf_state_free(&space, fragment->position[i].data, fragment->position[i].capacity);
+}
+
+/* All that a database had which has been dropped.  There is no worker, and nobody is connected. */
+void
+sf_dataflow_discard(SfDataflow *dataflow)
+{
+	while (sf_area() != NULL && DsaPointerIsValid(dataflow->fragments))
+	{
+		dsa_pointer pointer = dataflow->fragments;
+		SfFragment *fragment = dsa_get_address(sf_area(), pointer);
+
+		sf_store_discard(fragment);
+		free_positions(fragment);
+		LWLockAcquire(&dataflow->lock, LW_EXCLUSIVE);
+		dataflow->fragments = fragment->next;
+		LWLockRelease(&dataflow->lock);
+		dsa_free(sf_area(), pointer);
+	}
+}
+
 static void
 drop_compiled(SfMember *member)
 {
@@ -214,7 +243,6 @@ drop_compiled(SfMember *member)
 void
 sf_member_destroy(SfWorker *worker, SfMember *member)
 {
-	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
 	SfSource *source = member->source;
 
 	if (source != NULL)
@@ -227,9 +255,7 @@ sf_member_destroy(SfWorker *worker, SfMember *member)
 		sf_store_reset(member->store);
 	else
 		sf_store_discard(member->shared);
-	for (int i = 0; i < 2; i++)
-		if (DsaPointerIsValid(member->shared->position[i].data))
-			sf_state_free(&space, member->shared->position[i].data, member->shared->position[i].capacity);
+	free_positions(member->shared);
 	drop_compiled(member);
 	unlink_fragment(worker, member->shared_pointer);
 	dsa_free(sf_area(), member->shared_pointer);

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "state/shared.h"
+#include "worker/dataflow.h"
 
 /* A worker in the middle of a user's function is not waited for any longer than this. */
 #define PATIENCE_MS 3000
@@ -100,10 +101,12 @@ park(SfDataflow *dataflow)
 	ConditionVariableCancelSleep();
 }
 
-/* Lets the worker start again; where the database is gone its place is free. */
+/* Lets the worker start again; where the database is gone its place is free, and so is the memory of its views. */
 static void
 unpark(SfDataflow *dataflow, bool dropped)
 {
+	if (dropped)
+		sf_dataflow_discard(dataflow);
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
 	dataflow->parked = false;
 	if (dropped)

@@ -520,6 +520,18 @@ has_watermark_of(SfSource *source, Oid relid)
 	return relid == source->stream || list_member_oid(get_partition_ancestors(source->stream), relid);
 }
 
+/* Is it part of what this source has published, and only not deleted yet?  A reset must not be done twice. */
+static bool
+is_applied(SfWorker *worker, SfSource *source, int64 id)
+{
+	ListCell *cell;
+
+	foreach (cell, worker->applied_punctuations)
+		if (*(int64 *) lfirst(cell) == id)
+			return source->state->punctuation >= id;
+	return false;
+}
+
 /* Rows of streamfuse.punctuation for this stream, once all rows committed with them are counted. */
 static void
 apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
@@ -540,7 +552,8 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		ListCell *cell;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
-		if (!has_watermark_of(source, DatumGetObjectId(values[0])))
+		if (!has_watermark_of(source, DatumGetObjectId(values[0])) ||
+		    is_applied(worker, source, DatumGetInt64(values[1])))
 			continue;
 		watermark = DatumGetTimestampTz(values[3]);
 		if (!DatumGetBool(values[2]))

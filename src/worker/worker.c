@@ -261,7 +261,10 @@ recover_from_error(int retry_ms)
 	}
 }
 
-/* Somebody must be alone in this database: everything is made durable, and nothing is left in memory. */
+/*
+ * Somebody must be alone in this database: everything is made durable.  The groups stay in memory, since sessions may
+ * still be reading them; the next worker takes them over.
+ */
 static void
 leave_for_good(void)
 {
@@ -271,8 +274,6 @@ leave_for_good(void)
 		((SfMember *) lfirst(cell))->must_commit = true;
 	if (the_worker.members != NIL)
 		sf_commit(&the_worker);
-	while (the_worker.members != NIL)
-		sf_member_destroy(&the_worker, linitial(the_worker.members));
 	proc_exit(0);
 }
 
