@@ -133,6 +133,10 @@ define_settings(void)
 	DefineCustomIntVariable("streamfuse.max_streams", "Most streams that continuous views may read.",
 	                        "Each leaf partition counts.", &sf_max_streams, 1024, 1, 1 << 20, PGC_POSTMASTER, 0, NULL,
 	                        NULL, NULL);
+#ifdef STREAMFUSE_TEST
+	DefineCustomIntVariable("streamfuse.test_tick_pages", "Most pages that one tick takes in.", "0 is the default.",
+	                        &sf_test_tick_pages, 0, 0, INT_MAX / 2, PGC_SIGHUP, 0, NULL, NULL, NULL);
+#endif
 	DefineCustomEnumVariable("streamfuse.read_consistency",
 	                         "Whether reads of continuous views wait for committed rows.", NULL, &sf_read_consistency,
 	                         SF_READ_AVAILABLE, read_consistency_options, PGC_USERSET, 0, NULL, NULL, NULL);

@@ -33,6 +33,9 @@ extern int sf_tick_interval_ms;		   /* rest after a tick */
 extern int sf_max_streams;			   /* slots for streams (leaf partitions count) */
 extern int sf_read_consistency;		   /* SfReadConsistency */
 extern int sf_read_backfilling;		   /* SfReadBackfilling */
+#ifdef STREAMFUSE_TEST
+extern int sf_test_tick_pages;		   /* pages a tick takes in at most; 0: as in production */
+#endif
 
 typedef enum SfReadConsistency
 {

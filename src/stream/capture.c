@@ -306,14 +306,14 @@ sf_capture_tick(SfPosition *position, Relation rel, Snapshot snapshot, BlockNumb
 		result.complete = false;
 
 	read_sealed_pages(&run, target);
+	position->nawaited = 0;
 	if (result.complete)
 	{
-		position->nawaited = 0;
 		read_open_pages(&run, nblocks);
-		read_pending(&run);
-		sf_position_sort_awaited(position);
 		position->fresh = false;
 	}
+	read_pending(&run);
+	sf_position_sort_awaited(position);
 	if (BufferIsValid(run.vmbuffer))
 		ReleaseBuffer(run.vmbuffer);
 	sf_page_reader_end(&run.reader);

@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
-#define SF_TICK_PAGES 32768		/* most pages a tick reads of one relation: 256 MB */
+#define SF_TICK_PAGES 32768		/* most pages a tick reads of one stream: 256 MB */
 #define SF_RANGE_PAGES 128		/* granularity of the pre-pass */
 
 typedef struct SfPosition SfPosition;
@@ -61,8 +61,8 @@ typedef struct SfCaptureResult
 } SfCaptureResult;
 
 /*
- * One tick of one relation.  Reads at most max_pages new pages (and re-reads open and pending ones once the frontier
- * is near the end), hands new rows to the consumer, and moves the position.  Needs AccessShareLock on rel, an active
+ * One tick of one relation.  Reads at most max_pages new pages (and re-reads open ones once the frontier is near the
+ * end, and pending ones whose transactions have ended), hands new rows to the consumer, and moves the position.  Needs AccessShareLock on rel, an active
  * registered MVCC snapshot taken AFTER the call of sf_capture_seal for this relation, and a transaction.
  * Checks for interrupts at each page.
  *
@@ -79,12 +79,16 @@ extern bool sf_capture_may_have_work(SfPosition *position, Relation rel);
 /* Marks every row visible in the snapshot as counted, reading pages without handing rows over (WITH NO DATA). */
 extern void sf_capture_skip(SfPosition *position, Relation rel, Snapshot snapshot);
 
+/* No row is ever added to a page below this one. */
+extern BlockNumber sf_position_sealed(const SfPosition *position);
+
 /* How much waits beyond the frontier, in pages. */
 extern BlockNumber sf_capture_backlog(const SfPosition *position, Relation rel);
 
 /*
- * The pre-pass of a catch-up: the smallest event time (attribute attnum, timestamptz or timestamp) among visible rows
- * of each SF_RANGE_PAGES range from block first to block last (exclusive).  SF_TIME_INFINITY where a range has none.
+ * The pre-pass of a catch-up: the smallest event time (attribute attnum, timestamptz or timestamp) among the rows of
+ * each SF_RANGE_PAGES range from block first to block last (exclusive) that are visible in the snapshot or may yet be.
+ * SF_TIME_INFINITY where a range has none.
  */
 extern SfTime *sf_capture_minima(Relation rel, Snapshot snapshot, AttrNumber attnum, BlockNumber first,
 								 BlockNumber last, MemoryContext context);

@@ -3,7 +3,8 @@
  *		The pre-pass of a catch-up: the smallest event time in each range of pages.
  *
  * While a long backlog is read in slices, the watermark of a slice must not pass event times that wait in later ones.
- * One quick look at the time column of all that waits finds out what they are.
+ * One quick look at the time column of all that waits finds out what they are.  Rows of transactions that still run are
+ * looked at, too: they may commit before the slices come to them.
  */
 #include "stream/page.h"
 
@@ -29,17 +30,22 @@ fixed_offset(TupleDesc desc, AttrNumber attnum)
 }
 
 static SfTime
-page_minimum(SfPageReader *reader, Page page, AttrNumber attnum, int offset)
+page_minimum(TupleDesc desc, Page page, AttrNumber attnum, int offset)
 {
-	TupleDesc desc = RelationGetDescr(reader->rel);
+	OffsetNumber max_offset = PageGetMaxOffsetNumber(page);
 	SfTime minimum = SF_TIME_INFINITY;
 
-	for (int i = 0; i < reader->nvisible; i++)
+	for (OffsetNumber i = FirstOffsetNumber; i <= max_offset; i++)
 	{
-		ItemId item = PageGetItemId(page, reader->visible[i]);
-		HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
+		ItemId item = PageGetItemId(page, i);
+		HeapTupleHeader header;
 		SfTime time;
 
+		if (!ItemIdIsNormal(item))
+			continue;
+		header = (HeapTupleHeader) PageGetItem(page, item);
+		if (HeapTupleHeaderXminInvalid(header))
+			continue;
 		if (offset >= 0 && !(header->t_infomask & HEAP_HASNULL) && HeapTupleHeaderGetNatts(header) >= attnum)
 			memcpy(&time, (char *) header + header->t_hoff + offset, sizeof(SfTime));
 		else
@@ -79,9 +85,9 @@ sf_capture_minima(Relation rel, Snapshot snapshot, AttrNumber attnum, BlockNumbe
 
 		CHECK_FOR_INTERRUPTS();
 		buffer = sf_page_pin(reader, block, NULL);
-		sf_page_read(reader, buffer, block, NULL);
-		*minimum = Min(*minimum, page_minimum(reader, BufferGetPage(buffer), attnum, offset));
-		ReleaseBuffer(buffer);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		*minimum = Min(*minimum, page_minimum(RelationGetDescr(rel), BufferGetPage(buffer), attnum, offset));
+		UnlockReleaseBuffer(buffer);
 	}
 	sf_page_reader_end(reader);
 	pfree(reader);

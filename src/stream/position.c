@@ -228,6 +228,12 @@ sf_position_frontier(const SfPosition *position)
 	return position->frontier;
 }
 
+BlockNumber
+sf_position_sealed(const SfPosition *position)
+{
+	return position->sealed;
+}
+
 int
 sf_position_open_pages(const SfPosition *position)
 {

@@ -69,6 +69,7 @@ struct SfSource
 	bool		reset;			/* the watermark was reset in this tick */
 	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
 	bool		complete;		/* the tick took in all that its snapshot sees */
+	bool		progressed;		/* it moved a position's frontier */
 };
 
 typedef struct SfWorker

@@ -3,9 +3,8 @@
  *		One scan of a stream: its leaves are captured, their rows batched and fed to the members, its watermark moved.
  *
  * A tick works on a copy of the source's state (`next`), which replaces `state` only when the tick is published.  While
- * more waits than one tick may take, the source catches up: the end is fixed by a pre-pass that records the smallest
- * event time of each block range, what waits is worked through in slices, and the watermark stays below what still
- * waits.
+ * more waits than one tick may take, the source catches up: a pre-pass records the smallest event time of each block
+ * range, what waits is worked through in slices, and the watermark stays below what still waits.
  */
 #include "worker/dataflow.h"
 
@@ -36,9 +35,9 @@ typedef struct SfWaiting
 {
 	Oid relid;
 	BlockNumber first; /* block the ranges start at */
-	BlockNumber end;   /* fixed end of the catch-up */
-	int nranges;
-	SfTime *least; /* [nranges]: smallest event time in this range or any later one */
+	BlockNumber known; /* no row is added to a block below this one after it was looked at */
+	BlockNumber end;   /* of what has been looked at */
+	SfTime *least;     /* smallest event time in each range of SF_RANGE_PAGES blocks */
 } SfWaiting;
 
 struct SfCatchUp
@@ -46,6 +45,21 @@ struct SfCatchUp
 	MemoryContext context;
 	List *leaves; /* SfWaiting * */
 };
+
+#ifdef STREAMFUSE_TEST
+int sf_test_tick_pages = 0;
+#endif
+
+/* Most pages that one tick takes in. */
+static BlockNumber
+tick_pages(void)
+{
+#ifdef STREAMFUSE_TEST
+	if (sf_test_tick_pages > 0)
+		return sf_test_tick_pages;
+#endif
+	return SF_TICK_PAGES;
+}
 
 SfSource *
 sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state)
@@ -355,66 +369,102 @@ leaf_time_attnum(SfSource *source, Relation leaf)
 	return attnum;
 }
 
-/* The pre-pass: from here on the end is fixed, and the least event time of what waits is known at every block. */
-static void
-begin_catch_up(SfSource *source, Snapshot snapshot)
+static SfWaiting *
+waiting_of(SfSource *source, SfPosition *position)
 {
-	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
-	SfCatchUp *catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
+	SfCatchUp *catch_up = source->catch_up;
+	SfWaiting *waiting;
+	MemoryContext old;
 	ListCell *cell;
 
-	catch_up->context = own;
-	foreach (cell, active_positions(source))
+	foreach (cell, catch_up->leaves)
 	{
-		SfPosition *position = lfirst(cell);
-		Relation rel = table_open(sf_position_relid(position), NoLock);
-		MemoryContext old = MemoryContextSwitchTo(own);
-		SfWaiting *waiting = palloc0(sizeof(SfWaiting));
-
-		waiting->relid = RelationGetRelid(rel);
-		waiting->first = sf_position_frontier(position);
-		waiting->end = RelationGetNumberOfBlocks(rel);
-		waiting->nranges = (waiting->end - waiting->first + SF_RANGE_PAGES - 1) / SF_RANGE_PAGES;
-		if (source->settings.has_watermark)
-		{
-			waiting->least = sf_capture_minima(rel, snapshot, leaf_time_attnum(source, rel), waiting->first,
-			                                   waiting->end, own);
-			for (int i = waiting->nranges - 2; i >= 0; i--)
-				waiting->least[i] = Min(waiting->least[i], waiting->least[i + 1]);
-		}
-		catch_up->leaves = lappend(catch_up->leaves, waiting);
-		MemoryContextSwitchTo(old);
-		table_close(rel, NoLock);
+		waiting = lfirst(cell);
+		if (waiting->relid == sf_position_relid(position))
+			return waiting;
 	}
-	MemoryContextSetParent(own, source->context);
-	source->catch_up = catch_up;
+	old = MemoryContextSwitchTo(catch_up->context);
+	waiting = palloc0(sizeof(SfWaiting));
+	waiting->relid = sf_position_relid(position);
+	waiting->first = waiting->known = waiting->end = sf_position_frontier(position);
+	catch_up->leaves = lappend(catch_up->leaves, waiting);
+	MemoryContextSwitchTo(old);
+	return waiting;
+}
+
+/* Looks at what has come to a leaf since it was looked at last. */
+static void
+look_ahead(SfSource *source, SfPosition *position, Snapshot snapshot)
+{
+	SfWaiting *waiting = waiting_of(source, position);
+	Relation rel = table_open(waiting->relid, NoLock);
+	BlockNumber end = RelationGetNumberOfBlocks(rel);
+	BlockNumber from = waiting->first + (waiting->known - waiting->first) / SF_RANGE_PAGES * SF_RANGE_PAGES;
+
+	if (from < end)
+	{
+		BlockNumber nknown = (from - waiting->first) / SF_RANGE_PAGES;
+		BlockNumber nnew = (end - from + SF_RANGE_PAGES - 1) / SF_RANGE_PAGES;
+		SfTime *new = sf_capture_minima(rel, snapshot, leaf_time_attnum(source, rel), from, end, CurrentMemoryContext);
+		SfTime *least = MemoryContextAlloc(source->catch_up->context, (nknown + nnew) * sizeof(SfTime));
+
+		if (nknown > 0)
+			memcpy(least, waiting->least, nknown * sizeof(SfTime));
+		memcpy(least + nknown, new, nnew * sizeof(SfTime));
+		pfree(new);
+		if (waiting->least != NULL)
+			pfree(waiting->least);
+		waiting->least = least;
+	}
+	waiting->known = Max(waiting->known, Min(sf_position_sealed(position), end));
+	waiting->end = end;
+	table_close(rel, NoLock);
+}
+
+/*
+ * The pre-pass, and what it has to add after each slice: all rows that the slice's snapshot sees are counted or looked
+ * at from here on.
+ */
+static void
+look_at_waiting(SfSource *source, Snapshot snapshot)
+{
+	ListCell *cell;
+
+	if (source->catch_up == NULL)
+	{
+		MemoryContext own = AllocSetContextCreate(source->context, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);
+
+		source->catch_up = MemoryContextAllocZero(own, sizeof(SfCatchUp));
+		source->catch_up->context = own;
+	}
+	if (source->settings.has_watermark)
+		foreach (cell, active_positions(source))
+			look_ahead(source, lfirst(cell), snapshot);
 }
 
 static void
 end_catch_up(SfSource *source)
 {
+	if (source->catch_up == NULL)
+		return;
 	MemoryContextDelete(source->catch_up->context);
 	source->catch_up = NULL;
 }
 
-/* Smallest event time that waits in a leaf beyond its position. */
+/* Smallest event time that waits in a leaf beyond its position, or may: rows of open pages are not told apart. */
 static SfTime
 least_waiting(SfSource *source, SfPosition *position)
 {
-	ListCell *cell;
+	SfWaiting *waiting = waiting_of(source, position);
+	BlockNumber frontier = sf_position_frontier(position);
+	SfTime least = SF_TIME_INFINITY;
 
-	foreach (cell, source->catch_up->leaves)
-	{
-		SfWaiting *waiting = lfirst(cell);
-		BlockNumber frontier = sf_position_frontier(position);
-
-		if (waiting->relid != sf_position_relid(position))
-			continue;
-		if (frontier >= waiting->end || waiting->least == NULL)
-			return SF_TIME_INFINITY;
-		return waiting->least[(frontier - waiting->first) / SF_RANGE_PAGES];
-	}
-	return SF_TIME_INFINITY;
+	if (waiting->least == NULL || frontier >= waiting->end)
+		return SF_TIME_INFINITY;
+	for (BlockNumber i = (frontier - waiting->first) / SF_RANGE_PAGES;
+	     i < (waiting->end - waiting->first + SF_RANGE_PAGES - 1) / SF_RANGE_PAGES; i++)
+		least = Min(least, waiting->least[i]);
+	return least;
 }
 
 static BlockNumber
@@ -476,7 +526,7 @@ void
 sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
 	SfFeed feed = {worker, source};
-	int64 budget = SF_TICK_PAGES;
+	int64 budget = tick_pages();
 	ListCell *cell;
 
 	if (source->batch == NULL)
@@ -484,8 +534,9 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	sf_batch_reset(source->batch);
 	source->rows = 0;
 	source->complete = true;
-	if (source->catch_up == NULL && total_backlog(source) > SF_TICK_PAGES)
-		begin_catch_up(source, snapshot);
+	source->progressed = false;
+	if (source->catch_up == NULL && total_backlog(source) > tick_pages())
+		look_at_waiting(source, snapshot);
 
 	foreach (cell, positions_in_order(source))
 	{
@@ -495,11 +546,7 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		BlockNumber before = sf_position_frontier(position);
 		SfCaptureResult result;
 
-		if (budget <= 0)
-		{
-			source->complete = false;
-			break;
-		}
+		/* Where no budget is left, what awaited the end of a transaction is still taken in: with its other rows. */
 		rel = table_open(sf_position_relid(position), NoLock);
 		stream = table_open(source->stream, NoLock);
 		sf_batch_set_relation(source->batch, rel, RelationGetDescr(stream));
@@ -508,6 +555,8 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		flush_batch(&feed);
 		table_close(rel, NoLock);
 		budget -= sf_position_frontier(position) - before;
+		if (sf_position_frontier(position) > before)
+			source->progressed = true;
 		if (!result.complete)
 			source->complete = false;
 	}
@@ -578,22 +627,28 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	sf_catalog_close(catalog, AccessShareLock);
 }
 
-/* Moves the watermark at the end of a tick. */
+/*
+ * Moves the watermark at the end of a tick.  While rows wait that the snapshot sees, it stays below the smallest event
+ * time among them; and where it is, when an insert that takes its time keeps everything else from being read.
+ */
 void
 sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
 	SfSourceState *next = source->next;
 	SfTime watermark = next->watermark;
 
-	if (source->complete && source->catch_up != NULL)
-		end_catch_up(source);
 	if (source->settings.has_watermark && next->max_event != SF_TIME_MINUS_INFINITY)
 		watermark = Max(watermark, sf_watermark_of(&source->settings, next->max_event));
-	if (source->catch_up != NULL)
+	if (source->complete)
+		end_catch_up(source);
+	else if (!source->progressed)
+		watermark = next->watermark;
+	else
 	{
 		ListCell *cell;
 
-		foreach (cell, next->positions)
+		look_at_waiting(source, snapshot);
+		foreach (cell, active_positions(source))
 			watermark = Min(watermark, least_waiting(source, lfirst(cell)));
 	}
 	next->watermark = Max(next->watermark, watermark);
@@ -612,11 +667,12 @@ sf_source_publish(SfSource *source)
 	source->next = NULL;
 }
 
-/* The tick is undone: the copy is forgotten, and the catch-up goes on from the state as it was. */
+/* The tick is undone: the copy is forgotten, and a catch-up looks anew at what waits from where the state is. */
 void
 sf_source_rollback(SfSource *source)
 {
 	source->next = NULL;
+	end_catch_up(source);
 	forget_batch(source);
 }
 
