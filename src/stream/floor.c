@@ -52,11 +52,20 @@ typedef struct SfFloors
 } SfFloors;
 
 /* Counters as they were at the last copy; those before `passed` were even then or have moved on. */
+typedef struct SfSection
+{
+	uint64 seen;   /* the counter */
+	uint32 lately; /* for so many more copies the backend counts as one that inserts */
+} SfSection;
+
 struct SfSections
 {
 	int passed;
-	uint64 seen[FLEXIBLE_ARRAY_MEMBER]; /* MaxBackends */
+	SfSection backends[FLEXIBLE_ARRAY_MEMBER]; /* MaxBackends */
 };
+
+/* Copies are made every few milliseconds at most, and an inserter may have to wait for a processor for long. */
+#define LATELY_COPIES 256
 
 /* What rd_amcache of a stream holds; a plain chunk in CacheMemoryContext, freed by the relation cache. */
 typedef struct SfFloorCache
@@ -404,7 +413,7 @@ sf_floor_publish(SfFloorSlot *slot, BlockNumber floor)
 SfSections *
 sf_sections_create(MemoryContext context)
 {
-	return MemoryContextAllocZero(context, offsetof(SfSections, seen) + MaxBackends * sizeof(uint64));
+	return MemoryContextAllocZero(context, offsetof(SfSections, backends) + MaxBackends * sizeof(SfSection));
 }
 
 int
@@ -415,11 +424,16 @@ sf_sections_copy(SfSections *sections)
 	pg_memory_barrier();
 	for (int i = 0; i < MaxBackends; i++)
 	{
+		SfSection *section = &sections->backends[i];
 		uint64 value = pg_atomic_read_u64(&floors->counters[i].value);
 
-		if (value != sections->seen[i])
+		if (value != section->seen)
+			section->lately = LATELY_COPIES;
+		else if (section->lately > 0)
+			section->lately--;
+		if (section->lately > 0)
 			inserting++;
-		sections->seen[i] = value;
+		section->seen = value;
 	}
 	sections->passed = 0;
 	return inserting;
@@ -430,7 +444,7 @@ sf_sections_passed(SfSections *sections)
 {
 	for (; sections->passed < MaxBackends; sections->passed++)
 	{
-		uint64 seen = sections->seen[sections->passed];
+		uint64 seen = sections->backends[sections->passed].seen;
 
 		if ((seen & 1) && pg_atomic_read_u64(&floors->counters[sections->passed].value) == seen)
 			return false;

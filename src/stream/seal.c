@@ -19,6 +19,12 @@
 
 #define LEAST_LAG 64
 
+/*
+ * Pages that each inserter may be behind: as many as the others fill while it waits for a processor.  With two an
+ * inserter on a busy machine is often pushed off a page that is half full.
+ */
+#define LAG_PER_INSERTER 4
+
 typedef struct Sealer
 {
 	Oid relid; /* hash key */
@@ -28,7 +34,7 @@ typedef struct Sealer
 	SfSections *sections;  /* copied when the candidate was published */
 	BlockNumber candidate; /* published as a floor, not known to be sealed; 0: none */
 	BlockNumber sealed;
-	int inserting; /* backends that insert lately; decays slowly */
+	int inserting; /* backends that have inserted lately */
 } Sealer;
 
 static HTAB *sealers;
@@ -75,16 +81,14 @@ sealer_of(Relation rel)
 static void
 publish_candidate(Sealer *sealer, BlockNumber nblocks)
 {
-	BlockNumber lag = Max(LEAST_LAG, 2 * sealer->inserting);
+	BlockNumber lag = Max(LEAST_LAG, LAG_PER_INSERTER * sealer->inserting);
 	BlockNumber floor = nblocks > lag ? nblocks - 1 - lag : 0;
-	int inserting;
 
 	if (floor <= sealer->sealed)
 		return;
 	sf_floor_publish(sealer->slot, floor);
 	sealer->candidate = floor;
-	inserting = sf_sections_copy(sealer->sections);
-	sealer->inserting = Max(inserting, sealer->inserting - 1 - sealer->inserting / 16);
+	sealer->inserting = sf_sections_copy(sealer->sections);
 }
 
 static void

@@ -26,8 +26,7 @@ my $stream = rows_per_page('readings');
 stop_capture($node, $session);
 my $heap = rows_per_page('readings_heap');
 
-# Usually the same within a few per cent; how often the floor moves while a page is half full is the scheduler's choice.
-cmp_ok($stream, '>=', 0.7 * $heap, 'rows per page with 32 writers');
+cmp_ok($stream, '>=', 0.9 * $heap, 'rows per page with 32 writers');
 note("rows per page: stream $stream, heap $heap");
 is($node->safe_psql('postgres', 'SELECT rows, sum FROM progress'), '48000|48000', 'all were counted');
 
