@@ -32,6 +32,7 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	dataflow->database = InvalidOid;
 	LWLockInitialize(&dataflow->lock, tranche);
 	dataflow->fragments = InvalidDsaPointer;
+	pg_atomic_init_u32(&dataflow->launch_failures, 0);
 	pg_atomic_init_u64(&dataflow->published, SF_TICK_NONE);
 	pg_atomic_init_u32(&dataflow->ready, 0);
 	pg_atomic_init_u32(&dataflow->woken, 0);

@@ -95,6 +95,9 @@ typedef struct SfDataflow
 	Latch	   *worker_latch;
 	bool		parked;			/* no worker may start (DROP DATABASE and the like are under way) */
 
+	bool		misfit_logged;	/* the worker has said that extension and library do not fit; worker */
+	pg_atomic_uint32 launch_failures;	/* in a row, for want of a worker process; written by the launcher only */
+
 	pg_atomic_uint64 published; /* last published tick; written by the worker only */
 	pg_atomic_uint32 ready;		/* 1 once the worker has recovered and published; 0 while it starts */
 	pg_atomic_uint32 woken;		/* set with the latch; the worker clears it when a round begins, before its snapshot */

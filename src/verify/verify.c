@@ -38,6 +38,7 @@
 #include "output/commit.h"
 #include "read/live.h"
 #include "state/catalog.h"
+#include "worker/flush.h"
 
 PG_FUNCTION_INFO_V1(sf_verify);
 PG_FUNCTION_INFO_V1(sf_counted);
@@ -149,6 +150,8 @@ refuse_failed(SfFragment *fragment)
 static SfFragment *
 require_running(SfDataflow *dataflow, Oid view)
 {
+	uint32 launch_failures = pg_atomic_read_u32(&dataflow->launch_failures);
+
 	for (;;)
 	{
 		SfFragment *fragment = NULL;
@@ -169,6 +172,7 @@ require_running(SfDataflow *dataflow, Oid view)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			                errmsg("history is still being worked into continuous view \"%s\"", get_rel_name(view)),
 			                errhint("Wait with streamfuse.flush().")));
+		sf_require_worker_process(dataflow, launch_failures);
 		sf_want_worker(dataflow);
 		ConditionVariableTimedSleep(&dataflow->progress, WAIT_MS, PG_WAIT_EXTENSION);
 	}

@@ -27,6 +27,7 @@
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings.h"
+#include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(sf_flush);
 
@@ -99,6 +100,21 @@ raise_failed(SfFragment *fragment)
 	         errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)), errdetail("%s", message)));
 }
 
+void
+sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before)
+{
+	uint32 failures = pg_atomic_read_u32(&dataflow->launch_failures);
+
+	if (dataflow->worker_pid != 0)
+		return;
+	if (sf_launcher_is_registered() && (failures == 0 || failures == failures_before))
+		return;
+	ConditionVariableCancelSleep();
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+	                errmsg("no worker process is free for the continuous views of this database"),
+	                errhint("Increase max_worker_processes.")));
+}
+
 static bool
 has_reached(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number)
 {
@@ -131,9 +147,12 @@ ask(SfDataflow *dataflow, SfFlushLevel level)
 static void
 wait_for(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number, TimestampTz deadline)
 {
+	uint32 launch_failures = pg_atomic_read_u32(&dataflow->launch_failures);
+
 	ConditionVariablePrepareToSleep(&dataflow->progress);
 	while (!has_reached(dataflow, view, level, number))
 	{
+		sf_require_worker_process(dataflow, launch_failures);
 		/* The worker broadcasts; the time-out is for a worker that is only being started. */
 		if (ConditionVariableTimedSleep(&dataflow->progress, 200, PG_WAIT_EXTENSION))
 			sf_want_worker(dataflow);

@@ -7,6 +7,8 @@
 
 #include "streamfuse.h"
 
+#include "state/shared.h"
+
 typedef enum SfFlushLevel
 {
 	SF_FLUSH_COUNTED,			/* all rows committed before the call are in a published tick */
@@ -19,5 +21,11 @@ typedef enum SfFlushLevel
  * timeout_ms (-1: none) is over.  Never called by the worker.
  */
 extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
+
+/*
+ * For whoever waits for a worker: raises ERRCODE_CONFIGURATION_LIMIT_EXCEEDED when the launcher has found no worker
+ * process free for it since the wait began.  failures_before: dataflow->launch_failures as of then.
+ */
+extern void sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before);
 
 #endif /* SF_FLUSH_H */

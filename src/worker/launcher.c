@@ -18,7 +18,7 @@
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -47,6 +47,24 @@ static List *started;  /* SfStarted * */
 static List *to_visit; /* databases not yet visited since the server's start */
 static bool no_slot_reported;
 
+static bool registered; /* in the postmaster, and so in all its children */
+
+/* The postmaster says in the log only that it did not take a worker. */
+static bool
+is_registered(const char *function_name)
+{
+	slist_iter iter;
+
+	slist_foreach(iter, &BackgroundWorkerList)
+	{
+		RegisteredBgWorker *entry = slist_container(RegisteredBgWorker, rw_lnode, iter.cur);
+
+		if (strcmp(entry->rw_worker.bgw_function_name, function_name) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 sf_launcher_register(void)
 {
@@ -62,6 +80,13 @@ sf_launcher_register(void)
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "streamfuse");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "sf_launcher_main");
 	RegisterBackgroundWorker(&worker);
+	registered = is_registered(worker.bgw_function_name);
+}
+
+bool
+sf_launcher_is_registered(void)
+{
+	return registered;
 }
 
 static void
@@ -121,10 +146,28 @@ is_running(SfStarted *entry)
 	return false;
 }
 
+/* Whoever waits for a worker is told (sf_require_worker_process). */
+static void
+note_launch(Oid database, bool launched)
+{
+	SfDataflow *dataflow = sf_dataflow_get(database, false);
+
+	if (dataflow == NULL)
+		return;
+	if (launched)
+		pg_atomic_write_u32(&dataflow->launch_failures, 0);
+	else
+	{
+		pg_atomic_fetch_add_u32(&dataflow->launch_failures, 1);
+		ConditionVariableBroadcast(&dataflow->progress);
+	}
+}
+
 static bool
 launch(SfStarted *entry)
 {
 	BackgroundWorker worker = {0};
+	bool launched;
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "streamfuse worker for database %u", entry->database);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "streamfuse worker");
@@ -136,7 +179,9 @@ launch(SfStarted *entry)
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "streamfuse");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "sf_worker_main");
 	entry->at = GetCurrentTimestamp();
-	if (RegisterDynamicBackgroundWorker(&worker, &entry->handle))
+	launched = RegisterDynamicBackgroundWorker(&worker, &entry->handle);
+	note_launch(entry->database, launched);
+	if (launched)
 	{
 		no_slot_reported = false;
 		return true;

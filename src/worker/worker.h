@@ -10,6 +10,9 @@
 /* Registers the launcher; from _PG_init while preloading. */
 extern void sf_launcher_register(void);
 
+/* False when max_worker_processes left no room even for the launcher. */
+extern bool sf_launcher_is_registered(void);
+
 extern PGDLLEXPORT void sf_launcher_main(Datum arg);
 extern PGDLLEXPORT void sf_worker_main(Datum arg);
 
