@@ -4,6 +4,11 @@ CREATE SCHEMA streamfuse;
 COMMENT ON SCHEMA streamfuse IS 'continuous queries: functions, catalogs and state of streamfuse';
 GRANT USAGE ON SCHEMA streamfuse TO PUBLIC;
 
+-- The library compares this number with its own (SF_LAYOUT in state/catalog.h): it goes up when what follows changes in
+-- a way that another library could not work with.
+CREATE FUNCTION streamfuse.layout() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 1';
+COMMENT ON FUNCTION streamfuse.layout() IS 'which library these objects are for';
+
 -- ---------------------------------------------------------------------------
 -- Streams
 -- ---------------------------------------------------------------------------

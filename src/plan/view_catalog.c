@@ -242,15 +242,6 @@ sf_fragment_add(const SfFragmentRow *row)
 	CommandCounterIncrement();
 }
 
-/* DROP EXTENSION may have taken our tables before it comes to the views. */
-static bool
-catalog_exists(const char *name)
-{
-	Oid schema = sf_catalog_schema(true);
-
-	return OidIsValid(schema) && OidIsValid(get_relname_relid(name, schema));
-}
-
 /*
  * Deletes a fragment's rows from a table whose first column, and first column of the index, is the fragment's number.
  * The worker writes these tables too, but a fragment's rows only while it holds a lock on the view, which whoever
@@ -264,7 +255,7 @@ delete_rows(const char *table_name, const char *index_name, int32 fragment)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	if (!catalog_exists(table_name))
+	if (!sf_catalog_exists(table_name))
 		return;
 	catalog = sf_catalog_open(table_name, RowExclusiveLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
@@ -278,7 +269,10 @@ delete_rows(const char *table_name, const char *index_name, int32 fragment)
 	sf_catalog_close(catalog, NoLock);
 }
 
-/* Removes a view's fragment and all that is kept for it.  Finds nothing for a view that is not active. */
+/*
+ * Removes a view's fragment and all that is kept for it.  Finds nothing for a view that is not active, and nothing when
+ * DROP EXTENSION has taken our tables before it came to the view.
+ */
 void
 sf_fragment_remove(Oid view)
 {
@@ -287,7 +281,7 @@ sf_fragment_remove(Oid view)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	if (!catalog_exists("fragment"))
+	if (!sf_catalog_exists("fragment"))
 		return;
 	fragment = sf_catalog_open("fragment", RowExclusiveLock);
 	ScanKeyInit(&key, FRAGMENT_VIEW, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(view));

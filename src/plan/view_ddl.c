@@ -239,6 +239,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("extension \"streamfuse\" is not installed in this database"),
 		                errhint("Use CREATE EXTENSION streamfuse.")));
+	sf_require_layout();
 	sf_options_check_create(lists);
 	if (stmt->into->accessMethod != NULL && strcmp(stmt->into->accessMethod, SF_VIEW_AM) != 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -628,6 +629,11 @@ process_command(const UtilityCall *call)
 				return;
 			}
 			break;
+		case T_AlterExtensionStmt:
+			run(call, call->pstmt);
+			if (strcmp(((AlterExtensionStmt *) stmt)->extname, "streamfuse") == 0)
+				sf_catalog_changed_at_commit();
+			return;
 		case T_IndexStmt:
 			create_index(call, (IndexStmt *) stmt);
 			return;

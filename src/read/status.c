@@ -26,6 +26,7 @@
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings.h"
+#include "worker/flush.h"
 
 /* Columns of streamfuse.fragment, from 0. */
 #define FRAGMENT_ID 0
@@ -89,6 +90,9 @@ sf_database_has_views(void)
 {
 	if (!OidIsValid(sf_view_am_oid(true)))
 		return false;
+	/* Then each view is refused (sf_read_mode), and nothing else. */
+	if (!sf_layout_fits())
+		return true;
 	if (database_views == UNKNOWN)
 	{
 		Datum fragment;
@@ -145,6 +149,7 @@ sf_read_mode(Oid view)
 	SfViewOptions options;
 	SfReadMode mode = SF_READ_LIVE;
 
+	sf_require_layout();
 	sf_view_require_active(view);
 	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !sf_view_is_backfilled(view))
 		mode = mode_while_backfilling(view);
@@ -178,12 +183,16 @@ sf_wait_readable(Oid view)
 {
 	bool partial = sf_read_backfilling == SF_BACKFILLING_PARTIAL;
 	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
+	uint32 launch_failures;
 
 	if (is_running(dataflow, view, partial))
 		return;
+	launch_failures = pg_atomic_read_u32(&dataflow->launch_failures);
 	ConditionVariablePrepareToSleep(&dataflow->progress);
 	while (!is_running(dataflow, view, partial))
 	{
+		sf_require_layout();
+		sf_require_worker_process(dataflow, launch_failures);
 		if (!partial && !sf_view_is_backfilled(view))
 			refuse_stale_plan(view);
 		sf_want_worker(dataflow);

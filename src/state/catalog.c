@@ -16,8 +16,11 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "commands/sequence.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -68,6 +71,109 @@ sf_catalog_schema(bool missing_ok)
 	return cached_schema;
 }
 
+/* Kept until some function changes. */
+static enum
+{
+	LAYOUT_UNKNOWN,
+	LAYOUT_FITS,
+	LAYOUT_DIFFERS
+} layout;
+
+static void
+forget_layout(Datum arg, int cacheid, uint32 hashvalue)
+{
+	layout = LAYOUT_UNKNOWN;
+}
+
+/* The number in the body of streamfuse.layout(); 0 where there is none. */
+static int
+installed_layout(Oid schema)
+{
+	oidvector *no_arguments = buildoidvector(NULL, 0);
+	HeapTuple tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum("layout"), PointerGetDatum(no_arguments),
+	                                  ObjectIdGetDatum(schema));
+	int number = 0;
+	bool isnull;
+	Datum body;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	body = SysCacheGetAttr(PROCNAMEARGSNSP, tuple, Anum_pg_proc_prosrc, &isnull);
+	if (isnull || sscanf(TextDatumGetCString(body), "SELECT %d", &number) != 1)
+		number = 0;
+	ReleaseSysCache(tuple);
+	return number;
+}
+
+/* A script of the extension is running, or pg_upgrade: what is there is not complete. */
+static bool
+being_installed(void)
+{
+	return creating_extension || IsBinaryUpgrade;
+}
+
+bool
+sf_layout_fits(void)
+{
+	static bool registered = false;
+	Oid schema;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_layout, (Datum) 0);
+		registered = true;
+	}
+	if (layout == LAYOUT_UNKNOWN)
+	{
+		int number;
+
+		schema = sf_catalog_schema(true);
+		if (!OidIsValid(schema) || being_installed())
+			return true;
+		number = installed_layout(schema);
+		layout = number == SF_LAYOUT ? LAYOUT_FITS : LAYOUT_DIFFERS;
+	}
+	return layout == LAYOUT_FITS || being_installed();
+}
+
+bool
+sf_layout_is_known(void)
+{
+	return layout == LAYOUT_FITS;
+}
+
+int
+sf_layout_detail(void)
+{
+	return errdetail("The installed objects have layout %d, the loaded library works with layout %d.",
+	                 installed_layout(sf_catalog_schema(false)), SF_LAYOUT);
+}
+
+int
+sf_layout_hint(void)
+{
+	if (installed_layout(sf_catalog_schema(false)) > SF_LAYOUT)
+		return errhint("Restart the server to load the newer library.");
+	return errhint("Use ALTER EXTENSION streamfuse UPDATE.");
+}
+
+void
+sf_require_layout(void)
+{
+	if (!sf_layout_fits())
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("the installed extension \"%s\" does not fit its library", "streamfuse"),
+		                sf_layout_detail(), sf_layout_hint()));
+}
+
+bool
+sf_catalog_exists(const char *name)
+{
+	Oid schema = sf_catalog_schema(true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(name, schema)) && sf_layout_fits();
+}
+
 Oid
 sf_catalog_relation(const char *name)
 {
@@ -86,7 +192,9 @@ sf_catalog_open(const char *name, LOCKMODE lockmode)
 {
 	SfCatalog *catalog = palloc0(sizeof(SfCatalog));
 
+	/* Once the table is locked nobody changes it any more. */
 	catalog->relation = table_open(sf_catalog_relation(name), lockmode);
+	sf_require_layout();
 	return catalog;
 }
 

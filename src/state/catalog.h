@@ -22,6 +22,24 @@ typedef struct SfCatalog SfCatalog; /* an open table and, once written to, its o
 /* The schema streamfuse, if the extension is installed in this database; else InvalidOid, or an error. */
 extern Oid	sf_catalog_schema(bool missing_ok);
 
+/*
+ * The layout of the installed objects that this library works with: the body of streamfuse.layout() must be
+ * "SELECT " and this number.  Where they do not fit, nothing of ours is read or written: sf_catalog_open raises the
+ * error of sf_require_layout.  Needs a transaction.
+ */
+#define SF_LAYOUT 1
+
+extern bool sf_layout_fits(void);
+extern bool sf_layout_is_known(void);	/* known to fit, as of the last look; needs no transaction */
+extern void sf_require_layout(void);
+
+/* What does not fit, for a message. */
+extern int	sf_layout_detail(void);
+extern int	sf_layout_hint(void);
+
+/* Is this table there to be worked with?  For those who come by while objects are dropped, the extension perhaps too. */
+extern bool sf_catalog_exists(const char *name);
+
 /* A table, index or sequence of that schema.  Raises an error that says what is wrong when it is not there. */
 extern Oid	sf_catalog_relation(const char *name);
 

@@ -128,14 +128,13 @@ sf_reset_watermark(PG_FUNCTION_ARGS)
 void
 sf_punctuation_forget(Oid stream)
 {
-	Oid schema = sf_catalog_schema(true);
 	SfCatalog *catalog;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
 
 	/* DROP EXTENSION may have come here first. */
-	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(PUNCTUATION, schema)))
+	if (!sf_catalog_exists(PUNCTUATION))
 		return;
 	catalog = sf_catalog_open(PUNCTUATION, RowExclusiveLock);
 	ScanKeyInit(&key, ANUM_STREAM, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(stream));

@@ -12,6 +12,7 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -28,6 +29,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "state/catalog.h"
 #include "state/shared.h"
 #include "worker/dataflow.h"
 
@@ -191,6 +193,33 @@ leave_if_idle(void)
 		proc_exit(0);
 }
 
+/*
+ * The installed objects are of another layout than this library works with: ALTER EXTENSION asks for a worker again.
+ * Said once, however often somebody asks in the meantime.
+ */
+static void
+leave_if_misfit(void)
+{
+	SfDataflow *dataflow = the_worker.dataflow;
+	uint32 generation = pg_atomic_read_u32(&dataflow->catalog_generation);
+	bool fits;
+
+	StartTransactionCommand();
+	fits = sf_layout_fits();
+	if (!fits && !dataflow->misfit_logged)
+		ereport(LOG, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		              errmsg("continuous views of database \"%s\" are not maintained", get_database_name(MyDatabaseId)),
+		              sf_layout_detail(), sf_layout_hint()));
+	CommitTransactionCommand();
+	dataflow->misfit_logged = !fits;
+	if (fits)
+		return;
+	pg_atomic_write_u32(&dataflow->wanted, 0);
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&dataflow->catalog_generation) == generation)
+		proc_exit(0);
+}
+
 /* One round: everything that is to be done now.  Returns how long to sleep: 0 not at all, -1 until woken. */
 static long
 work(void)
@@ -199,6 +228,8 @@ work(void)
 	long wait_ms = -1;
 	bool more;
 
+	if (!sf_layout_is_known())
+		leave_if_misfit();
 	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation)
 		sf_reconcile(&the_worker);
 	leave_if_idle();
