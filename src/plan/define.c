@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -31,6 +32,7 @@
 #include "plan/mutable.h"
 #include "plan/view.h"
 #include "stream/settings.h"
+#include "stream/stream.h"
 
 #define SF_MAX_KEYS 60
 
@@ -116,12 +118,21 @@ flatten_from(Node *node, List *varnos, List **quals)
 	}
 }
 
+/* A stream with no partition left has nothing to say what it is; a view made before goes on. */
+static bool
+is_readable_stream(DefineContext *context, RangeTblEntry *rte)
+{
+	return sf_is_stream(rte->relid) ||
+	       (OidIsValid(context->definition->view) && rte->relkind == RELKIND_PARTITIONED_TABLE &&
+	        !OidIsValid(sf_stream_other_table(rte->relid)));
+}
+
 static void
 accept_stream(DefineContext *context, Index varno, RangeTblEntry *rte)
 {
 	if (context->definition->stream_varno != 0)
 		refuse("more than one relation in FROM", "Join other tables in a query over the continuous view.");
-	if (!sf_is_stream(rte->relid))
+	if (!is_readable_stream(context, rte))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(rte->relid)),
 		                errdetail("A continuous view reads tables created USING stream."),
 		                errhint("Move the rows to a table created USING stream.")));
@@ -129,6 +140,9 @@ accept_stream(DefineContext *context, Index varno, RangeTblEntry *rte)
 		refuse("TABLESAMPLE", "Read the whole stream.");
 	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)
 		refuse("ONLY on a partitioned stream", "Remove ONLY.");
+	if (rte->relkind == RELKIND_RELATION && has_subclass(rte->relid) &&
+	    find_inheritance_children(rte->relid, NoLock) != NIL)
+		refuse("a stream that other tables inherit from", "Use a partitioned table.");
 	context->definition->stream_varno = varno;
 	context->definition->stream = rte->relid;
 }

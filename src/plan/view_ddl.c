@@ -98,11 +98,29 @@ check_query_privileges(Node *node, void *context)
 	return expression_tree_walker(node, check_query_privileges, context);
 }
 
+/*
+ * Partitions are made and attached under this lock, or a stronger one, of the parent, so none that is not a stream can
+ * come unseen while the view is being made.
+ */
+static void
+lock_partitions(const SfDefinition *definition)
+{
+	if (get_rel_relkind(definition->stream) != RELKIND_PARTITIONED_TABLE)
+		return;
+	LockRelationOid(definition->stream, ShareUpdateExclusiveLock);
+	if (!sf_is_stream(definition->stream))
+		ereport(ERROR,
+		        (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(definition->stream)),
+		         errdetail("A partition that is not a stream was added meanwhile.")));
+}
+
 static void
 check_stream(const SfDefinition *definition)
 {
-	Relation rel = table_open(definition->stream, AccessShareLock);
+	Relation rel;
 
+	lock_partitions(definition);
+	rel = table_open(definition->stream, AccessShareLock);
 	if (rel->rd_rel->relrowsecurity)
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -27,6 +27,9 @@ extern bool sf_stream_has_views(Oid relid);
  */
 extern void sf_stream_release_floors(const List *keep);
 
+/* A relation of the tree below relid, itself included, that holds rows and is no stream; InvalidOid: none. */
+extern Oid	sf_stream_other_table(Oid relid);
+
 /* Raises the error that `what` (a verb, as "truncate") cannot be done to the stream while continuous views read it. */
 extern void sf_stream_refuse_with_views(Relation rel, const char *what);
 

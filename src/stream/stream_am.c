@@ -21,6 +21,7 @@
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database_d.h"
+#include "catalog/pg_inherits.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -32,6 +33,7 @@
 
 #include "state/catalog.h"
 #include "stream/floor.h"
+#include "stream/settings.h"
 
 /* The column of streamfuse.fragment that names the stream a view reads. */
 #define ANUM_FRAGMENT_STREAM 4
@@ -220,6 +222,46 @@ is_being_rewritten(Oid relid)
 	return changed;
 }
 
+Oid
+sf_stream_other_table(Oid relid)
+{
+	List *relids = find_all_inheritors(relid, NoLock, NULL);
+	Oid other = InvalidOid;
+	ListCell *cell;
+
+	foreach (cell, relids)
+		if (!OidIsValid(other) && get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE &&
+		    !sf_is_stream(lfirst_oid(cell)))
+			other = lfirst_oid(cell);
+	list_free(relids);
+	return other;
+}
+
+/*
+ * A table has got a parent, as a partition, made as one or attached, or otherwise.  The worker could not read partitions
+ * that are no streams; and tables that inherit from a stream would come into FROM unless it says ONLY.
+ */
+static void
+check_new_child(Oid relid, Oid parent)
+{
+	Oid other;
+
+	if (!sf_stream_has_views(parent))
+		return;
+	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+		        (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+		         errmsg("cannot inherit from stream \"%s\" because continuous views read it", get_rel_name(parent)),
+		         errhint("Use a partitioned table.")));
+	other = sf_stream_other_table(relid);
+	if (OidIsValid(other))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		                errmsg("table \"%s\" cannot belong to \"%s\" because it is not a stream", get_rel_name(other),
+		                       get_rel_name(parent)),
+		                errdetail("Continuous views read \"%s\".", get_rel_name(parent)),
+		                errhint("Use CREATE TABLE ... USING stream.")));
+}
+
 static void
 stream_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
@@ -229,6 +271,9 @@ stream_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int s
 	/* Nobody is connected to a database that is being dropped, so no insert is under way. */
 	if (access == OAT_DROP && class_id == DatabaseRelationId)
 		sf_floor_detach_database(object_id);
+
+	if (access == OAT_POST_ALTER && class_id == InheritsRelationId && !IsBinaryUpgrade)
+		check_new_child(object_id, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
 
 	if (access == OAT_POST_ALTER && class_id == RelationRelationId && sub_id == 0 && !IsBinaryUpgrade &&
 	    sf_stream_has_views(object_id) && is_being_rewritten(object_id))
