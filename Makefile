@@ -30,6 +30,7 @@ bench:
 	bench/catchup
 	bench/latency
 	bench/ingest
+	bench/instructions
 	bench/reads
 else
 
