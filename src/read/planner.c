@@ -15,6 +15,8 @@
 #include "nodes/extensible.h"
 #include "optimizer/planner.h"
 
+#include "stream/stream.h"
+
 static planner_hook_type previous_planner_hook;
 
 static void mark_parallel(Plan *plan, bool below_gather);
@@ -90,6 +92,7 @@ plan_query(Query *parse, const char *query_string, int cursor_options, ParamList
 	SfExpansion expansion = {NULL, false};
 	PlannedStmt *stmt;
 
+	sf_stream_refuse_changes(parse);
 	if (sf_database_has_views())
 	{
 		expansion.glob = makeNode(PlannerGlobal);

@@ -15,6 +15,7 @@
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "nodes/execnodes.h"
+#include "nodes/parsenodes.h"
 
 extern void sf_stream_am_init(void);	/* from _PG_init */
 
@@ -29,6 +30,9 @@ extern void sf_stream_release_floors(const List *keep);
 
 /* A relation of the tree below relid, itself included, that holds rows and is no stream; InvalidOid: none. */
 extern Oid	sf_stream_other_table(Oid relid);
+
+/* Raises the error that a stream is append-only for a command that would change rows of one, if there were any. */
+extern void sf_stream_refuse_changes(const Query *query);
 
 /* Raises the error that `what` (a verb, as "truncate") cannot be done to the stream while continuous views read it. */
 extern void sf_stream_refuse_with_views(Relation rel, const char *what);

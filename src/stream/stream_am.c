@@ -25,6 +25,8 @@
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parser/parsetree.h"
+#include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -114,6 +116,69 @@ refuse_change(Relation rel)
 	                errmsg("stream \"%s\" is append-only", RelationGetRelationName(rel)),
 	                errdetail("Rows of a stream cannot be updated, deleted or moved to another partition."),
 	                errhint("Insert a row that corrects the earlier one, or remove old rows by dropping partitions.")));
+}
+
+/* Partitions are not looked at one by one where the first is an ordinary table. */
+static bool
+holds_stream_rows(Oid relid)
+{
+	Oid leaf = relid;
+
+	while (get_rel_relkind(leaf) == RELKIND_PARTITIONED_TABLE)
+	{
+		Relation rel = table_open(leaf, AccessShareLock);
+		PartitionDesc partitions = RelationGetPartitionDesc(rel, true);
+
+		leaf = partitions->nparts > 0 ? partitions->oids[0] : InvalidOid;
+		table_close(rel, NoLock);
+	}
+	return OidIsValid(leaf) && sf_is_stream(leaf) && (leaf == relid || sf_is_stream(relid));
+}
+
+static bool
+changes_rows(const Query *query)
+{
+	ListCell *cell;
+
+	if (query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE)
+		return true;
+	foreach (cell, query->mergeActionList)
+	{
+		CmdType action = lfirst_node(MergeAction, cell)->commandType;
+
+		if (action == CMD_UPDATE || action == CMD_DELETE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A foreign key's own actions (they are known by their exemption from row-level security) are left to what they find: a
+ * referenced row that no row of the stream refers to may go.
+ */
+void
+sf_stream_refuse_changes(const Query *query)
+{
+	ListCell *cell;
+
+	if (changes_rows(query) && query->resultRelation > 0 && !InNoForceRLSOperation())
+	{
+		RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+
+		if (rte->rtekind == RTE_RELATION && holds_stream_rows(rte->relid))
+		{
+			Relation rel = table_open(rte->relid, NoLock);
+
+			refuse_change(rel);
+		}
+	}
+	foreach (cell, query->cteList)
+	{
+		Node *inner = lfirst_node(CommonTableExpr, cell)->ctequery;
+
+		if (IsA(inner, Query) && castNode(Query, inner)->commandType != CMD_SELECT)
+			sf_stream_refuse_changes(castNode(Query, inner));
+	}
 }
 
 static TM_Result

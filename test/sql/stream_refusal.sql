@@ -7,6 +7,14 @@ INSERT INTO orders VALUES (1, 11) ON CONFLICT (order_id) DO UPDATE SET amount = 
 MERGE INTO orders o USING (VALUES (1, 11), (3, 30)) v (order_id, amount) ON o.order_id = v.order_id
   WHEN MATCHED THEN UPDATE SET amount = v.amount
   WHEN NOT MATCHED THEN INSERT VALUES (v.order_id, v.amount);
+-- Whether there is a row to be changed or not.
+UPDATE orders SET amount = 0 WHERE order_id = 99;
+DELETE FROM orders WHERE false;
+WITH gone AS (DELETE FROM orders WHERE order_id = 99 RETURNING *) SELECT count(*) FROM gone;
+MERGE INTO orders o USING (VALUES (99)) v (order_id) ON o.order_id = v.order_id WHEN MATCHED THEN DELETE;
+PREPARE remove AS DELETE FROM orders WHERE order_id = $1;
+EXECUTE remove (99);
+DEALLOCATE remove;
 -- A MERGE that only inserts is fine.
 MERGE INTO orders o USING (VALUES (1, 11), (3, 30)) v (order_id, amount) ON o.order_id = v.order_id
   WHEN NOT MATCHED THEN INSERT VALUES (v.order_id, v.amount);
@@ -20,6 +28,13 @@ INSERT INTO events VALUES (1, 1), (2, 2);
 UPDATE events SET day = 2 WHERE id = 1;
 UPDATE events SET day = 1 WHERE id = 2;
 SELECT tableoid::regclass, * FROM events ORDER BY id;
+
+-- A partitioned table is a stream when all its partitions are.
+DELETE FROM events WHERE id = 99;
+ALTER TABLE events DETACH PARTITION events_2;
+DELETE FROM events WHERE id = 99;
+UPDATE ONLY events_1 SET id = 0 WHERE id = 99;
+ALTER TABLE events ATTACH PARTITION events_2 FOR VALUES IN (2);
 
 -- A stream must survive a crash and be seen by all.
 CREATE TEMPORARY TABLE scratch (a int) USING stream;
