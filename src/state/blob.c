@@ -12,10 +12,12 @@
 #include "utils/datum.h"
 #include "utils/memutils.h"
 
+/* The view's own doing, and what stops it: memory that the system lacks is another error, and is waited for. */
 static void
 report_out_of_state_memory(Size size)
 {
-	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("continuous view state exceeds streamfuse.state_memory"),
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+	                errmsg("continuous view state exceeds streamfuse.state_memory"),
 	                errdetail("%zu more bytes were needed; %llu of %llu bytes are in use.", size,
 	                          (unsigned long long) pg_atomic_read_u64(&sf_shared->state_bytes),
 	                          (unsigned long long) sf_state_memory_mb * 1024 * 1024),
@@ -27,13 +29,11 @@ dsa_pointer
 sf_state_allocate(SfBlobSpace *space, Size size)
 {
 	uint64 limit = (uint64) sf_state_memory_mb * 1024 * 1024;
-	dsa_pointer pointer = InvalidDsaPointer;
+	dsa_pointer pointer;
 
-	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size <= limit)
-		pointer = dsa_allocate_extended(space->area, size,
-		                                DSA_ALLOC_NO_OOM | (size > MaxAllocSize ? DSA_ALLOC_HUGE : 0));
-	if (!DsaPointerIsValid(pointer))
+	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size > limit)
 		report_out_of_state_memory(size);
+	pointer = dsa_allocate_extended(space->area, size, size > MaxAllocSize ? DSA_ALLOC_HUGE : 0);
 	pg_atomic_fetch_add_u64(&sf_shared->state_bytes, size);
 	pg_atomic_fetch_add_u64(&space->fragment->bytes, size);
 	return pointer;

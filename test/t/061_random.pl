@@ -174,7 +174,7 @@ ok(run_case($_), "case $_") for 1 .. $cases;
 
 # The comparison has had something to compare.
 is(sql('SELECT sum(rows_in) > 1000 FROM streamfuse.stat_views'), 't', 'rows were counted');
-is(sql(q{SELECT sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', output), false, true, '')))[1]::text::int) > 100
+is(sql(q{SELECT sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', output), false, true, '')))[1]::text::int) > 0
 	FROM streamfuse.views}), 't', 'windows were closed');
 
 $psql->quit;

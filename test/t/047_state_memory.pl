@@ -1,0 +1,53 @@
+# A view whose groups do not fit into streamfuse.state_memory stops, and says what to do; others go on, and so does the
+# view when it is made again with room enough.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('state_memory');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'streamfuse'\nfsync = off\n");
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', shift); }
+
+sql(q{
+	CREATE EXTENSION streamfuse;
+	CREATE TABLE orders (user_id bigint, event_time timestamptz NOT NULL) USING stream;
+	SELECT streamfuse.set_watermark('orders', 'event_time');
+	CREATE MATERIALIZED VIEW by_user WITH (streamfuse.continuous) AS
+	SELECT window_start, user_id, count(*) FROM orders, tumble(event_time, '1 hour') GROUP BY window_start, window_end, user_id;
+	CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS
+	SELECT window_start, count(*) FROM orders, tumble(event_time, '1 hour') GROUP BY window_start, window_end;
+	INSERT INTO orders SELECT g, '2026-01-01 00:10+00' FROM generate_series(1, 100) g;
+	SELECT streamfuse.flush();});
+
+# The setting takes effect at once: sessions see it after the reload, and the worker reads it before its next tick.
+sql(q{ALTER SYSTEM SET streamfuse.state_memory = '4MB'});
+sql('SELECT pg_reload_conf()');
+$node->poll_query_until('postgres', q{SELECT current_setting('streamfuse.state_memory') = '4MB'}) or die;
+sql(q{INSERT INTO orders SELECT g, '2026-01-01 00:20+00' FROM generate_series(1, 300000) g});
+sql(q{SELECT streamfuse.flush('total')});
+
+my ($status, $out, $error) = $node->psql('postgres', q{SELECT streamfuse.flush('by_user')});
+isnt($status, 0, 'the view does not get there');
+like($error, qr/continuous view "by_user" has failed/, 'flush says so');
+is(sql(q{SELECT status || ' ' || sqlstate FROM streamfuse.stat_views WHERE view = 'by_user'::regclass}), 'failed 53400', 'it has failed at its limit');
+like(sql(q{SELECT error FROM streamfuse.stat_views WHERE view = 'by_user'::regclass}), qr/streamfuse\.state_memory|memory/, 'and names what is too small');
+is(sql(q{SELECT sum(count) FROM total}), '300100', 'the other view counts all');
+
+sql(q{ALTER SYSTEM SET streamfuse.state_memory = '200MB'});
+sql('SELECT pg_reload_conf()');
+$node->poll_query_until('postgres', q{SELECT current_setting('streamfuse.state_memory') = '200MB'}) or die;
+sql(q{
+	DROP MATERIALIZED VIEW by_user;
+	CREATE MATERIALIZED VIEW by_user WITH (streamfuse.continuous) AS
+	SELECT window_start, user_id, count(*) FROM orders, tumble(event_time, '1 hour') GROUP BY window_start, window_end, user_id;
+	SELECT streamfuse.flush('by_user');});
+is(sql('SELECT count(*), sum(count) FROM by_user'), '300000|300100', 'with more memory it counts all');
+
+$node->stop;
+done_testing();
