@@ -593,6 +593,32 @@ run_on_output(const UtilityCall *call, RangeVar *relation)
 	run(call, pstmt);
 }
 
+/* ---- VACUUM ---- */
+
+/* The command outlives the transactions that VACUUM makes, hence the portal's memory. */
+static void
+vacuum_tables(const UtilityCall *call, VacuumStmt *stmt)
+{
+	PlannedStmt *pstmt = call->pstmt;
+	MemoryContext old;
+	List *relations;
+
+	if (IsTransactionBlock())
+	{
+		run(call, pstmt);
+		return;
+	}
+	old = MemoryContextSwitchTo(PortalContext);
+	relations = sf_stream_vacuum_relations(stmt);
+	if (relations != stmt->rels)
+	{
+		pstmt = copy_command(call);
+		castNode(VacuumStmt, pstmt->utilityStmt)->rels = relations;
+	}
+	MemoryContextSwitchTo(old);
+	run(call, pstmt);
+}
+
 /* ---- the hooks ---- */
 
 static bool
@@ -662,6 +688,9 @@ process_command(const UtilityCall *call)
 				return;
 			}
 			break;
+		case T_VacuumStmt:
+			vacuum_tables(call, (VacuumStmt *) stmt);
+			return;
 		case T_ClusterStmt:
 			run_on_output(call, ((ClusterStmt *) stmt)->relation);
 			return;

@@ -37,6 +37,9 @@ extern void sf_stream_refuse_changes(const Query *query);
 /* Raises the error that `what` (a verb, as "truncate") cannot be done to the stream while continuous views read it. */
 extern void sf_stream_refuse_with_views(Relation rel, const char *what);
 
+/* stream_vacuum.c: the relations that VACUUM is to visit, NIL: all of the database; warns of those passed over. */
+extern List *sf_stream_vacuum_relations(VacuumStmt *stmt);
+
 /* stream_insert.c */
 extern void sf_stream_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 								   BulkInsertState bistate);

@@ -55,6 +55,27 @@ is($node->safe_psql('subscriber', q{SELECT count(*), count(*) FILTER (WHERE note
 	'rows are replicated from a stream into a stream');
 $node->safe_psql('subscriber', 'DROP SUBSCRIPTION orders_sub');
 
+# VACUUM FULL of a database passes over the streams that views read, and over no other table.
+$node->safe_psql('postgres', 'CREATE DATABASE maintained');
+$node->safe_psql('maintained', q{
+	CREATE EXTENSION streamfuse;
+	CREATE TABLE read (at timestamptz NOT NULL) USING stream;
+	CREATE TABLE unread (at timestamptz NOT NULL) USING stream;
+	CREATE TABLE plain (at timestamptz NOT NULL);
+	SELECT streamfuse.set_watermark('read', 'at');
+	CREATE MATERIALIZED VIEW per_day WITH (streamfuse.continuous) AS
+	SELECT window_start, count(*) FROM read, tumble(at, '1 day') GROUP BY window_start, window_end;
+	CREATE TABLE before AS SELECT relname, relfilenode FROM pg_class});
+my $rewritten = q{SELECT c.relname, c.relfilenode <> b.relfilenode FROM pg_class c JOIN before b USING (relname)
+	WHERE c.relname IN ('read', 'unread', 'plain') ORDER BY 1};
+my (undef, undef, $warnings) = $node->psql('maintained', 'VACUUM FULL');
+is($warnings, 'psql:<stdin>:1: WARNING:  skipping "read" --- continuous views read this stream', 'VACUUM FULL warns');
+is($node->safe_psql('maintained', $rewritten), "plain|t\nread|f\nunread|t", 'VACUUM FULL of a database');
+$node->safe_psql('maintained', 'DROP MATERIALIZED VIEW per_day; UPDATE before b
+	SET relfilenode = c.relfilenode FROM pg_class c WHERE c.relname = b.relname');
+$node->safe_psql('maintained', 'VACUUM FULL');
+is($node->safe_psql('maintained', $rewritten), "plain|t\nread|t\nunread|t", 'once no view reads any');
+
 # Without the library preloaded the data can be read, but nothing be added.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
