@@ -542,6 +542,22 @@ alter_schema(const UtilityCall *call, AlterObjectSchemaStmt *stmt)
 	}
 }
 
+static void
+drop_views(const UtilityCall *call, DropStmt *stmt)
+{
+	ListCell *cell;
+	bool is_output;
+
+	foreach (cell, stmt->objects)
+	{
+		Oid relid = find_view(makeRangeVarFromNameList(lfirst(cell)), &is_output);
+
+		if (OidIsValid(relid) && !is_output)
+			sf_output_claim(relid);
+	}
+	run(call, call->pstmt);
+}
+
 /* ---- commands on indexes ---- */
 
 /* The output of an active view as a RangeVar, to stand in a command in place of the view. */
@@ -685,6 +701,13 @@ process_command(const UtilityCall *call)
 			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_TABLE)
 			{
 				run_on_output(call, ((ReindexStmt *) stmt)->relation);
+				return;
+			}
+			break;
+		case T_DropStmt:
+			if (((DropStmt *) stmt)->removeType == OBJECT_MATVIEW)
+			{
+				drop_views(call, (DropStmt *) stmt);
 				return;
 			}
 			break;

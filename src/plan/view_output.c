@@ -20,6 +20,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
 #include "catalog/toasting.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
@@ -192,6 +193,59 @@ sf_output_adopt(Oid view, SfDefinition *definition, bool *adopted)
 	return candidate;
 }
 
+static Oid
+relation_owner(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	Oid owner = rel->rd_rel->relowner;
+
+	table_close(rel, NoLock);
+	return owner;
+}
+
+/* Does this look like the output of the view?  The definition is not asked: what it needs may be gone. */
+static bool
+has_output_columns(Oid view, Oid candidate)
+{
+	Relation view_rel = table_open(view, NoLock);
+	Relation rel = table_open(candidate, AccessExclusiveLock);
+	TupleDesc have = RelationGetDescr(rel);
+	TupleDesc want = RelationGetDescr(view_rel);
+	bool fits = rel->rd_rel->relam == HEAP_TABLE_AM_OID && have->natts > want->natts &&
+	            TupleDescAttr(have, want->natts)->atttypid == XID8OID;
+
+	for (int i = 0; fits && i < want->natts; i++)
+		fits = TupleDescAttr(have, i)->atttypid == TupleDescAttr(want, i)->atttypid &&
+		       strcmp(NameStr(TupleDescAttr(have, i)->attname), NameStr(TupleDescAttr(want, i)->attname)) == 0;
+	table_close(rel, NoLock);
+	table_close(view_rel, NoLock);
+	return fits;
+}
+
+/*
+ * Before DROP of a view: the table that was restored with an inert one is hung on it, to go with it as the output of an
+ * active view does.  Without the right to drop both nothing is done; DROP then says what is wrong.
+ */
+void
+sf_output_claim(Oid view)
+{
+	char *name;
+	Oid candidate;
+
+	if (!pg_class_ownercheck(view, GetUserId()))
+		return;
+	LockRelationOid(view, AccessExclusiveLock);
+	if (!sf_is_continuous_view(view) || OidIsValid(sf_view_output(view)))
+		return;
+	name = sf_option_get(view, SF_OPTION_OUTPUT);
+	candidate = name ? get_relname_relid(name, get_rel_namespace(view)) : InvalidOid;
+	if (!OidIsValid(candidate) || get_rel_relkind(candidate) != RELKIND_RELATION ||
+	    !pg_class_ownercheck(candidate, GetUserId()) || OidIsValid(sf_output_view(candidate)) ||
+	    relation_owner(candidate) != relation_owner(view) || !has_output_columns(view, candidate))
+		return;
+	make_active(view, candidate);
+}
+
 /* Moves the output to the view's schema, under another name if its own is taken there. */
 static void
 follow_schema(Oid view, Oid output)
@@ -261,16 +315,6 @@ follow_columns(Oid view, Oid output)
 		else
 			rename_column(output, attnum, NameStr(TupleDescAttr(desc, attnum - 1)->attname));
 	table_close(rel, NoLock);
-}
-
-static Oid
-relation_owner(Oid relid)
-{
-	Relation rel = table_open(relid, AccessShareLock);
-	Oid owner = rel->rd_rel->relowner;
-
-	table_close(rel, NoLock);
-	return owner;
 }
 
 /* After ALTER of an active view: its output takes the view's owner, schema and column names. */

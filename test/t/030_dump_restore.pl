@@ -138,6 +138,14 @@ command_checks_all(
 is($node->safe_psql('heap', q{SELECT view, status FROM streamfuse.views ORDER BY view::text}),
 	"shop.late|inert\nshop.sales|inert", 'views over heap tables stay inert');
 
+# An inert view takes its table along, unless that has become somebody else's.
+$node->safe_psql('heap', q{
+	ALTER TABLE shop.late_closed OWNER TO reader;
+	DROP MATERIALIZED VIEW shop.sales CASCADE;
+	DROP MATERIALIZED VIEW IF EXISTS shop.late, shop.none});
+is($node->safe_psql('heap', q{SELECT relname FROM pg_class WHERE relname ~ '_closed$'}), 'late_closed',
+	'tables after inert views are dropped');
+
 # Without owners, one schema, the schema alone.
 command('--no-owner', 'pg_dump', '--no-owner', '-f', "$dir/noowner.sql", 'source');
 fresh('noowner');
