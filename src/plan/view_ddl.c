@@ -108,7 +108,7 @@ lock_partitions(const SfDefinition *definition)
 	if (get_rel_relkind(definition->stream) != RELKIND_PARTITIONED_TABLE)
 		return;
 	LockRelationOid(definition->stream, ShareUpdateExclusiveLock);
-	if (!sf_is_stream(definition->stream))
+	if (OidIsValid(sf_stream_other_table(definition->stream)))
 		ereport(ERROR,
 		        (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(definition->stream)),
 		         errdetail("A partition that is not a stream was added meanwhile.")));

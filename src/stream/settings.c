@@ -39,6 +39,7 @@
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings_label.h"
+#include "stream/stream.h"
 #include "time/watermark.h"
 
 PG_FUNCTION_INFO_V1(sf_set_watermark);
@@ -122,7 +123,7 @@ sf_is_stream(Oid relid)
 		nleaves++;
 	}
 	list_free(relids);
-	return nleaves > 0;
+	return nleaves > 0 || sf_stream_has_views(relid);
 }
 
 void

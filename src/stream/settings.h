@@ -34,7 +34,7 @@ extern void sf_stream_settings_get(Oid relid, SfStreamSettings *settings);
 extern void sf_stream_check_window_column(Oid relid, AttrNumber attnum);
 
 /* True for a relation whose access method is `stream`, or a partitioned table all of whose leaves are. */
-extern bool sf_is_stream(Oid relid);	/* an empty partitioned table is none; no lock is taken */
+extern bool sf_is_stream(Oid relid);	/* one without partitions is when views read it; no lock is taken */
 extern Oid	sf_stream_am_oid(bool missing_ok);
 extern Oid	sf_view_am_oid(bool missing_ok);
 

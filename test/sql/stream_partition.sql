@@ -59,7 +59,8 @@ SELECT * FROM sales ORDER BY region;
 
 -- Also when the last one goes; the next one counts again.
 DROP TABLE orders_1;
-SELECT streamfuse.flush('sales') IS NOT NULL AS flushed;
+SELECT streamfuse.flush('orders') IS NOT NULL AS flushed;
+SELECT streamfuse.set_watermark('orders', 'event_time', delay => '2 hours');
 SELECT * FROM sales ORDER BY region;
 CREATE TABLE orders_6 PARTITION OF orders FOR VALUES IN (6);
 CREATE TABLE orders_6 PARTITION OF orders FOR VALUES IN (6) USING stream;
