@@ -58,7 +58,7 @@ typedef struct MemberCommit
 	List *windows;         /* WindowUpdate *, in context */
 	MemoryContext context; /* outlives the transaction */
 	bool done;             /* its subtransaction succeeded */
-	bool failure;          /* nothing is written but that the member has failed */
+	bool failure; /* nothing is written but that the member has failed: its rows are refused, or it never ran */
 } MemberCommit;
 
 void
@@ -282,7 +282,7 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
 	values[SF_PROGRESS_ROWS_MISSED] = Int64GetDatum(member->progress.counters.rows_missed);
 	values[SF_PROGRESS_ROWS_AHEAD] = Int64GetDatum(member->progress.counters.rows_ahead);
-	values[SF_PROGRESS_BACKFILLED] = BoolGetDatum(status == SF_FRAGMENT_RUNNING);
+	values[SF_PROGRESS_BACKFILLED] = BoolGetDatum(member->backfilled);
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(status == SF_FRAGMENT_FAILED);
 	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = status != SF_FRAGMENT_FAILED;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
@@ -316,7 +316,8 @@ write_failure(SfMember *member)
 
 	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
 	nulls[SF_PROGRESS_POSITION] = true;
-	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
+	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = values[SF_PROGRESS_LAST_CLOSED] =
+	    TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(true);
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
@@ -387,12 +388,29 @@ commit_member(SfWorker *worker, MemberCommit *commit)
 {
 	SfMember *member = commit->member;
 
-	commit->failure = has_failed(member);
+	commit->failure = has_failed(member) && (member->cannot_commit || member->flow == NULL);
 	commit->done = sf_member_guard(member, write_member, commit);
 	if (commit->done)
 		return;
 	untag_windows(commit);
-	sf_member_fail(worker, member, member->failure);
+	member->cannot_commit = true;
+	if (!has_failed(member))
+		sf_member_fail(worker, member, member->failure);
+}
+
+/*
+ * A failed view holds no memory that others could use: it is read from the tables from here on, as of its last commit.
+ * A statement that was reading its groups in memory fails with "snapshot too old".
+ */
+static void
+release_memory(SfMember *member)
+{
+	pg_atomic_write_u32(&member->shared->released, 1);
+	pg_memory_barrier();
+	if (member->store != NULL)
+		sf_store_reset(member->store);
+	else
+		sf_store_discard(member->shared);
 }
 
 /* After the commit: what the worker remembers follows what is durable. */
@@ -404,7 +422,10 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 
 	member->must_commit = false;
 	if (commit->failure)
+	{
+		release_memory(member);
 		return;
+	}
 	foreach (cell, commit->windows)
 	{
 		WindowUpdate *update = lfirst(cell);
@@ -419,6 +440,8 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	member->dirty_rows = 0;
 	member->committed = commit->tick;
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
+	if (has_failed(member))
+		release_memory(member);
 }
 
 /* Is every member that has something to make durable in this transaction? */

@@ -71,7 +71,7 @@ typedef struct LiveScan
 	SfProjector *projector;
 	SfBlobSpace blobs;
 	SfStoreScan *groups;
-	SfStandbyScan *standby;  /* instead, on a standby */
+	SfStandbyScan *standby;  /* instead, on a standby, or when the view has failed */
 	Tuplesortstate *evicted; /* rows of the output table, or NULL */
 	TupleTableSlot *evicted_slot;
 	TupleTableSlot *rows_slot;
@@ -266,13 +266,22 @@ start_shared(LiveScan *scan)
 	collect_evicted_if_any(scan, fragment);
 }
 
+/* Has the view failed and given its memory back? */
+static bool
+is_released(Oid view)
+{
+	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), view);
+
+	return fragment != NULL && pg_atomic_read_u32(&fragment->released) != 0;
+}
+
 static void
 start_scan(LiveScan *scan)
 {
 	EState *estate = scan->css.ss.ps.state;
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
-	if (estate->es_snapshot->takenDuringRecovery)
+	if (estate->es_snapshot->takenDuringRecovery || is_released(scan->view))
 		scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout,
 		                                 estate->es_snapshot);
 	else

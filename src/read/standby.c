@@ -1,6 +1,7 @@
 /*
  * standby.c
- *		The live side on a physical standby: open groups as of the last checkpoint, from the state table.
+ *		The live side on a physical standby, and of a failed view: open groups as of the last checkpoint, from the state
+ *		table.
  *
  * No worker runs on a standby and nothing of the primary's shared memory is there; what the primary wrote down is, under
  * the statement's snapshot like any row.  A window's rows are read in the order they were written; a group in a later

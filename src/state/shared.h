@@ -50,6 +50,7 @@ typedef struct SfFragment
 
 	pg_atomic_uint32 status;	/* SfFragmentStatus; worker */
 	bool		dropped;		/* worker, under dataflow->lock */
+	pg_atomic_uint32 released;	/* 1: failed, and its groups are in the state table only; worker */
 
 	/* The store (state/store.c); written by the worker under lock, read by anybody under lock in shared mode. */
 	dsa_pointer windows;		/* array of dsa_pointer to SfWindow, ordered by start */

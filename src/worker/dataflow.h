@@ -46,6 +46,8 @@ struct SfMember
 	TimestampTz closed_since;	/* first close not yet committed; 0: none */
 	TimestampTz dirty_since;	/* first change not yet checkpointed; 0: none */
 	uint64		dirty_rows;
+	bool		backfilled;		/* history has been worked in, if it failed afterwards or not */
+	bool		cannot_commit;	/* its rows were refused: only its failure is written */
 	bool		must_commit;	/* a status or a punctuation waits to be durable */
 	SfTick		committed;		/* tick that is durable */
 };

@@ -110,6 +110,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->output = row->output;
 	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
 	pg_atomic_init_u32(&fragment->status, SF_FRAGMENT_STARTING);
+	pg_atomic_init_u32(&fragment->released, 0);
 	fragment->windows = InvalidDsaPointer;
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	fragment->evicted_xid = InvalidFullTransactionId;
@@ -342,6 +343,8 @@ void
 sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status)
 {
 	pg_atomic_write_u32(&member->shared->status, status);
+	if (status == SF_FRAGMENT_RUNNING)
+		member->backfilled = true;
 	member->must_commit = true;
 	ConditionVariableBroadcast(&worker->dataflow->progress);
 }

@@ -147,7 +147,10 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	read_saved_progress(member, &saved);
 	if (saved.source == NULL)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
-	if (saved.source != NULL)
+	member->backfilled = saved.backfilled;
+	if (saved.failed)
+		pg_atomic_write_u32(&member->shared->released, 1);
+	else if (saved.source != NULL)
 	{
 		load_state(member, tick);
 		sf_store_publish(member->store);
@@ -180,6 +183,9 @@ settle_with_tables(SfMember *member)
 	ScanKeyData key;
 
 	read_saved_progress(member, &saved);
+	member->backfilled = saved.backfilled || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING;
+	/* What has been released is in the tables as of some commit, and they must stay so. */
+	member->cannot_commit = pg_atomic_read_u32(&member->shared->released) != 0;
 	if (member->progress.counters.rows_missed == counters.rows_missed)
 		member->progress.nmissed = 0;
 	member->progress.counters = counters;
