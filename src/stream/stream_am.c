@@ -28,6 +28,7 @@
 #include "parser/parsetree.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -198,6 +199,36 @@ stream_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, Command
 }
 
 /*
+ * The table that a rewriting command has locked and is making this copy of; InvalidOid: it is no copy.  A copy is known
+ * by its name only.
+ */
+static Oid
+copied_relation(Relation copy)
+{
+	Oid relid;
+	LOCKTAG tag;
+
+	if (sscanf(RelationGetRelationName(copy), "pg_temp_%u", &relid) != 1)
+		return InvalidOid;
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	return LockHeldByMe(&tag, AccessExclusiveLock) ? relid : InvalidOid;
+}
+
+/* Refuses a rewrite before its work; where another access method makes the copy it is refused after it. */
+static void
+refuse_copy(Relation copy)
+{
+	Oid relid = copied_relation(copy);
+	Relation rel;
+
+	if (!OidIsValid(relid) || !sf_stream_has_views(relid))
+		return;
+	rel = table_open(relid, NoLock);
+	sf_stream_refuse_with_views(rel, "rewrite");
+	table_close(rel, NoLock);
+}
+
+/*
  * Called for CREATE, TRUNCATE and for the new copy of a rewritten table.  pg_upgrade must be able to restore the
  * definition of a stream whatever the new server preloads.
  */
@@ -214,6 +245,7 @@ stream_relation_set_new_filenode(Relation rel, const RelFileNode *newrnode, char
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("streams cannot be unlogged"),
 		                errhint("Create a permanent table, or an unlogged one with USING heap.")));
 	sf_stream_refuse_with_views(rel, "truncate");
+	refuse_copy(rel);
 	heap->relation_set_new_filenode(rel, newrnode, persistence, freeze_xid, minmulti);
 }
 
@@ -259,7 +291,7 @@ stream_relation_toast_am(Relation rel)
 }
 
 /*
- * The rewriting forms of ALTER TABLE have no callback for the table they replace.  They all end in a swap of relation
+ * The rewriting forms of ALTER TABLE have no callback for the table they replace (refuse_copy knows most).  They all end in a swap of relation
  * files, which reports the alteration of the old relation's pg_class row before it is visible: a changed relfilenode
  * there is a rewrite.
  */
