@@ -52,6 +52,7 @@ SELECT * FROM figures;
 
 -- Closed once, and whatever becomes of the watermark, closed for ever.
 SELECT streamfuse.reset_watermark('orders', '2026-01-01 00:00');
+SELECT streamfuse.flush('sales');
 INSERT INTO orders VALUES ('2026-01-01 00:02', 100);
 SELECT streamfuse.flush('sales');
 SELECT window_start, revenue FROM sales WHERE window_start < '2026-01-01 00:05';
