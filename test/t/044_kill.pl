@@ -120,16 +120,20 @@ sub worker_pid
 	return $node->safe_psql('postgres', 'SELECT pid FROM streamfuse.stat_workers');
 }
 
-sub wait_for_server
+# The server has come back with another worker: until it notices the old one's death it still lets sessions in.
+sub wait_for_another_worker
 {
-	$node->poll_query_until('postgres', 'SELECT true') or die 'server has not come back';
+	my $old = shift;
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM streamfuse.stat_workers WHERE pid <> $old")
+	  or die 'server has not come back';
 	return;
 }
 
 my %blow = (
 	'worker, signal 9' => sub {
-		kill 'KILL', worker_pid();
-		wait_for_server();
+		my $pid = worker_pid();
+		kill 'KILL', $pid;
+		wait_for_another_worker($pid);
 	},
 	'worker, terminated' => sub {
 		$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid() . ')');
