@@ -256,18 +256,34 @@ write_missed(SfMember *member)
 	sf_catalog_close(catalog, NoLock);
 }
 
+/* Writes a fragment's row of streamfuse.progress; of one that is there, the columns that replace[] says (NULL: all). */
+static void
+put_progress(Datum *values, bool *nulls, bool *replace)
+{
+	SfCatalog *catalog = sf_catalog_open("progress", RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, values[SF_PROGRESS_FRAGMENT]);
+	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (tuple == NULL)
+		sf_catalog_insert(catalog, values, nulls);
+	else
+		sf_catalog_update(catalog, tuple, values, nulls, replace);
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, NoLock);
+}
+
 static void
 write_progress(SfMember *member)
 {
-	SfCatalog *catalog = sf_catalog_open("progress", RowExclusiveLock);
 	SfSourceState *source = member->source->state;
 	uint32 status = pg_atomic_read_u32(&member->shared->status);
 	StringInfoData position;
 	Datum values[SF_PROGRESS_NATTS] = {0};
 	bool nulls[SF_PROGRESS_NATTS] = {0};
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
 
 	initStringInfo(&position);
 	appendStringInfoSpaces(&position, VARHDRSZ);
@@ -288,15 +304,7 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, values[SF_PROGRESS_FRAGMENT]);
-	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
-	tuple = sf_catalog_scan_next(scan);
-	if (tuple == NULL)
-		sf_catalog_insert(catalog, values, nulls);
-	else
-		sf_catalog_update(catalog, tuple, values, nulls, NULL);
-	sf_catalog_scan_end(scan);
-	sf_catalog_close(catalog, NoLock);
+	put_progress(values, nulls, NULL);
 }
 
 /*
@@ -306,13 +314,9 @@ write_progress(SfMember *member)
 static void
 write_failure(SfMember *member)
 {
-	SfCatalog *catalog = sf_catalog_open("progress", RowExclusiveLock);
 	Datum values[SF_PROGRESS_NATTS] = {0};
 	bool nulls[SF_PROGRESS_NATTS] = {0};
 	bool replace[SF_PROGRESS_NATTS] = {0};
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
 
 	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
 	nulls[SF_PROGRESS_POSITION] = true;
@@ -323,15 +327,7 @@ write_failure(SfMember *member)
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
 	replace[SF_PROGRESS_FAILED] = replace[SF_PROGRESS_SQLSTATE] = replace[SF_PROGRESS_ERROR] = true;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, values[SF_PROGRESS_FRAGMENT]);
-	scan = sf_catalog_scan_begin(catalog, "progress_pkey", 1, &key, NULL);
-	tuple = sf_catalog_scan_next(scan);
-	if (tuple == NULL)
-		sf_catalog_insert(catalog, values, nulls);
-	else
-		sf_catalog_update(catalog, tuple, values, nulls, replace);
-	sf_catalog_scan_end(scan);
-	sf_catalog_close(catalog, NoLock);
+	put_progress(values, nulls, replace);
 }
 
 static bool

@@ -1,6 +1,9 @@
 /*
  * view_functions.c
  *		The SQL functions that tell about one continuous view: its output table, its status, hints.
+ *
+ * They read catalogs and shared memory and change nothing.  What they say of a view's status is a glance: it may be
+ * another one by the time the row is shown.
  */
 #include "plan/view.h"
 

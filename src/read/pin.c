@@ -185,15 +185,6 @@ sf_pin_of(EState *estate)
 	return NULL;
 }
 
-void
-sf_pin_check(SfTick tick)
-{
-	if (sf_pin_expired(tick))
-		ereport(ERROR, (errcode(ERRCODE_SNAPSHOT_TOO_OLD), errmsg("snapshot too old"),
-		                errdetail("What was kept for this statement exceeded streamfuse.reader_memory."),
-		                errhint("Raise streamfuse.reader_memory, or read in shorter statements.")));
-}
-
 /* Waits for, then pins, what the statement reads.  Its snapshot is fixed; its executor's memory exists. */
 static void
 pin_statement(QueryDesc *query_desc)

@@ -45,7 +45,5 @@ extern SfPin *sf_pin_take(MemoryContext context, Snapshot snapshot);
 /* The full form of an xid from a snapshot. */
 extern uint64 sf_full_xid(TransactionId xid);
 
-/* Raises ERRCODE_SNAPSHOT_TOO_OLD when the worker had to give the tick of a pin up; works in parallel workers too. */
-extern void sf_pin_check(SfTick tick);
 
 #endif							/* SF_PIN_H */

@@ -36,7 +36,6 @@ extern void sf_position_save(const SfPosition *position, StringInfo out);
 extern SfPosition *sf_position_load(MemoryContext context, const char *data, Size len);
 
 extern Oid sf_position_relid(const SfPosition *position);
-extern Oid sf_position_relfilenode(const SfPosition *position);
 extern BlockNumber sf_position_frontier(const SfPosition *position);
 extern int sf_position_open_pages(const SfPosition *position);
 extern int sf_position_pending(const SfPosition *position); /* transactions still awaited */

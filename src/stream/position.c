@@ -216,12 +216,6 @@ sf_position_relid(const SfPosition *position)
 	return position->relid;
 }
 
-Oid
-sf_position_relfilenode(const SfPosition *position)
-{
-	return position->relfilenode;
-}
-
 BlockNumber
 sf_position_frontier(const SfPosition *position)
 {
