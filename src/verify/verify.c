@@ -133,19 +133,6 @@ find_row(Oid view)
 	return NULL;
 }
 
-static void
-refuse_failed(SfFragment *fragment)
-{
-	char message[sizeof(fragment->error_message)];
-
-	LWLockAcquire(&fragment->lock, LW_SHARED);
-	strlcpy(message, fragment->error_message, sizeof(message));
-	LWLockRelease(&fragment->lock);
-	ereport(ERROR,
-	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-	         errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)), errdetail("%s", message)));
-}
-
 /* Waits for a worker that is only starting; raises where there is nothing to wait for. */
 static SfFragment *
 require_running(SfDataflow *dataflow, Oid view)
@@ -162,7 +149,7 @@ require_running(SfDataflow *dataflow, Oid view)
 		if (fragment != NULL)
 			status = pg_atomic_read_u32(&fragment->status);
 		if (status == SF_FRAGMENT_FAILED)
-			refuse_failed(fragment);
+			sf_refuse_failed(fragment);
 		if (status == SF_FRAGMENT_RUNNING)
 		{
 			ConditionVariableCancelSleep();

@@ -87,8 +87,8 @@ refuse_own_view(const SfFragmentRow *row)
 		                errhint("Call streamfuse.flush() after the transaction has ended.")));
 }
 
-static void
-raise_failed(SfFragment *fragment)
+void
+sf_refuse_failed(SfFragment *fragment)
 {
 	char message[sizeof(fragment->error_message)];
 
@@ -123,7 +123,7 @@ has_reached(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number)
 	if (fragment == NULL)
 		return get_rel_relkind(view) == '\0';
 	if (pg_atomic_read_u32(&fragment->status) == SF_FRAGMENT_FAILED)
-		raise_failed(fragment);
+		sf_refuse_failed(fragment);
 	return pg_atomic_read_u64(level == SF_FLUSH_COUNTED ? &fragment->flush_counted : &fragment->flush_committed) >=
 	       number;
 }

@@ -28,4 +28,7 @@ extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
  */
 extern void sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before);
 
+/* Raises, with the view's own error as detail, that a view has failed.  Takes the fragment's lock. */
+extern void sf_refuse_failed(SfFragment *fragment);
+
 #endif /* SF_FLUSH_H */
