@@ -17,6 +17,12 @@ EXTRA_CLEAN  = $(OBJS:.o=.d) $(DATA_built) results output_iso regression.diffs r
 ifdef CHECK
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING -DSTREAMFUSE_TEST
 endif
+
+# SANITIZE=undefined, as the tests build: what C leaves undefined ends the server, and so fails the test that did it.
+ifdef SANITIZE
+PG_CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+SHLIB_LINK  += -fsanitize=$(SANITIZE)
+endif
 PG_CPPFLAGS += -I$(srcdir)/src -Wno-unused-parameter -MMD -MP
 
 # These set up everything they need, PostgreSQL included.
