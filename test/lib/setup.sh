@@ -196,8 +196,8 @@ setup_build()
 
 # ---- servers ----
 
-# server_start NAME [LINE…]: a new server; PGHOST leads to it from then on.  Its log is $SF_WORK/server_NAME.log.
-server_start()
+# server_init NAME [LINE…]: a new data directory; PGHOST leads to its server from then on.
+server_init()
 {
 	local data=$SF_WORK/server_$1
 	shift
@@ -211,7 +211,12 @@ server_start()
 	END
 	[ $# -eq 0 ] || printf '%s\n' "$@" >>"$data/postgresql.conf"
 	export PGHOST=$data PGUSER=postgres PGDATABASE=postgres PGDATA=$data
-	server_restart
+}
+
+# server_start NAME [LINE…]: a new server.  Its log is $SF_WORK/server_NAME.log.
+server_start()
+{
+	server_init "$@" && server_restart
 }
 
 server_restart()
