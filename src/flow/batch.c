@@ -110,7 +110,7 @@ sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream)
 	reader->slot = MakeSingleTupleTableSlot(reader->desc, &TTSOpsHeapTuple);
 	reader->max_attno = 0;
 	reader->fixed = !reader->by_reference;
-	map = build_attrmap_by_name_if_req(reader->desc, stream);
+	map = sf_attribute_map(reader->desc, stream);
 	reader->relid = RelationGetRelid(rel);
 	for (int i = 0; i < reader->ncolumns; i++)
 	{

@@ -51,7 +51,7 @@ sf_writer_begin(Relation output)
 	rte->rellockmode = RowExclusiveLock;
 	writer->output = output;
 	writer->estate = CreateExecutorState();
-	ExecInitRangeTable(writer->estate, list_make1(rte));
+	sf_init_range_table(writer->estate, list_make1(rte));
 	writer->cid = GetCurrentCommandId(true);
 	writer->estate->es_output_cid = writer->cid;
 	writer->target = makeNode(ResultRelInfo);
@@ -84,7 +84,7 @@ write_rows(SfWriter *writer)
 	for (int i = 0; i < writer->nrows; i++)
 	{
 		if (writer->target->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(writer->target, writer->slots[i], writer->estate, false, false, NULL, NIL));
+			list_free(sf_insert_index_entries(writer->target, writer->slots[i], writer->estate));
 		ExecClearTuple(writer->slots[i]);
 	}
 	writer->nrows = 0;

@@ -585,9 +585,9 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 
 	refuse_constructs(context.query);
 	analyse_from(&context);
-	context.query->targetList = (List *) flatten_join_alias_vars(context.query, (Node *) context.query->targetList);
-	context.query->havingQual = flatten_join_alias_vars(context.query, context.query->havingQual);
-	context.quals = (List *) flatten_join_alias_vars(context.query, (Node *) context.quals);
+	context.query->targetList = (List *) sf_flatten_vars(context.query, (Node *) context.query->targetList);
+	context.query->havingQual = sf_flatten_vars(context.query, context.query->havingQual);
+	context.quals = (List *) sf_flatten_vars(context.query, (Node *) context.quals);
 
 	analyse_window(&context);
 	if (context.quals != NIL)

@@ -22,7 +22,8 @@ PG_FUNCTION_INFO_V1(streamfuse_view_handler);
 
 static TableAmRoutine view_methods;
 
-pg_attribute_noreturn() static void refuse_read(Relation rel)
+SF_NORETURN static void
+refuse_read(Relation rel)
 {
 	sf_require_preload();
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -30,7 +31,8 @@ pg_attribute_noreturn() static void refuse_read(Relation rel)
 	                errdetail("A continuous view holds no rows of its own.")));
 }
 
-pg_attribute_noreturn() static void refuse_write(Relation rel)
+SF_NORETURN static void
+refuse_write(Relation rel)
 {
 	sf_require_preload();
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -129,8 +131,7 @@ streamfuse_view_handler(PG_FUNCTION_ARGS)
 		view_methods.multi_insert = view_multi_insert;
 		view_methods.relation_copy_for_cluster = view_copy_for_cluster;
 		view_methods.relation_toast_am = view_toast_am;
-		view_methods.scan_bitmap_next_block = NULL;
-		view_methods.scan_bitmap_next_tuple = NULL;
+		sf_refuse_bitmap_scans(&view_methods);
 	}
 	PG_RETURN_POINTER(&view_methods);
 }

@@ -92,7 +92,7 @@ check_query_privileges(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		(void) ExecCheckRTPerms(castNode(Query, node)->rtable, true);
+		(void) sf_check_query_perms(castNode(Query, node));
 		return query_tree_walker((Query *) node, check_query_privileges, context, 0);
 	}
 	return expression_tree_walker(node, check_query_privileges, context);
@@ -301,7 +301,7 @@ refresh_view(RefreshMatViewStmt *stmt)
 	PreventCommandIfReadOnly("REFRESH MATERIALIZED VIEW");
 	PreventCommandIfParallelMode("REFRESH MATERIALIZED VIEW");
 	PreventCommandDuringRecovery("REFRESH MATERIALIZED VIEW");
-	view = RangeVarGetRelidExtended(stmt->relation, ShareUpdateExclusiveLock, 0, RangeVarCallbackOwnsTable, NULL);
+	view = RangeVarGetRelidExtended(stmt->relation, ShareUpdateExclusiveLock, 0, RangeVarCallbackOwnsRelation, NULL);
 	if (stmt->concurrent)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("cannot refresh continuous view \"%s\" concurrently", get_rel_name(view))));
@@ -566,7 +566,7 @@ output_range_var(Oid view)
 {
 	Oid output;
 
-	if (!pg_class_ownercheck(view, GetUserId()))
+	if (!sf_owns_relation(view, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_MATVIEW, get_rel_name(view));
 	sf_view_require_active(view);
 	output = sf_view_output(view);

@@ -93,7 +93,7 @@ create_index(Oid output, const char *column)
 	element->nulls_ordering = SORTBY_NULLS_DEFAULT;
 	stmt->accessMethod = pstrdup("btree");
 	stmt->indexParams = list_make1(element);
-	DefineIndex(output, stmt, InvalidOid, InvalidOid, InvalidOid, false, false, false, false, true);
+	sf_define_index(output, stmt);
 	CommandCounterIncrement();
 }
 
@@ -170,7 +170,7 @@ can_adopt(Oid view, Oid candidate, SfDefinition *definition)
 		                       RelationGetRelationName(rel), get_rel_name(view)),
 		                errdetail("Its columns are not those of the view's closed rows."),
 		                errhint("Rename or drop the table, then refresh the view again.")));
-	if (!pg_class_ownercheck(candidate, GetUserId()))
+	if (!sf_owns_relation(candidate, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
 	table_close(rel, NoLock);
 	return true;
@@ -232,7 +232,7 @@ sf_output_claim(Oid view)
 	char *name;
 	Oid candidate;
 
-	if (!pg_class_ownercheck(view, GetUserId()))
+	if (!sf_owns_relation(view, GetUserId()))
 		return;
 	LockRelationOid(view, AccessExclusiveLock);
 	if (!sf_is_continuous_view(view) || OidIsValid(sf_view_output(view)))
@@ -240,7 +240,7 @@ sf_output_claim(Oid view)
 	name = sf_option_get(view, SF_OPTION_OUTPUT);
 	candidate = name ? get_relname_relid(name, get_rel_namespace(view)) : InvalidOid;
 	if (!OidIsValid(candidate) || get_rel_relkind(candidate) != RELKIND_RELATION ||
-	    !pg_class_ownercheck(candidate, GetUserId()) || OidIsValid(sf_output_view(candidate)) ||
+	    !sf_owns_relation(candidate, GetUserId()) || OidIsValid(sf_output_view(candidate)) ||
 	    relation_owner(candidate) != relation_owner(view) || !has_output_columns(view, candidate))
 		return;
 	make_active(view, candidate);
@@ -476,7 +476,7 @@ is_output(Oid relid)
 }
 
 static bool
-check_perms(List *range_table, bool ereport_on_violation)
+check_perms(SF_CHECK_PERMS_PARAMS)
 {
 	const AclMode changes = ACL_INSERT | ACL_UPDATE | ACL_DELETE;
 	ListCell *cell;
@@ -485,15 +485,15 @@ check_perms(List *range_table, bool ereport_on_violation)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
 
-		if (rte->rtekind == RTE_RELATION && (rte->requiredPerms & changes) != 0 && rte->relkind == RELKIND_RELATION &&
-		    is_output(rte->relid))
+		if (rte->rtekind == RTE_RELATION && (sf_required_perms(rte) & changes) != 0 &&
+		    rte->relkind == RELKIND_RELATION && is_output(rte->relid))
 		{
 			if (!ereport_on_violation)
 				return false;
 			sf_output_check_rows(rte->relid);
 		}
 	}
-	return previous_check_perms ? previous_check_perms(range_table, ereport_on_violation) : true;
+	return previous_check_perms ? previous_check_perms(SF_CHECK_PERMS_ARGS) : true;
 }
 
 void

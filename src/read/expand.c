@@ -267,12 +267,8 @@ replace_view(Query *query, int index, RangeTblEntry *rte, SfExpansion *expansion
 	rte->security_barrier = batch != NULL;
 
 	/* As the rewriter leaves a view's entry: relid stays, for the type of whole rows. */
-	rte->relkind = 0;
-	rte->rellockmode = 0;
 	rte->inh = false;
-	rte->requiredPerms = 0;
-	rte->checkAsUser = InvalidOid;
-	rte->selectedCols = NULL;
+	sf_move_perms(rte, own);
 	query->hasRowSecurity |= rte->subquery->hasRowSecurity;
 	expansion->live |= batch == NULL && mode == SF_READ_LIVE;
 }
@@ -293,7 +289,7 @@ replace_views(Query *query, SfExpansion *expansion)
 		    !sf_is_continuous_view(rte->relid) || sf_rte_is_marked(rte, SF_LIVE_MARK))
 			continue;
 		if (scanned == NULL)
-			scanned = get_relids_in_jointree((Node *) query->jointree, false);
+			scanned = sf_relids_in_jointree((Node *) query->jointree);
 		if (bms_is_member(index, scanned))
 			replace_view(query, index, rte, expansion);
 	}

@@ -258,9 +258,8 @@ window_pathkeys(LivePlanner *planner)
 		attribute = TupleDescAttr(desc, column - 1);
 		var = makeVar(planner->rel->relid, i + 1, attribute->atttypid, attribute->atttypmod, InvalidOid, 0);
 		if (pathkeys[column - 1] == NIL)
-			pathkeys[column - 1] = build_expression_pathkey(
-			    root, (Expr *) var, NULL, lookup_type_cache(attribute->atttypid, TYPECACHE_LT_OPR)->lt_opr,
-			    planner->rel->relids, false);
+			pathkeys[column - 1] = sf_expression_pathkey(
+			    root, (Expr *) var, lookup_type_cache(attribute->atttypid, TYPECACHE_LT_OPR)->lt_opr, planner->rel);
 	}
 	if (pathkeys[1] != NIL && root->query_pathkeys != NIL && linitial(pathkeys[1]) == linitial(root->query_pathkeys))
 		return list_concat(pathkeys[1], pathkeys[0]);

@@ -15,7 +15,6 @@
 #include "access/transam.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/backendid.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -31,7 +30,7 @@ static ExecutorRun_hook_type previous_executor_run;
 static SfPinSlot *
 own_slot(void)
 {
-	return &sf_shared->pins[MyBackendId - 1];
+	return &sf_shared->pins[sf_backend_number()];
 }
 
 /* The full form of a normal xid that is at most two billion behind the next one. */
@@ -121,7 +120,7 @@ inherited_tick(Snapshot snapshot)
 	}
 	if (IsParallelWorker() && dlist_is_empty(&pins))
 	{
-		SfTick tick = pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].tick);
+		SfTick tick = pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].tick);
 
 		if (tick != SF_TICK_MAX)
 			return tick;
@@ -229,16 +228,16 @@ executor_start(QueryDesc *query_desc, int eflags)
 }
 
 static void
-executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count, bool execute_once)
+executor_run(SF_RUN_PARAMS)
 {
 	bool renewed = sf_snapshot_renewed(query_desc);
 
 	if (renewed)
 		PushActiveSnapshot(query_desc->estate->es_snapshot);
 	if (previous_executor_run)
-		previous_executor_run(query_desc, direction, count, execute_once);
+		previous_executor_run(SF_RUN_ARGS);
 	else
-		standard_ExecutorRun(query_desc, direction, count, execute_once);
+		standard_ExecutorRun(SF_RUN_ARGS);
 	if (renewed)
 		PopActiveSnapshot();
 }

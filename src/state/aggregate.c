@@ -46,7 +46,7 @@ sf_aggregate_create(MemoryContext context, Aggref *aggref)
 {
 	MemoryContext old;
 	AggregateImpl *agg;
-	AclResult acl = pg_proc_aclcheck(aggref->aggfnoid, GetUserId(), ACL_EXECUTE);
+	AclResult acl = sf_function_aclcheck(aggref->aggfnoid, GetUserId());
 
 	check_supported(aggref);
 	if (acl != ACLCHECK_OK)

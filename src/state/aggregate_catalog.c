@@ -71,7 +71,7 @@ typedef struct CatalogAggregate
 static void
 check_function(Oid function, Oid owner)
 {
-	AclResult acl = pg_proc_aclcheck(function, owner, ACL_EXECUTE);
+	AclResult acl = sf_function_aclcheck(function, owner);
 
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, OBJECT_FUNCTION, get_func_name(function));

@@ -12,7 +12,6 @@
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "miscadmin.h"
-#include "storage/backendid.h"
 
 void
 sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
@@ -53,7 +52,7 @@ sf_pin_expire(Oid database, SfTick tick)
 bool
 sf_pin_expired(SfTick tick)
 {
-	if (tick < pg_atomic_read_u64(&sf_shared->pins[MyBackendId - 1].expired))
+	if (tick < pg_atomic_read_u64(&sf_shared->pins[sf_backend_number()].expired))
 		return true;
-	return IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[ParallelLeaderBackendId - 1].expired);
+	return IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].expired);
 }

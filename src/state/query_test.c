@@ -88,7 +88,7 @@ run_query(Query *query, const char *text, TupleDesc *desc)
 	SetTuplestoreDestReceiverParams(dest, rows, CurrentMemoryContext, false, NULL, NULL);
 	run = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot, dest, NULL, NULL, 0);
 	ExecutorStart(run, 0);
-	ExecutorRun(run, ForwardScanDirection, 0, true);
+	sf_executor_run(run);
 	*desc = CreateTupleDescCopy(run->tupDesc);
 	ExecutorFinish(run);
 	ExecutorEnd(run);

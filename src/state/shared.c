@@ -10,7 +10,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "storage/backendid.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"

@@ -140,7 +140,7 @@ typedef struct SfShared
 	pg_atomic_uint32 dataflow_generation;	/* bumped whenever a dataflow is made */
 	pg_atomic_uint64 state_bytes;	/* all fragments together; bounded by streamfuse.state_memory */
 	SfDataflow	dataflows[SF_MAX_DATAFLOWS];
-	SfPinSlot	pins[FLEXIBLE_ARRAY_MEMBER];	/* by MyBackendId - 1; MaxBackends of them */
+	SfPinSlot	pins[FLEXIBLE_ARRAY_MEMBER];	/* by sf_backend_number(); MaxBackends of them */
 } SfShared;
 
 extern SfShared *sf_shared;		/* NULL when not preloaded */

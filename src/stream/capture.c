@@ -49,7 +49,7 @@ static void
 check_relation(const SfPosition *position, Relation rel)
 {
 	Assert(position->relid == RelationGetRelid(rel));
-	if (position->relfilenode != rel->rd_node.relNode)
+	if (position->relfilenode != sf_file_number(rel))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("stream \"%s\" has been truncated or rewritten since it was last read",
 		                       RelationGetRelationName(rel)),

@@ -262,7 +262,7 @@ sf_test_floor_publish(PG_FUNCTION_ARGS)
 	Relation rel = table_open(PG_GETARG_OID(0), AccessShareLock);
 
 	sf_require_preload();
-	sf_floor_publish(sf_floor_attach(MyDatabaseId, RelationGetRelid(rel), rel->rd_node.relNode), PG_GETARG_INT32(1));
+	sf_floor_publish(sf_floor_attach(MyDatabaseId, RelationGetRelid(rel), sf_file_number(rel)), PG_GETARG_INT32(1));
 	table_close(rel, AccessShareLock);
 	PG_RETURN_VOID();
 }

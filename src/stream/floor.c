@@ -18,7 +18,6 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/backendid.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -48,7 +47,7 @@ typedef struct SfFloors
 	int tranche;
 	pg_atomic_uint32 generation; /* bumped whenever a slot is taken, given back or changes its relfilenode */
 	SfFloorSlot *slots;          /* sf_max_streams */
-	SfCounter *counters;         /* MaxBackends, by MyBackendId - 1 */
+	SfCounter *counters;         /* MaxBackends, by sf_backend_number() */
 } SfFloors;
 
 /* Counters as they were at the last copy; those before `passed` were even then or have moved on. */
@@ -129,9 +128,9 @@ make_counter_even(void)
 	pg_atomic_uint64 *counter;
 	uint64 value;
 
-	if (floors == NULL || MyBackendId <= 0)
+	if (floors == NULL || sf_backend_number() < 0)
 		return;
-	counter = &floors->counters[MyBackendId - 1].value;
+	counter = &floors->counters[sf_backend_number()].value;
 	value = pg_atomic_read_u64(counter);
 	if (value & 1)
 		pg_atomic_write_u64(counter, value + 1);
@@ -231,7 +230,7 @@ cached_slot(Relation rel)
 	}
 	LWLockAcquire(&floors->lock, LW_SHARED);
 	slot = find_slot(MyDatabaseId, RelationGetRelid(rel));
-	cache->slot = slot != NULL && slot->relfilenode == rel->rd_node.relNode ? slot : NULL;
+	cache->slot = slot != NULL && slot->relfilenode == sf_file_number(rel) ? slot : NULL;
 	cache->generation = pg_atomic_read_u32(&floors->generation);
 	LWLockRelease(&floors->lock);
 	return cache->slot;
@@ -268,7 +267,7 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 
 	if (unlikely(floors == NULL))
 		sf_require_preload();
-	counter = &floors->counters[MyBackendId - 1].value;
+	counter = &floors->counters[sf_backend_number()].value;
 	Assert((pg_atomic_read_u64(counter) & 1) == 0);
 	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + 1);
 	pg_memory_barrier();
@@ -294,7 +293,7 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 void
 sf_insert_end(void)
 {
-	pg_atomic_uint64 *counter = &floors->counters[MyBackendId - 1].value;
+	pg_atomic_uint64 *counter = &floors->counters[sf_backend_number()].value;
 
 	Assert(pg_atomic_read_u64(counter) & 1);
 	pg_write_barrier();

@@ -59,7 +59,7 @@ sf_page_reader_expect(SfPageReader *reader, BlockNumber first, BlockNumber last)
 Buffer
 sf_page_pin_recent(Relation rel, BlockNumber block, Buffer *recent)
 {
-	if (BufferIsValid(*recent) && ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, *recent))
+	if (BufferIsValid(*recent) && ReadRecentBuffer(sf_file_locator(rel), MAIN_FORKNUM, block, *recent))
 		return *recent;
 	*recent = ReadBuffer(rel, block);
 	return *recent;

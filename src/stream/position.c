@@ -30,7 +30,7 @@ sf_position_create(MemoryContext context, Relation rel)
 
 	position->context = context;
 	position->relid = RelationGetRelid(rel);
-	position->relfilenode = rel->rd_node.relNode;
+	position->relfilenode = sf_file_number(rel);
 	position->fresh = true;
 	return position;
 }

@@ -55,19 +55,19 @@ sealer_of(Relation rel)
 		sealers = hash_create("streamfuse sealers", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	sealer = hash_search(sealers, &relid, HASH_FIND, NULL);
-	if (sealer != NULL && sealer->generation == generation && sealer->relfilenode == rel->rd_node.relNode)
+	if (sealer != NULL && sealer->generation == generation && sealer->relfilenode == sf_file_number(rel))
 		return sealer;
 
 	/* Somebody took or gave back a slot: was it ours?  Then start anew, as its floor did. */
-	slot = sf_floor_attach(MyDatabaseId, relid, rel->rd_node.relNode);
+	slot = sf_floor_attach(MyDatabaseId, relid, sf_file_number(rel));
 	sealer = hash_search(sealers, &relid, HASH_ENTER, &found);
 	if (!found)
 		sealer->sections = sf_sections_create(TopMemoryContext);
-	if (!found || sealer->slot != slot || sealer->relfilenode != rel->rd_node.relNode ||
+	if (!found || sealer->slot != slot || sealer->relfilenode != sf_file_number(rel) ||
 	    sf_floor_get(slot) < Max(sealer->candidate, sealer->sealed))
 	{
 		sealer->slot = slot;
-		sealer->relfilenode = rel->rd_node.relNode;
+		sealer->relfilenode = sf_file_number(rel);
 		sealer->sealed = 0;
 		sealer->inserting = 0;
 		/* A predecessor's floor: inserts that began before it may still be under way. */

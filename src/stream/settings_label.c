@@ -13,7 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 
-static void bad_label(const char *label) pg_attribute_noreturn();
+SF_NORETURN static void bad_label(const char *label);
 
 static void
 bad_label(const char *label)

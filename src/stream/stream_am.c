@@ -192,7 +192,8 @@ stream_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot snaps
 
 static TM_Result
 stream_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, CommandId cid, Snapshot snapshot,
-                    Snapshot crosscheck, bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode, bool *update_indexes)
+                    Snapshot crosscheck, bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
+                    SF_UPDATED_INDEXES *update_indexes)
 {
 	refuse_change(rel);
 	return TM_Invisible; /* not reached */
@@ -211,7 +212,7 @@ copied_relation(Relation copy)
 	if (sscanf(RelationGetRelationName(copy), "pg_temp_%u", &relid) != 1)
 		return InvalidOid;
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	return LockHeldByMe(&tag, AccessExclusiveLock) ? relid : InvalidOid;
+	return sf_lock_held_by_me(&tag, AccessExclusiveLock) ? relid : InvalidOid;
 }
 
 /* Refuses a rewrite before its work; where another access method makes the copy it is refused after it. */
@@ -233,8 +234,8 @@ refuse_copy(Relation copy)
  * definition of a stream whatever the new server preloads.
  */
 static void
-stream_relation_set_new_filenode(Relation rel, const RelFileNode *newrnode, char persistence, TransactionId *freeze_xid,
-                                 MultiXactId *minmulti)
+stream_relation_set_new_filenode(Relation rel, const SfFileLocator *newrnode, char persistence,
+                                 TransactionId *freeze_xid, MultiXactId *minmulti)
 {
 	if (!IsBinaryUpgrade)
 		sf_require_preload();
@@ -246,7 +247,7 @@ stream_relation_set_new_filenode(Relation rel, const RelFileNode *newrnode, char
 		                errhint("Create a permanent table, or an unlogged one with USING heap.")));
 	sf_stream_refuse_with_views(rel, "truncate");
 	refuse_copy(rel);
-	heap->relation_set_new_filenode(rel, newrnode, persistence, freeze_xid, minmulti);
+	heap->relation_set_new_file(rel, newrnode, persistence, freeze_xid, minmulti);
 }
 
 static void
@@ -257,7 +258,7 @@ stream_relation_nontransactional_truncate(Relation rel)
 }
 
 static void
-stream_relation_copy_data(Relation rel, const RelFileNode *newrnode)
+stream_relation_copy_data(Relation rel, const SfFileLocator *newrnode)
 {
 	sf_stream_refuse_with_views(rel, "move");
 	heap->relation_copy_data(rel, newrnode);
@@ -392,7 +393,7 @@ define_methods(void)
 	stream_methods.multi_insert = sf_stream_multi_insert;
 	stream_methods.tuple_delete = stream_tuple_delete;
 	stream_methods.tuple_update = stream_tuple_update;
-	stream_methods.relation_set_new_filenode = stream_relation_set_new_filenode;
+	stream_methods.relation_set_new_file = stream_relation_set_new_filenode;
 	stream_methods.relation_nontransactional_truncate = stream_relation_nontransactional_truncate;
 	stream_methods.relation_copy_data = stream_relation_copy_data;
 	stream_methods.relation_copy_for_cluster = stream_relation_copy_for_cluster;

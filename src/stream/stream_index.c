@@ -192,7 +192,7 @@ next_indexed(ValidateIndexState *state, ItemPointer tid)
 	Datum value;
 	bool isnull;
 
-	if (!tuplesort_getdatum(state->tuplesort, true, &value, &isnull, NULL))
+	if (!sf_tuplesort_next_datum(state->tuplesort, &value, &isnull))
 		return false;
 	Assert(!isnull);
 	itemptr_decode(tid, DatumGetInt64(value));

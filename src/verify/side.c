@@ -29,7 +29,7 @@ own_function(const char *name, int nargs, const Oid *types)
 static Index
 find_entry(Query *query, RTEKind kind)
 {
-	Relids members = get_relids_in_jointree((Node *) query->jointree, false);
+	Relids members = sf_relids_in_jointree((Node *) query->jointree);
 	int member = -1;
 
 	while ((member = bms_next_member(members, member)) >= 0)

@@ -37,7 +37,7 @@ holds_lock(Oid relid, LOCKMODE mode)
 	LOCKTAG tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	return LockHeldByMe(&tag, mode);
+	return sf_lock_held_by_me(&tag, mode);
 }
 
 /* A lock of our own that the worker would wait for, while we wait for the worker. */

@@ -53,11 +53,11 @@ static bool registered; /* in the postmaster, and so in all its children */
 static bool
 is_registered(const char *function_name)
 {
-	slist_iter iter;
+	SfWorkerIter iter;
 
-	slist_foreach(iter, &BackgroundWorkerList)
+	sf_foreach_worker(iter)
 	{
-		RegisteredBgWorker *entry = slist_container(RegisteredBgWorker, rw_lnode, iter.cur);
+		RegisteredBgWorker *entry = sf_worker_entry(iter);
 
 		if (strcmp(entry->rw_worker.bgw_function_name, function_name) == 0)
 			return true;

@@ -26,7 +26,7 @@
 /* A worker in the middle of a user's function is not waited for any longer than this. */
 #define PATIENCE_MS 3000
 
-static ProcessUtility_hook_type previous_process_utility;
+static ProcessUtility_hook_type next_process_utility;
 
 static Oid
 template_of(CreatedbStmt *statement)
@@ -129,20 +129,19 @@ static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
                 ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
 {
-	ProcessUtility_hook_type next = previous_process_utility ? previous_process_utility : standard_ProcessUtility;
 	Oid database = database_to_empty(pstmt->utilityStmt);
 	SfDataflow *dataflow = OidIsValid(database) ? sf_dataflow_get(database, false) : NULL;
 
 	if (dataflow == NULL)
 	{
-		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
 		return;
 	}
 	/* A backend that is terminated in the command must not leave the database without a worker. */
 	PG_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
 	{
 		park(dataflow);
-		next(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
 	unpark(dataflow, IsA(pstmt->utilityStmt, DropdbStmt));
@@ -151,6 +150,6 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 void
 sf_park_init(void)
 {
-	previous_process_utility = ProcessUtility_hook;
+	next_process_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = process_utility;
 }
