@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "read/consistency.h"
 #include "read/live.h"
 
@@ -206,8 +207,10 @@ pin_statement(QueryDesc *query_desc)
 	}
 	if (!live)
 		return;
+	SF_FAULT("read-before-pin");
 	pin = sf_pin_take(query_desc->estate->es_query_cxt, query_desc->estate->es_snapshot);
 	pin->estate = query_desc->estate;
+	SF_FAULT("read-after-pin");
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "nodes/extensible.h"
 #include "optimizer/planner.h"
 
+#include "fault.h"
 #include "stream/stream.h"
 
 static planner_hook_type previous_planner_hook;
@@ -111,7 +112,10 @@ plan_query(Query *parse, const char *query_string, int cursor_options, ParamList
 		stmt->dependsOnRole |= expansion.glob->dependsOnRole;
 	}
 	if (expansion.live)
+	{
 		mark_parallel_scans(stmt);
+		SF_FAULT("read-after-plan");
+	}
 	return stmt;
 }
 

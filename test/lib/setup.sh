@@ -166,6 +166,7 @@ private_postgres()
 	include=$("$PG_CONFIG" --includedir)
 	SF_INCLUDE=$include
 	SF_LIB=$("$PG_CONFIG" --libdir)
+	export SF_INCLUDE SF_LIB
 	mkdir -p "$root$bin" "$root$lib" "$root$share/extension" "$root${include%/*}"
 	cp -L "$bin"/* "$root$bin/"
 	ln -s "$lib"/* "$root$lib/"
