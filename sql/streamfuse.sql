@@ -6,7 +6,7 @@ GRANT USAGE ON SCHEMA streamfuse TO PUBLIC;
 
 -- The library compares this number with its own (SF_LAYOUT in state/catalog.h): it goes up when what follows changes in
 -- a way that another library could not work with.
-CREATE FUNCTION streamfuse.layout() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 1';
+CREATE FUNCTION streamfuse.layout() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 2';
 COMMENT ON FUNCTION streamfuse.layout() IS 'which library these objects are for';
 
 -- ---------------------------------------------------------------------------
@@ -124,7 +124,10 @@ CREATE TABLE streamfuse.progress (
   backfilled   bool NOT NULL DEFAULT false,
   failed       bool NOT NULL DEFAULT false,
   sqlstate     text,
-  error        text
+  error        text,
+  rows_read    int8 NOT NULL DEFAULT 0,
+  committed_at timestamptz,        -- NULL: never
+  failed_at    timestamptz
 ) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
@@ -234,23 +237,117 @@ COMMENT ON FUNCTION streamfuse.float_agrees(float8, float8, float8, float8) IS '
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION streamfuse.stat_views_rows(
-    OUT view regclass, OUT status text, OUT watermark timestamptz, OUT closed_until timestamptz,
-    OUT rows_in bigint, OUT rows_late bigint, OUT rows_missed bigint, OUT rows_ahead bigint,
-    OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint, OUT sqlstate text, OUT error text)
+    OUT view regclass, OUT status text, OUT stream regclass, OUT watermark timestamptz, OUT closed_until timestamptz,
+    OUT waits_for text, OUT next_close timestamptz, OUT next_close_needs timestamptz,
+    OUT lag interval, OUT lag_bytes bigint, OUT lag_rows bigint,
+    OUT rows_read bigint, OUT rows_in bigint, OUT rows_late bigint, OUT rows_missed bigint, OUT rows_ahead bigint,
+    OUT open_windows bigint, OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint,
+    OUT last_rows timestamptz, OUT last_checkpoint timestamptz, OUT sqlstate text, OUT error text, OUT failed_at timestamptz)
   RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_views';
-COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_views shows';
+COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_views shows, as of the last tick';
 
-CREATE VIEW streamfuse.stat_views AS SELECT * FROM streamfuse.stat_views_rows();
-COMMENT ON VIEW streamfuse.stat_views IS
-  'how far each continuous view is: status, watermark, rows counted, late, missed and ahead, groups and bytes in memory, last error';
+CREATE VIEW streamfuse.stat_views AS
+  SELECT s.*, p.watermark AS committed_watermark, p.rows_read AS committed_rows_read, p.rows_in AS committed_rows_in,
+         p.rows_late AS committed_rows_late, p.rows_missed AS committed_rows_missed, p.rows_ahead AS committed_rows_ahead
+  FROM streamfuse.stat_views_rows() s
+       LEFT JOIN streamfuse.fragment f ON f.view = s.view
+       LEFT JOIN streamfuse.progress p ON p.fragment = f.id;
+COMMENT ON VIEW streamfuse.stat_views IS 'how far each continuous view is';
+COMMENT ON COLUMN streamfuse.stat_views.status IS 'starting, backfilling, running, catching up, recovering or failed';
+COMMENT ON COLUMN streamfuse.stat_views.stream IS 'the stream it reads, whose watermark is the view''s';
+COMMENT ON COLUMN streamfuse.stat_views.watermark IS 'rows older than this are not expected any more';
+COMMENT ON COLUMN streamfuse.stat_views.closed_until IS 'windows that end at or before it are closed';
+COMMENT ON COLUMN streamfuse.stat_views.waits_for IS 'what keeps the next window from closing; null when none is open and nothing waits to be counted';
+COMMENT ON COLUMN streamfuse.stat_views.next_close IS 'end of the open window that is to close next';
+COMMENT ON COLUMN streamfuse.stat_views.next_close_needs IS 'that window closes when a row with this event time, or a later one, is counted';
+COMMENT ON COLUMN streamfuse.stat_views.lag IS 'how long there have been committed rows that are not counted';
+COMMENT ON COLUMN streamfuse.stat_views.lag_bytes IS 'part of the stream that has not been read; null while the stream is locked';
+COMMENT ON COLUMN streamfuse.stat_views.lag_rows IS 'about how many rows that is';
+COMMENT ON COLUMN streamfuse.stat_views.rows_read IS 'rows of the stream that were looked at; those that are neither in nor late did not pass the filter, or lie before the view''s first window';
+COMMENT ON COLUMN streamfuse.stat_views.rows_in IS 'rows counted in a window';
+COMMENT ON COLUMN streamfuse.stat_views.rows_late IS 'rows whose window had closed';
+COMMENT ON COLUMN streamfuse.stat_views.rows_missed IS 'late rows that are in no result; streamfuse.dirty_windows lists their windows';
+COMMENT ON COLUMN streamfuse.stat_views.rows_ahead IS 'rows too far ahead of the clock to move the watermark';
+COMMENT ON COLUMN streamfuse.stat_views.open_windows IS 'windows in memory that have not closed';
+COMMENT ON COLUMN streamfuse.stat_views.groups IS 'groups in memory';
+COMMENT ON COLUMN streamfuse.stat_views.bytes IS 'memory of the view''s state';
+COMMENT ON COLUMN streamfuse.stat_views.reader_bytes IS 'of that, what is kept for open readers';
+COMMENT ON COLUMN streamfuse.stat_views.last_rows IS 'start of the last tick that brought rows';
+COMMENT ON COLUMN streamfuse.stat_views.last_checkpoint IS 'results, state and counters are durable as of then';
+COMMENT ON COLUMN streamfuse.stat_views.error IS 'why the view has failed; shown to its owner and to members of pg_read_all_stats';
+COMMENT ON COLUMN streamfuse.stat_views.committed_watermark IS 'the watermark as of the last commit; the counters that follow are as of then, too';
 GRANT SELECT ON streamfuse.stat_views TO PUBLIC;
 
-CREATE FUNCTION streamfuse.stat_worker(OUT pid int, OUT ready bool, OUT ticks bigint, OUT commits bigint)
-  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_worker';
-COMMENT ON FUNCTION streamfuse.stat_worker() IS 'what view streamfuse.stat_workers shows';
+CREATE FUNCTION streamfuse.stat_backfill_rows(
+    OUT view regclass, OUT stream regclass, OUT phase text, OUT rows_done bigint, OUT bytes_total bigint,
+    OUT bytes_done bigint, OUT percent float8, OUT rows_per_second bigint, OUT since timestamptz, OUT time_left interval)
+  RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_backfill';
+COMMENT ON FUNCTION streamfuse.stat_backfill_rows() IS 'what view streamfuse.stat_progress_backfill shows';
 
-CREATE VIEW streamfuse.stat_workers AS SELECT w.* FROM streamfuse.stat_worker() AS w WHERE w.pid IS NOT NULL;
-COMMENT ON VIEW streamfuse.stat_workers IS 'the worker of this database: process id, recovered or not, ticks and commits so far';
+CREATE VIEW streamfuse.stat_progress_backfill AS SELECT * FROM streamfuse.stat_backfill_rows();
+COMMENT ON VIEW streamfuse.stat_progress_backfill IS 'views that work in history, or what came while there was no worker, and how far they are';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.phase IS 'the view''s status, or that the stream is locked';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.rows_done IS 'rows of the stream that were looked at';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.bytes_total IS 'size of the stream';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.bytes_done IS 'part of it that has been read';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.rows_per_second IS 'since the catch-up began';
+COMMENT ON COLUMN streamfuse.stat_progress_backfill.time_left IS 'at that pace';
+GRANT SELECT ON streamfuse.stat_progress_backfill TO PUBLIC;
+
+CREATE FUNCTION streamfuse.stat_stream(stream regclass,
+    OUT views int, OUT leaves int, OUT bytes bigint, OUT estimated_rows bigint,
+    OUT watermark timestamptz, OUT max_event_time timestamptz, OUT bytes_read bigint, OUT open_bytes bigint,
+    OUT lag interval, OUT lag_bytes bigint, OUT lag_rows bigint, OUT locked bool,
+    OUT pending_transactions int, OUT oldest_pending xid8)
+  LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'sf_stat_stream';
+COMMENT ON FUNCTION streamfuse.stat_stream(regclass) IS 'what view streamfuse.stat_streams shows of a stream';
+
+CREATE VIEW streamfuse.stat_streams AS
+  SELECT c.oid::regclass AS stream, s.*, a.pid AS oldest_pending_pid, x.gid AS oldest_pending_gid,
+         coalesce(a.xact_start, x.prepared) AS oldest_pending_since
+  FROM pg_catalog.pg_class c
+       CROSS JOIN LATERAL streamfuse.stat_stream(c.oid) s
+       LEFT JOIN pg_catalog.pg_stat_activity a ON a.backend_xid = s.oldest_pending::xid
+       LEFT JOIN pg_catalog.pg_prepared_xacts x ON x.transaction = s.oldest_pending::xid
+  WHERE c.oid IN (SELECT t.stream FROM streamfuse.streams t UNION SELECT f.stream FROM streamfuse.fragment f);
+COMMENT ON VIEW streamfuse.stat_streams IS 'how far the views of each stream are, by the slowest of them';
+COMMENT ON COLUMN streamfuse.stat_streams.views IS 'continuous views that read the stream';
+COMMENT ON COLUMN streamfuse.stat_streams.leaves IS 'tables that hold its rows: 1, or its partitions';
+COMMENT ON COLUMN streamfuse.stat_streams.estimated_rows IS 'by the planner''s statistics; null before ANALYZE';
+COMMENT ON COLUMN streamfuse.stat_streams.watermark IS 'rows older than this are not expected any more';
+COMMENT ON COLUMN streamfuse.stat_streams.max_event_time IS 'the largest event time counted, rows ahead of the clock left out';
+COMMENT ON COLUMN streamfuse.stat_streams.bytes_read IS 'part of the stream that all views have read';
+COMMENT ON COLUMN streamfuse.stat_streams.open_bytes IS 'part at the end that inserts may still write to, which is looked at again';
+COMMENT ON COLUMN streamfuse.stat_streams.lag IS 'how long there have been committed rows that are not counted';
+COMMENT ON COLUMN streamfuse.stat_streams.lag_bytes IS 'part that has not been read';
+COMMENT ON COLUMN streamfuse.stat_streams.lag_rows IS 'about how many rows that is';
+COMMENT ON COLUMN streamfuse.stat_streams.locked IS 'somebody holds a lock that keeps the worker out; the sizes are without what is locked';
+COMMENT ON COLUMN streamfuse.stat_streams.pending_transactions IS 'open transactions that have inserted; their rows are counted when they commit';
+COMMENT ON COLUMN streamfuse.stat_streams.oldest_pending IS 'the first of them';
+COMMENT ON COLUMN streamfuse.stat_streams.oldest_pending_pid IS 'the session it runs in';
+COMMENT ON COLUMN streamfuse.stat_streams.oldest_pending_gid IS 'its name, if it is prepared';
+GRANT SELECT ON streamfuse.stat_streams TO PUBLIC;
+
+CREATE FUNCTION streamfuse.stat_workers_rows(
+    OUT pid int, OUT datid oid, OUT state text, OUT ready bool, OUT views int, OUT started_at timestamptz,
+    OUT ticks bigint, OUT commits bigint, OUT rows bigint, OUT tick_ms float8, OUT commit_ms float8, OUT busy_ms float8,
+    OUT bytes bigint)
+  RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_workers';
+COMMENT ON FUNCTION streamfuse.stat_workers_rows() IS 'what view streamfuse.stat_workers shows';
+
+CREATE VIEW streamfuse.stat_workers AS
+  SELECT w.pid, w.datid, d.datname, w.state, w.ready, w.views, w.started_at, w.ticks, w.commits, w.rows, w.tick_ms,
+         w.commit_ms, w.busy_ms, w.bytes
+  FROM streamfuse.stat_workers_rows() w LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid;
+COMMENT ON VIEW streamfuse.stat_workers IS 'the workers, one for each database of the server that has continuous views';
+COMMENT ON COLUMN streamfuse.stat_workers.state IS 'what it does: starting, reading catalogs, tick, commit, idle, waiting to retry';
+COMMENT ON COLUMN streamfuse.stat_workers.ready IS 'it has recovered its views and published a tick';
+COMMENT ON COLUMN streamfuse.stat_workers.ticks IS 'since the server started; so are commits';
+COMMENT ON COLUMN streamfuse.stat_workers.rows IS 'taken in by this worker';
+COMMENT ON COLUMN streamfuse.stat_workers.tick_ms IS 'how long the last tick took';
+COMMENT ON COLUMN streamfuse.stat_workers.commit_ms IS 'how long the last commit took';
+COMMENT ON COLUMN streamfuse.stat_workers.busy_ms IS 'all its time but sleep; its growth over a second, by 10, is the percentage it is busy';
+COMMENT ON COLUMN streamfuse.stat_workers.bytes IS 'memory of all its views'' state';
 GRANT SELECT ON streamfuse.stat_workers TO PUBLIC;
 
 CREATE VIEW streamfuse.dirty_windows AS

@@ -285,6 +285,7 @@ write_progress(SfMember *member)
 	Datum values[SF_PROGRESS_NATTS] = {0};
 	bool nulls[SF_PROGRESS_NATTS] = {0};
 
+	member->commit_time = GetCurrentTimestamp();
 	initStringInfo(&position);
 	appendStringInfoSpaces(&position, VARHDRSZ);
 	sf_source_state_save(source, &position);
@@ -300,7 +301,11 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_ROWS_AHEAD] = Int64GetDatum(member->progress.counters.rows_ahead);
 	values[SF_PROGRESS_BACKFILLED] = BoolGetDatum(member->backfilled);
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(status == SF_FRAGMENT_FAILED);
-	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = status != SF_FRAGMENT_FAILED;
+	values[SF_PROGRESS_ROWS_READ] = Int64GetDatum(member->progress.counters.rows_read);
+	values[SF_PROGRESS_COMMITTED_AT] = TimestampTzGetDatum(member->commit_time);
+	values[SF_PROGRESS_FAILED_AT] = TimestampTzGetDatum(member->shared->standing.failed_at);
+	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = nulls[SF_PROGRESS_FAILED_AT] = status !=
+	                                                                                        SF_FRAGMENT_FAILED;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
 
@@ -325,7 +330,10 @@ write_failure(SfMember *member)
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(true);
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
-	replace[SF_PROGRESS_FAILED] = replace[SF_PROGRESS_SQLSTATE] = replace[SF_PROGRESS_ERROR] = true;
+	values[SF_PROGRESS_FAILED_AT] = TimestampTzGetDatum(member->shared->standing.failed_at);
+	nulls[SF_PROGRESS_COMMITTED_AT] = true;
+	replace[SF_PROGRESS_FAILED_AT] = replace[SF_PROGRESS_FAILED] = replace[SF_PROGRESS_SQLSTATE] =
+	    replace[SF_PROGRESS_ERROR] = true;
 
 	put_progress(values, nulls, replace);
 }
@@ -435,6 +443,7 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	member->dirty_since = 0;
 	member->dirty_rows = 0;
 	member->committed = commit->tick;
+	sf_report_commit(member, member->commit_time);
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
 	if (has_failed(member))
 		release_memory(member);
@@ -653,6 +662,7 @@ sf_commit(SfWorker *worker)
 		CommitTransactionCommand();
 	else
 	{
+		sf_report_committing(((MemberCommit *) linitial(commits))->member, list_length(commits));
 		PushActiveSnapshot(GetTransactionSnapshot());
 		deleted = write_transaction(worker, commits);
 		SF_FAULT("commit-after");

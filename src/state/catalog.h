@@ -27,7 +27,7 @@ extern Oid	sf_catalog_schema(bool missing_ok);
  * "SELECT " and this number.  Where they do not fit, nothing of ours is read or written: sf_catalog_open raises the
  * error of sf_require_layout.  Needs a transaction.
  */
-#define SF_LAYOUT 1
+#define SF_LAYOUT 2
 
 extern bool sf_layout_fits(void);
 extern bool sf_layout_is_known(void);	/* known to fit, as of the last look; needs no transaction */

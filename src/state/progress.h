@@ -31,6 +31,7 @@ typedef struct SfCounters
 	uint64		rows_late;
 	uint64		rows_missed;
 	uint64		rows_ahead;
+	uint64		rows_read;		/* of the stream, whatever became of them */
 } SfCounters;
 
 /* A window that missed rows since the last durable commit. */

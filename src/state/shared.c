@@ -43,6 +43,13 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	ConditionVariableInit(&dataflow->progress);
 	pg_atomic_init_u64(&dataflow->ticks, 0);
 	pg_atomic_init_u64(&dataflow->commits, 0);
+	pg_atomic_init_u32(&dataflow->activity, SF_ACTIVITY_STARTING);
+	pg_atomic_init_u64(&dataflow->started_at, 0);
+	pg_atomic_init_u64(&dataflow->step_began, 0);
+	pg_atomic_init_u64(&dataflow->rows, 0);
+	pg_atomic_init_u64(&dataflow->tick_us, 0);
+	pg_atomic_init_u64(&dataflow->commit_us, 0);
+	pg_atomic_init_u64(&dataflow->busy_us, 0);
 }
 
 void
@@ -157,25 +164,51 @@ sf_dataflow_get(Oid database, bool make)
 	return dataflow;
 }
 
-SfFragment *
-sf_fragment_find(SfDataflow *dataflow, Oid view)
+/* Needs dataflow->lock. */
+static SfFragment *
+find_fragment(SfDataflow *dataflow, Oid view)
 {
 	dsa_area *area = sf_area();
-	SfFragment *found = NULL;
 
-	if (area == NULL || dataflow == NULL)
-		return NULL;
-	LWLockAcquire(&dataflow->lock, LW_SHARED);
-	for (dsa_pointer p = dataflow->fragments; DsaPointerIsValid(p) && found == NULL;)
+	for (dsa_pointer p = dataflow->fragments; DsaPointerIsValid(p);)
 	{
 		SfFragment *fragment = dsa_get_address(area, p);
 
 		if (fragment->view == view && !fragment->dropped)
-			found = fragment;
+			return fragment;
 		p = fragment->next;
 	}
+	return NULL;
+}
+
+SfFragment *
+sf_fragment_hold(SfDataflow *dataflow, Oid view)
+{
+	SfFragment *fragment;
+
+	if (dataflow == NULL || sf_area() == NULL)
+		return NULL;
+	LWLockAcquire(&dataflow->lock, LW_SHARED);
+	fragment = find_fragment(dataflow, view);
+	if (fragment == NULL)
+		LWLockRelease(&dataflow->lock);
+	return fragment;
+}
+
+void
+sf_fragment_release(SfDataflow *dataflow)
+{
 	LWLockRelease(&dataflow->lock);
-	return found;
+}
+
+SfFragment *
+sf_fragment_find(SfDataflow *dataflow, Oid view)
+{
+	SfFragment *fragment = sf_fragment_hold(dataflow, view);
+
+	if (fragment != NULL)
+		sf_fragment_release(dataflow);
+	return fragment;
 }
 
 /*

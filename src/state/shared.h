@@ -16,6 +16,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/dsa.h"
+#include "utils/timestamp.h"
 
 #define SF_MAX_DATAFLOWS 64
 
@@ -27,6 +28,17 @@ typedef enum SfFragmentStatus
 	SF_FRAGMENT_FAILED,			/* stopped by an error; error_message says why */
 } SfFragmentStatus;
 
+/* What a worker is doing. */
+typedef enum SfActivity
+{
+	SF_ACTIVITY_STARTING,
+	SF_ACTIVITY_IDLE,
+	SF_ACTIVITY_RECONCILING,	/* bringing its members in line with the catalogs */
+	SF_ACTIVITY_TICK,
+	SF_ACTIVITY_COMMIT,
+	SF_ACTIVITY_WAITING,		/* for another try after an error */
+} SfActivity;
+
 /* Positions of a fragment's relations and its watermark, as of one published tick; replaced whole by the worker. */
 typedef struct SfSharedPosition
 {
@@ -35,6 +47,23 @@ typedef struct SfSharedPosition
 	Size		size;
 	Size		capacity;
 } SfSharedPosition;
+
+/* How a fragment stood when the worker last looked, for statistics only. */
+typedef struct SfStanding
+{
+	TimestampTz behind_since;	/* what was committed by then may be uncounted; 0: all that there was is counted */
+	TimestampTz last_rows;		/* start of the last tick that brought rows */
+	TimestampTz last_commit;	/* its state, position and counters are durable as of then; 0: never */
+	TimestampTz failed_at;
+	bool		blocked;		/* the last tick had to leave the stream out: somebody holds a lock on it */
+	int32		awaited;		/* open transactions that have written rows where the capture has been */
+	uint64		oldest_awaited; /* full xid of the first of them */
+
+	/* While history or what came in a downtime is worked in; what was counted when that began. */
+	TimestampTz catch_up_since; /* 0: not now */
+	uint64		catch_up_pages;
+	uint64		catch_up_rows;
+} SfStanding;
 
 /*
  * One fragment: the maintained part of a view.  In DSA.  Linked from its dataflow; freed by the worker after the view
@@ -79,6 +108,8 @@ typedef struct SfFragment
 	pg_atomic_uint64 rows_late;
 	pg_atomic_uint64 rows_missed;
 	pg_atomic_uint64 rows_ahead;
+	pg_atomic_uint64 rows_read;
+	SfStanding	standing;		/* worker, under lock */
 
 	char		error_message[512]; /* under lock */
 	char		error_sqlstate[6];
@@ -111,8 +142,16 @@ typedef struct SfDataflow
 	pg_atomic_uint32 wanted;		/* a worker is wanted: set by backends, cleared by a worker that finds no views */
 	ConditionVariable progress; /* broadcast when flush_*, ready or a status changes */
 
-	pg_atomic_uint64 ticks;		/* statistics */
+	/* Statistics; written by the worker only, each read on its own.  Times are TimestampTz, 0: none. */
+	pg_atomic_uint64 ticks;
 	pg_atomic_uint64 commits;
+	pg_atomic_uint32 activity;	/* SfActivity */
+	pg_atomic_uint64 started_at;	/* the present worker */
+	pg_atomic_uint64 step_began;	/* of what it does now; 0 while it sleeps */
+	pg_atomic_uint64 rows;		/* taken in by this worker's ticks */
+	pg_atomic_uint64 tick_us;	/* the last tick */
+	pg_atomic_uint64 commit_us; /* the last commit */
+	pg_atomic_uint64 busy_us;	/* all that was not sleep */
 } SfDataflow;
 
 /*
@@ -159,6 +198,13 @@ extern SfDataflow *sf_dataflow_get(Oid database, bool make);
 
 /* Finds a live fragment by view, or NULL.  The pointer stays valid while the caller holds a pin or a lock on the view. */
 extern SfFragment *sf_fragment_find(SfDataflow *dataflow, Oid view);
+
+/*
+ * The same without a lock on the view: when one is found, dataflow->lock is held in shared mode until sf_fragment_release
+ * and the fragment is not freed.  In between: no heavyweight lock, no user code, no wait.
+ */
+extern SfFragment *sf_fragment_hold(SfDataflow *dataflow, Oid view);
+extern void sf_fragment_release(SfDataflow *dataflow);
 
 /* Wakes the worker of a dataflow, or the launcher when there is none.  Async-signal cheap; no locks. */
 extern void sf_wake_worker(SfDataflow *dataflow);

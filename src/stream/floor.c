@@ -394,6 +394,20 @@ sf_floor_generation(void)
 }
 
 BlockNumber
+sf_floor_of(Oid database, Oid relid)
+{
+	SfFloorSlot *slot;
+	BlockNumber floor = 0;
+
+	LWLockAcquire(&floors->lock, LW_SHARED);
+	slot = find_slot(database, relid);
+	if (slot != NULL)
+		floor = sf_floor_get(slot);
+	LWLockRelease(&floors->lock);
+	return floor;
+}
+
+BlockNumber
 sf_floor_get(SfFloorSlot *slot)
 {
 	return pg_atomic_read_u32(&slot->floor);

@@ -45,6 +45,7 @@ extern void sf_floor_detach_database(Oid database);
 extern List *sf_floor_relids(Oid database); /* that have slots */
 extern uint32 sf_floor_generation(void); /* changes whenever any slot is taken, given back or reset */
 extern BlockNumber sf_floor_get(SfFloorSlot *slot);
+extern BlockNumber sf_floor_of(Oid database, Oid relid); /* 0 for one that is not captured; for statistics */
 extern void sf_floor_publish(SfFloorSlot *slot, BlockNumber floor); /* a lower one than there is changes nothing */
 
 /*

@@ -240,6 +240,12 @@ sf_position_pending(const SfPosition *position)
 	return position->nawaited;
 }
 
+uint64
+sf_position_oldest_pending(const SfPosition *position)
+{
+	return position->nawaited > 0 ? position->awaited[0] : 0;
+}
+
 static void
 put(StringInfo out, uint64 value)
 {

@@ -22,6 +22,14 @@ typedef struct SfMember SfMember;
 typedef struct SfSource SfSource;
 typedef struct SfCatchUp SfCatchUp;
 
+/* What the server log has been told of a view's first filling. */
+typedef enum SfFilling
+{
+	SF_FILLING_DONE,			/* all, or there is nothing to tell */
+	SF_FILLING_NOT_BEGUN,
+	SF_FILLING_BEGUN,
+} SfFilling;
+
 /* A fragment as the worker holds it. */
 struct SfMember
 {
@@ -40,6 +48,7 @@ struct SfMember
 	bool		in_tick;		/* begun in the current tick and not rolled back */
 		bool		taken_over;		/* its groups were found in shared memory */
 	bool		recovered;		/* running as soon as the groups read from the tables are published */
+	SfFilling	filling;
 	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
 
 	/* What waits for a commit. */
@@ -50,6 +59,7 @@ struct SfMember
 	bool		cannot_commit;	/* its rows were refused: only its failure is written */
 	bool		must_commit;	/* a status or a punctuation waits to be durable */
 	SfTick		committed;		/* tick that is durable */
+	TimestampTz commit_time;	/* of the last commit, or of the one under way */
 };
 
 /* One scan of one stream. */
@@ -133,7 +143,21 @@ extern void sf_source_rollback(SfSource *source);
 extern void sf_source_undo_member(SfMember *member);
 extern bool sf_source_same_rows(SfSource *a, SfSource *b);
 extern void sf_source_merge(SfSource *into, SfSource *from);
-extern bool sf_source_awaits_transactions(const SfSource *source);
+extern int	sf_source_awaited(const SfSource *source, uint64 *oldest);
+extern uint64 sf_source_pages_read(const SfSource *source);
+
+/* report.c: what others are told; nothing here decides anything. */
+extern void sf_report_start(SfWorker *worker);
+extern void sf_report_activity(SfWorker *worker, SfActivity activity, const char *what);
+extern void sf_report_catch_up(SfSource *source, uint64 pages_left);
+extern void sf_report_committing(SfMember *member, int nmembers);
+extern void sf_report_tick_rows(SfWorker *worker, uint64 rows);
+extern void sf_report_source(SfWorker *worker, SfSource *source);
+extern void sf_report_commit(SfMember *member, TimestampTz time);
+extern void sf_report_failure(SfMember *member, TimestampTz time);
+extern void sf_report_recovered(SfMember *member, TimestampTz committed_at, TimestampTz failed_at);
+extern void sf_report_members(SfWorker *worker);
+extern void sf_report_fillings(SfWorker *worker);
 
 /* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when something changed. */
 extern bool sf_tick(SfWorker *worker);

@@ -124,6 +124,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	pg_atomic_init_u64(&fragment->rows_late, 0);
 	pg_atomic_init_u64(&fragment->rows_missed, 0);
 	pg_atomic_init_u64(&fragment->rows_ahead, 0);
+	pg_atomic_init_u64(&fragment->rows_read, 0);
 
 	LWLockAcquire(&worker->dataflow->lock, LW_EXCLUSIVE);
 	fragment->next = worker->dataflow->fragments;
@@ -374,6 +375,7 @@ sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error)
 	strlcpy(member->shared->error_message, error->message, sizeof(member->shared->error_message));
 	strlcpy(member->shared->error_sqlstate, unpack_sql_state(error->sqlerrcode),
 	        sizeof(member->shared->error_sqlstate));
+	sf_report_failure(member, GetCurrentTimestamp());
 	LWLockRelease(&member->shared->lock);
 	sf_member_set_status(worker, member, SF_FRAGMENT_FAILED);
 }

@@ -36,6 +36,8 @@ typedef struct SavedProgress
 	SfSourceState *source; /* NULL: nothing is saved */
 	bool backfilled;
 	bool failed;
+	TimestampTz committed_at; /* 0: never */
+	TimestampTz failed_at;
 } SavedProgress;
 
 static void
@@ -69,6 +71,10 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		member->progress.counters.rows_late = DatumGetInt64(values[SF_PROGRESS_ROWS_LATE]);
 		member->progress.counters.rows_missed = DatumGetInt64(values[SF_PROGRESS_ROWS_MISSED]);
 		member->progress.counters.rows_ahead = DatumGetInt64(values[SF_PROGRESS_ROWS_AHEAD]);
+		member->progress.counters.rows_read = DatumGetInt64(values[SF_PROGRESS_ROWS_READ]);
+		saved->committed_at = nulls[SF_PROGRESS_COMMITTED_AT] ? 0
+		                                                      : DatumGetTimestampTz(values[SF_PROGRESS_COMMITTED_AT]);
+		saved->failed_at = nulls[SF_PROGRESS_FAILED_AT] ? 0 : DatumGetTimestampTz(values[SF_PROGRESS_FAILED_AT]);
 		saved->backfilled = DatumGetBool(values[SF_PROGRESS_BACKFILLED]);
 		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]);
 		if (saved->failed)
@@ -148,6 +154,8 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	if (saved.source == NULL)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
 	member->backfilled = saved.backfilled;
+	member->filling = saved.backfilled ? SF_FILLING_DONE : SF_FILLING_NOT_BEGUN;
+	sf_report_recovered(member, saved.committed_at, saved.failed_at);
 	if (saved.failed)
 		pg_atomic_write_u32(&member->shared->released, 1);
 	else if (saved.source != NULL)
@@ -453,6 +461,7 @@ sf_reconcile(SfWorker *worker)
 	foreach (cell, worker->sources)
 		((SfSource *) lfirst(cell))->stale = true;
 	PopActiveSnapshot();
+	sf_report_members(worker);
 	CommitTransactionCommand();
 	worker->punctuations = true;
 	worker->catalog_generation = deferred ? generation - 1 : generation; /* not up to date: called again soon */

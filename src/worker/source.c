@@ -337,7 +337,10 @@ flush_batch(SfFeed *feed)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (member->in_tick && !sf_member_guard(member, feed_member, batch))
+		if (!member->in_tick)
+			continue;
+		member->progress.counters.rows_read += batch->nrows;
+		if (!sf_member_guard(member, feed_member, batch))
 			sf_source_undo_member(member);
 	}
 	feed->source->rows += batch->nrows;
@@ -537,6 +540,8 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	source->progressed = false;
 	if (source->catch_up == NULL && total_backlog(source) > tick_pages())
 		look_at_waiting(source, snapshot);
+	if (source->catch_up != NULL)
+		sf_report_catch_up(source, total_backlog(source));
 
 	foreach (cell, positions_in_order(source))
 	{
@@ -734,13 +739,33 @@ sf_source_merge(SfSource *into, SfSource *from)
 	}
 }
 
-bool
-sf_source_awaits_transactions(const SfSource *source)
+/* Open transactions, as of the published tick, that have written rows where the scan has been; the first of them. */
+int
+sf_source_awaited(const SfSource *source, uint64 *oldest)
 {
+	int awaited = 0;
 	ListCell *cell;
 
 	foreach (cell, source->state->positions)
-		if (sf_position_pending(lfirst(cell)) > 0)
-			return true;
-	return false;
+	{
+		uint64 first = sf_position_oldest_pending(lfirst(cell));
+		int n = sf_position_pending(lfirst(cell));
+
+		if (n > 0)
+			*oldest = awaited == 0 ? first : Min(*oldest, first);
+		awaited = Max(awaited, n); /* one that wrote several partitions is in each */
+	}
+	return awaited;
+}
+
+/* Pages that the scan has come to, of all leaves. */
+uint64
+sf_source_pages_read(const SfSource *source)
+{
+	uint64 pages = 0;
+	ListCell *cell;
+
+	foreach (cell, source->next != NULL ? source->next->positions : source->state->positions)
+		pages += sf_position_frontier(lfirst(cell)) + sf_position_open_pages(lfirst(cell));
+	return pages;
 }

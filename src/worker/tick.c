@@ -264,6 +264,7 @@ export_figures(SfMember *member)
 	pg_atomic_write_u64(&shared->rows_late, member->progress.counters.rows_late);
 	pg_atomic_write_u64(&shared->rows_missed, member->progress.counters.rows_missed);
 	pg_atomic_write_u64(&shared->rows_ahead, member->progress.counters.rows_ahead);
+	pg_atomic_write_u64(&shared->rows_read, member->progress.counters.rows_read);
 }
 
 /* After the tick is published: nothing here can fail. */
@@ -297,6 +298,7 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 	ListCell *cell;
 	ListCell *inner;
 	bool pending = false;
+	uint64 oldest;
 
 	pg_write_barrier();
 	pg_atomic_write_u64(&worker->dataflow->published, tick);
@@ -317,7 +319,8 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 					settle_member(worker, source, member, flush_number);
 			}
 		}
-		if (has_running_member(source) && sf_source_awaits_transactions(source))
+		sf_report_source(worker, source);
+		if (has_running_member(source) && sf_source_awaited(source, &oldest) > 0)
 			pending = true;
 	}
 	/* One that ended between the snapshot and this store found nothing that told it to wake us: look once more. */
@@ -536,7 +539,7 @@ sf_tick(SfWorker *worker)
 {
 	SfTick tick = pg_atomic_read_u64(&worker->dataflow->published) + 1;
 	uint64 flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
-	bool took_rows = false;
+	volatile uint64 rows = 0;
 
 	pg_memory_barrier();
 	worker->tick_time = GetCurrentTimestamp();
@@ -546,7 +549,7 @@ sf_tick(SfWorker *worker)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		compile_stale(worker);
 		PopActiveSnapshot();
-		took_rows = run_tick(worker, tick, flush_number) > 0;
+		rows = run_tick(worker, tick, flush_number);
 	}
 	PG_CATCH();
 	{
@@ -561,6 +564,8 @@ sf_tick(SfWorker *worker)
 	RESUME_INTERRUPTS();
 	SF_FAULT("tick-after-publish");
 	reclaim(worker);
+	sf_report_tick_rows(worker, rows);
+	sf_report_fillings(worker);
 	CommitTransactionCommand();
-	return took_rows || has_backlog(worker);
+	return rows > 0 || has_backlog(worker);
 }

@@ -162,6 +162,7 @@ start(void)
 	the_worker.context = AllocSetContextCreate(TopMemoryContext, "streamfuse worker", ALLOCSET_DEFAULT_SIZES);
 	the_worker.commit_context = AllocSetContextCreate(the_worker.context, "streamfuse commit", ALLOCSET_DEFAULT_SIZES);
 	the_worker.catalog_generation = pg_atomic_read_u32(&the_worker.dataflow->catalog_generation) - 1;
+	sf_report_start(&the_worker);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, function_changed, (Datum) 0);
@@ -231,23 +232,26 @@ work(void)
 	if (!sf_layout_is_known())
 		leave_if_misfit();
 	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation)
+	{
+		sf_report_activity(&the_worker, SF_ACTIVITY_RECONCILING, "reading the catalogs");
 		sf_reconcile(&the_worker);
+	}
 	leave_if_idle();
 
-	pgstat_report_activity(STATE_RUNNING, "tick");
+	sf_report_activity(&the_worker, SF_ACTIVITY_TICK, "tick");
 	more = sf_tick(&the_worker);
 	if (pg_atomic_exchange_u32(&dataflow->ready, 1) == 0)
 		ConditionVariableBroadcast(&dataflow->progress);
 
 	if (sf_commit_due(&the_worker, &wait_ms))
 	{
-		pgstat_report_activity(STATE_RUNNING, "commit");
+		sf_report_activity(&the_worker, SF_ACTIVITY_COMMIT, "commit");
 		sf_commit(&the_worker);
 		wait_ms = -1;
 		if (sf_commit_due(&the_worker, &wait_ms))
 			wait_ms = LOCK_RETRY_MS;
 	}
-	pgstat_report_activity(STATE_IDLE, NULL);
+	sf_report_activity(&the_worker, SF_ACTIVITY_IDLE, NULL);
 	if (the_worker.skipped_source || the_worker.catalog_generation != pg_atomic_read_u32(&dataflow->catalog_generation))
 		wait_ms = wait_ms < 0 ? LOCK_RETRY_MS : Min(wait_ms, LOCK_RETRY_MS);
 	return more ? 0 : wait_ms;
@@ -280,7 +284,7 @@ recover_from_error(int retry_ms)
 	FlushErrorState();
 	MemoryContextSwitchTo(the_worker.context);
 	RESUME_INTERRUPTS();
-	pgstat_report_activity(STATE_IDLE, NULL);
+	sf_report_activity(&the_worker, SF_ACTIVITY_WAITING, "waiting for another try after an error");
 
 	/* Commits in the meantime set the latch, which must not make the retries more frequent. */
 	failed_at = GetCurrentTimestamp();
