@@ -33,11 +33,7 @@ check:
 demo:
 	demo/run
 bench:
-	bench/catchup
-	bench/latency
-	bench/ingest
-	bench/instructions
-	bench/reads
+	bench/run
 else
 
 PG_CONFIG   ?= pg_config

@@ -1,13 +1,10 @@
-#!/usr/bin/env bash
 # How fast a new view works in 20 million stored rows, against PostgreSQL's own best SQL for the same answer.
 #
 # 20 windows of 1,000,000 rows over 10,000 keys, so 10,000 groups are live at a time and 200,000 come out.  The view's time
 # is from CREATE to flush's return: all rows counted, every closed window committed; the pre-pass over the history is in it.
-. "$(dirname "$0")/setup.sh"
-bench_begin "$0" "$@"
-
-rows=${1:-20000000}
-sql -o /dev/null <<-END
+rows=$(often 20000000 2000000)
+sql -c 'CREATE EXTENSION streamfuse'
+sql -o /dev/null <<-SQL
 	CREATE TABLE events (key int NOT NULL, value int NOT NULL, event_time timestamptz NOT NULL) USING stream;
 	SELECT streamfuse.set_watermark('events', 'event_time', delay => '1 s');
 	INSERT INTO events
@@ -16,7 +13,7 @@ sql -o /dev/null <<-END
 	VACUUM (FREEZE OFF, ANALYZE) events;
 	CHECKPOINT;
 	SELECT count(*) FROM events;
-END
+SQL
 
 batch="SELECT date_bin('1 minute', event_time, timestamptz '2000-01-03 00:00+00') AS window_start, key,
        count(*) AS n, sum(value) AS total, avg(value) AS mean, min(value) AS low, max(value) AS high
@@ -24,8 +21,6 @@ FROM events GROUP BY 1, 2"
 view="SELECT window_start, window_end, key,
        count(*) AS n, sum(value) AS total, avg(value) AS mean, min(value) AS low, max(value) AS high
 FROM events, tumble(event_time, '1 minute') GROUP BY window_start, window_end, key"
-say "batch:" "$batch"
-say "view:" "$view"
 
 batch_once() { sql -c "SET work_mem = '1GB'" -c "EXPLAIN (ANALYZE, TIMING OFF) $batch"; }
 batch_stored()
@@ -39,18 +34,18 @@ view_once()
 		-c "SELECT streamfuse.flush('board')"
 }
 
-batch_once >/dev/null
-rm -f "$SF_WORK"/{batch,stored,view}.times
-for i in 1 2 3; do
-	timed batch_once >>"$SF_WORK/batch.times"
-	timed batch_stored >>"$SF_WORK/stored.times"
-	timed view_once >>"$SF_WORK/view.times"
-	[ "$(sql -c "SELECT count(*) FROM streamfuse.verify('board')")" = 0 ] || die "the view's answer differs from the batch"
-	say "run $i: batch $(tail -1 "$SF_WORK/batch.times") s, batch stored $(tail -1 "$SF_WORK/stored.times") s," \
-		"view $(tail -1 "$SF_WORK/view.times") s; $(sql -c 'SELECT count(*) FROM board') groups"
+batch_s=() stored_s=() view_s=() ratio=()
+for i in $(seq "$(often 3 1)"); do
+	batch_s+=("$(seconds_of batch_once)")
+	stored_s+=("$(seconds_of batch_stored)")
+	view_s+=("$(seconds_of view_once)")
+	ratio+=("$(calculate "${batch_s[-1]} / ${view_s[-1]}")")
+	[ "$i" -gt 1 ] || [ "$(sql -c "SELECT count(*) FROM streamfuse.verify('board')")" = 0 ] ||
+		die "the view's answer differs from the batch"
 	sql -c "SET client_min_messages = warning" -c "DROP MATERIALIZED VIEW board"
 done
-batch_s=$(median <"$SF_WORK/batch.times") stored_s=$(median <"$SF_WORK/stored.times") view_s=$(median <"$SF_WORK/view.times")
-awk -v rows="$rows" -v batch="$batch_s" -v stored="$stored_s" -v view="$view_s" 'BEGIN {
-	printf "catch-up: %.2f s, %.2f million rows/s; batch %.2f s (view / batch %.2f), batch stored %.2f s (view / batch %.2f)\n",
-		view, rows / view / 1e6, batch, view / batch, stored, view / stored }'
+result catchup.batch s "${batch_s[@]}"
+result catchup.batch_stored s "${stored_s[@]}"
+result catchup.view s "${view_s[@]}"
+result catchup.batch_to_view x "${ratio[@]}"
+result catchup.rate rows/s "$(calculate "$rows / $(printf '%s\n' "${view_s[@]}" | sort -g | sed -n "$((${#view_s[@]} / 2 + 1))p")")"
