@@ -1,59 +1,155 @@
 /*
  * fault.c
- *		Named fault points for tests: make any process wait or fail at a place in the code.
+ *		Named fault points and seeded bugs: tests make any process wait, fail, leave or die at a place in the code, or make
+ *		the code wrong there.
  *
  * Compiled only into test builds.  The table is in shared memory, so that a session can arm a point that a background
- * worker then meets.  A process that waits at a point can be interrupted and terminated as anywhere else.
+ * worker then meets; streamfuse.test_faults arms points before there is a session.  A process that waits at a point can
+ * be interrupted and terminated as anywhere else, unless interrupts are held there.
+ *
+ * Every point counts how often it is passed, armed or not.  When an armed point takes effect for the first time, a line
+ * "name action" is added to the file that SF_COVERAGE names in the environment: by that test/run knows which points the
+ * tests have been to.
  */
 #include "fault.h"
 
 #ifdef STREAMFUSE_TEST
 
-#include "postgres.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/atomics.h"
 #include "storage/condition_variable.h"
+#include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "storage/spin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-
-#define MAX_FAULTS 32
+#include "utils/guc.h"
 
 typedef enum FaultAction
 {
 	FAULT_NONE,
-	FAULT_WAIT,
-	FAULT_ERROR,
+	FAULT_WAIT,  /* until the point is set anew */
+	FAULT_ERROR, /* an error of the statement or the tick */
+	FAULT_EXIT,  /* the process leaves, as after a FATAL error */
+	FAULT_KILL,  /* the process dies, and PostgreSQL starts anew */
+	FAULT_BUG,   /* of bugs only: switched on */
 } FaultAction;
+
+static const char *const action_names[] = {"none", "wait", "error", "exit", "kill", "bug"};
 
 typedef struct Fault
 {
-	char name[64];      /* lock; empty: free */
-	FaultAction action; /* lock */
-	pg_atomic_uint64 hits;
+	pg_atomic_uint32 action; /* FaultAction */
+	pg_atomic_uint32 set;    /* number of times it was set: waiters leave when it changes */
+	pg_atomic_uint64 after;  /* takes effect once it has been passed so often */
+	pg_atomic_uint64 passed; /* since it was set */
+	pg_atomic_uint64 met;    /* times it has taken effect since it was set */
 } Fault;
 
 typedef struct Faults
 {
-	slock_t lock;
-	pg_atomic_uint32 armed; /* number of points with an action */
+	pg_atomic_uint32 bugs_on;
 	ConditionVariable changed;
-	Fault faults[MAX_FAULTS];
+	Fault faults[FLEXIBLE_ARRAY_MEMBER]; /* by SfFaultSite.index */
 } Faults;
 
+/* The array of sites; its bounds are the linker's. */
+extern SfFaultSite __start_sf_fault_sites[];
+extern SfFaultSite __stop_sf_fault_sites[];
+
+pg_atomic_uint32 *sf_bugs_on;
+
 static Faults *faults;
+static char *preset;
 
 PG_FUNCTION_INFO_V1(sf_fault_set);
 PG_FUNCTION_INFO_V1(sf_fault_hits);
 PG_FUNCTION_INFO_V1(sf_fault_wait_hit);
+PG_FUNCTION_INFO_V1(sf_fault_names);
+
+static int
+nsites(void)
+{
+	return (int) (__stop_sf_fault_sites - __start_sf_fault_sites);
+}
+
+void
+sf_fault_define_settings(void)
+{
+	DefineCustomStringVariable("streamfuse.test_faults", "Fault points that are armed when the server starts.",
+	                           "Of the form name=action, separated by commas.", &preset, "", PGC_POSTMASTER, 0, NULL,
+	                           NULL, NULL);
+}
 
 Size
 sf_fault_shmem_size(void)
 {
-	return sizeof(Faults);
+	return offsetof(Faults, faults) + nsites() * sizeof(Fault);
+}
+
+static SfFaultSite *
+find_site(const char *name)
+{
+	for (SfFaultSite *site = __start_sf_fault_sites; site < __stop_sf_fault_sites; site++)
+		if (strcmp(site->name, name) == 0)
+			return site;
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no fault point \"%s\"", name)));
+}
+
+static Fault *
+find_fault(const char *name)
+{
+	if (faults == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("streamfuse is not preloaded")));
+	return &faults->faults[find_site(name)->index];
+}
+
+static void
+set_fault(const char *name, const char *word, uint64 after)
+{
+	Fault *fault = find_fault(name);
+	FaultAction action = FAULT_NONE;
+
+	while (action < lengthof(action_names) && strcmp(action_names[action], word) != 0)
+		action++;
+	if (action == lengthof(action_names) || (action != FAULT_NONE && (action == FAULT_BUG) != find_site(name)->bug))
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"%s\" is not an action for \"%s\"", word, name)));
+
+	if (pg_atomic_exchange_u32(&fault->action, FAULT_NONE) == FAULT_BUG)
+		pg_atomic_fetch_sub_u32(&faults->bugs_on, 1);
+	pg_atomic_fetch_add_u32(&fault->set, 1);
+	pg_atomic_write_u64(&fault->after, after);
+	pg_atomic_write_u64(&fault->passed, 0);
+	pg_atomic_write_u64(&fault->met, 0);
+	pg_memory_barrier();
+	pg_atomic_write_u32(&fault->action, action);
+	if (action == FAULT_BUG)
+		pg_atomic_fetch_add_u32(&faults->bugs_on, 1);
+	ConditionVariableBroadcast(&faults->changed);
+}
+
+static void
+set_presets(void)
+{
+	char *list = pstrdup(preset);
+	char *rest = NULL;
+
+	for (char *item = strtok_r(list, ", ", &rest); item != NULL; item = strtok_r(NULL, ", ", &rest))
+	{
+		char *action = strchr(item, '=');
+
+		if (action == NULL)
+			elog(FATAL, "streamfuse.test_faults: \"%s\" has no action", item);
+		*action++ = '\0';
+		set_fault(item, action, 0);
+	}
+	pfree(list);
 }
 
 void
@@ -61,129 +157,146 @@ sf_fault_shmem_init(void)
 {
 	bool found;
 
-	faults = ShmemInitStruct("streamfuse faults", sizeof(Faults), &found);
+	faults = ShmemInitStruct("streamfuse faults", sf_fault_shmem_size(), &found);
+	sf_bugs_on = &faults->bugs_on;
 	if (found)
 		return;
-	memset(faults, 0, sizeof(Faults));
-	SpinLockInit(&faults->lock);
-	pg_atomic_init_u32(&faults->armed, 0);
+	pg_atomic_init_u32(&faults->bugs_on, 0);
 	ConditionVariableInit(&faults->changed);
-	for (int i = 0; i < MAX_FAULTS; i++)
-		pg_atomic_init_u64(&faults->faults[i].hits, 0);
-}
-
-/* The point of a name, made when it is new; -1 when the table is full.  Needs the lock. */
-static int
-find_fault(const char *name)
-{
-	for (int i = 0; i < MAX_FAULTS; i++)
+	for (int i = 0; i < nsites(); i++)
 	{
-		if (strcmp(faults->faults[i].name, name) == 0)
-			return i;
-		if (faults->faults[i].name[0] == '\0')
-		{
-			strlcpy(faults->faults[i].name, name, sizeof(faults->faults[i].name));
-			return i;
-		}
+		Fault *fault = &faults->faults[i];
+
+		/* The places of one bug share an entry: that of the first. */
+		__start_sf_fault_sites[i].index = (int) (find_site(__start_sf_fault_sites[i].name) - __start_sf_fault_sites);
+		pg_atomic_init_u32(&fault->action, FAULT_NONE);
+		pg_atomic_init_u32(&fault->set, 0);
+		pg_atomic_init_u64(&fault->after, 0);
+		pg_atomic_init_u64(&fault->passed, 0);
+		pg_atomic_init_u64(&fault->met, 0);
 	}
-	return -1;
+	set_presets();
 }
 
+/* Written without PostgreSQL's means: a process may be about to die. */
+static void
+note_coverage(const char *name, FaultAction action)
+{
+	const char *path = getenv("SF_COVERAGE");
+	char line[128];
+	int length = snprintf(line, sizeof(line), "%s %s\n", name, action_names[action]);
+	int file;
+
+	if (path == NULL)
+		return;
+	file = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+	if (file < 0 || write(file, line, length) != length)
+		elog(LOG, "could not write to \"%s\": %m", path);
+	if (file >= 0)
+		close(file);
+}
+
+/* What a process that passes the point has to do. */
 static FaultAction
-action_of(const char *name, bool hit)
+pass(Fault *fault, const char *name)
 {
-	FaultAction action = FAULT_NONE;
-	int index;
+	uint64 before = pg_atomic_fetch_add_u64(&fault->passed, 1);
+	FaultAction action = pg_atomic_read_u32(&fault->action);
 
-	SpinLockAcquire(&faults->lock);
-	index = find_fault(name);
-	if (index >= 0)
-	{
-		action = faults->faults[index].action;
-		if (hit && action != FAULT_NONE)
-			pg_atomic_fetch_add_u64(&faults->faults[index].hits, 1);
-	}
-	SpinLockRelease(&faults->lock);
+	if (action == FAULT_NONE || before < pg_atomic_read_u64(&fault->after))
+		return FAULT_NONE;
+	if (pg_atomic_fetch_add_u64(&fault->met, 1) == 0)
+		note_coverage(name, action);
 	return action;
 }
 
-void
-sf_fault_point(const char *name)
+static void
+wait_until_set(Fault *fault, uint32 set)
 {
-	FaultAction action;
+	ConditionVariablePrepareToSleep(&faults->changed);
+	while (pg_atomic_read_u32(&fault->set) == set)
+		ConditionVariableSleep(&faults->changed, PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
+}
 
-	if (faults == NULL || pg_atomic_read_u32(&faults->armed) == 0)
+void
+sf_fault_point(const SfFaultSite *site)
+{
+	Fault *fault;
+	FaultAction action;
+	uint32 set;
+
+	if (faults == NULL)
 		return;
-	action = action_of(name, true);
+	fault = &faults->faults[site->index];
+	set = pg_atomic_read_u32(&fault->set);
+	action = pass(fault, site->name);
 	if (action == FAULT_NONE)
 		return;
 	ConditionVariableBroadcast(&faults->changed);
-	if (action == FAULT_ERROR)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("fault point \"%s\"", name)));
-	ConditionVariablePrepareToSleep(&faults->changed);
-	while (action_of(name, false) == FAULT_WAIT)
-		ConditionVariableSleep(&faults->changed, PG_WAIT_EXTENSION);
-	ConditionVariableCancelSleep();
+	switch (action)
+	{
+		case FAULT_WAIT:
+			wait_until_set(fault, set);
+			break;
+		case FAULT_ERROR:
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("fault point \"%s\"", site->name)));
+			break;
+		case FAULT_EXIT:
+			proc_exit(1);
+			break;
+		default:
+			(void) kill(getpid(), SIGKILL);
+	}
 }
 
-/* fault_set(name text, action text): 'none', 'wait' or 'error' */
+bool
+sf_bug_is_on(const SfFaultSite *site)
+{
+	return pass(&faults->faults[site->index], site->name) == FAULT_BUG;
+}
+
+/* fault_set(name text, action text [, after bigint]): from its passing number after + 1 on the point takes effect */
 Datum
 sf_fault_set(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	FaultAction action = strcmp(word, "wait") == 0 ? FAULT_WAIT : strcmp(word, "error") == 0 ? FAULT_ERROR : FAULT_NONE;
-	uint32 armed = 0;
-	int index;
-
-	SpinLockAcquire(&faults->lock);
-	index = find_fault(name);
-	if (index >= 0)
-	{
-		faults->faults[index].action = action;
-		pg_atomic_write_u64(&faults->faults[index].hits, 0);
-	}
-	for (int i = 0; i < MAX_FAULTS; i++)
-		if (faults->faults[i].action != FAULT_NONE)
-			armed++;
-	SpinLockRelease(&faults->lock);
-	pg_atomic_write_u32(&faults->armed, armed);
-	ConditionVariableBroadcast(&faults->changed);
+	set_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+	          PG_NARGS() > 2 ? PG_GETARG_INT64(2) : 0);
 	PG_RETURN_VOID();
 }
 
-static uint64
-hits_of(const char *name)
-{
-	uint64 hits = 0;
-	int index;
-
-	SpinLockAcquire(&faults->lock);
-	index = find_fault(name);
-	if (index >= 0)
-		hits = pg_atomic_read_u64(&faults->faults[index].hits);
-	SpinLockRelease(&faults->lock);
-	return hits;
-}
-
-/* fault_hits(name text) returns bigint: how often an armed point was met since it was set */
+/* fault_hits(name text) returns bigint: how often a point was passed since it was set */
 Datum
 sf_fault_hits(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(hits_of(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	PG_RETURN_INT64(pg_atomic_read_u64(&find_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)))->passed));
 }
 
-/* fault_wait_hit(name text): returns once somebody has met the armed point */
+/* fault_wait_hit(name text): returns once the armed point has taken effect on somebody */
 Datum
 sf_fault_wait_hit(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Fault *fault = find_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	ConditionVariablePrepareToSleep(&faults->changed);
-	while (hits_of(name) == 0)
+	while (pg_atomic_read_u64(&fault->met) == 0)
 		ConditionVariableSleep(&faults->changed, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 	PG_RETURN_VOID();
+}
+
+/* fault_names(bugs boolean) returns text[]: of the fault points, or of the seeded bugs */
+Datum
+sf_fault_names(PG_FUNCTION_ARGS)
+{
+	bool bugs = PG_GETARG_BOOL(0);
+	Datum *names = palloc(nsites() * sizeof(Datum));
+	int n = 0;
+
+	for (SfFaultSite *site = __start_sf_fault_sites; site < __stop_sf_fault_sites; site++)
+		if (site->bug == bugs && find_site(site->name) == site)
+			names[n++] = CStringGetTextDatum(site->name);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 #endif

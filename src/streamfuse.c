@@ -136,6 +136,9 @@ define_settings(void)
 #ifdef STREAMFUSE_TEST
 	DefineCustomIntVariable("streamfuse.test_tick_pages", "Most pages that one tick takes in.", "0 is the default.",
 	                        &sf_test_tick_pages, 0, 0, INT_MAX / 2, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("streamfuse.test_lag_pages", "Open pages that a stream has at least.", "0 is the default.",
+	                        &sf_test_lag_pages, 0, 0, INT_MAX / 2, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	sf_fault_define_settings();
 #endif
 	DefineCustomEnumVariable("streamfuse.read_consistency",
 	                         "Whether reads of continuous views wait for committed rows.", NULL, &sf_read_consistency,

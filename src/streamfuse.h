@@ -35,6 +35,7 @@ extern int sf_read_consistency;		   /* SfReadConsistency */
 extern int sf_read_backfilling;		   /* SfReadBackfilling */
 #ifdef STREAMFUSE_TEST
 extern int sf_test_tick_pages;		   /* pages a tick takes in at most; 0: as in production */
+extern int sf_test_lag_pages;		   /* pages that inserters may be behind at least; 0: as in production */
 #endif
 
 typedef enum SfReadConsistency

@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "fault.h"
 #include "plan/mutable.h"
 
 /* A value computed per row: a plain column of the stream, or an expression. */
@@ -305,7 +306,8 @@ count_late(SfFlow *flow, SfTime start, SfTime end)
 	}
 	progress->counters.rows_late++;
 	progress->counters.rows_missed++;
-	sf_progress_add_missed(progress, start, end, flow->now);
+	if (!SF_BUG("late-row-not-listed"))
+		sf_progress_add_missed(progress, start, end, flow->now);
 }
 
 /* Makes row `row` of the batch, and the window it is in, what expressions see. */
@@ -349,10 +351,11 @@ select_rows(SfFlow *flow, SfBatch *batch)
 		if (flow->filter != NULL && !flow->uses_window)
 		{
 			load_row(flow, batch, row, 0, 0);
-			if (!ExecQual(flow->filter, flow->econtext))
+			if (!ExecQual(flow->filter, flow->econtext) &&
+			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
-		if (time < start || time >= end)
+		if (time < start || time >= end + SF_BUG("window-end-inclusive"))
 			sf_window_of(&flow->definition->window, time, &start, &end);
 		if (flow->filter != NULL && flow->uses_window)
 		{
@@ -360,7 +363,7 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			if (!ExecQual(flow->filter, flow->econtext))
 				continue;
 		}
-		if (start < flow->begins_at)
+		if (start < flow->begins_at + SF_BUG("first-window-left-out"))
 			continue;
 		if (end <= closed_until)
 		{
@@ -514,7 +517,7 @@ touch_groups(SfFlow *flow)
 		                       : sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
 	if (flow->definition->nkeys == 0)
 		touch_without_keys(flow);
-	else if (sf_layout_is_int(flow->definition->layout) && flow->keys[0].nulls == NULL)
+	else if (sf_layout_is_int(flow->definition->layout) && (flow->keys[0].nulls == NULL || SF_BUG("null-key-is-zero")))
 		touch_by_int(flow);
 	else
 		touch_general(flow);

@@ -89,7 +89,8 @@ write_closed(MemberCommit *commit)
 
 		if (window->closed == SF_TICK_NONE || pg_atomic_read_u64(&window->closed_xid) != 0)
 			continue;
-		pg_atomic_write_u64(&window->closed_xid, commit->xid);
+		if (!SF_BUG("closed-window-not-tagged"))
+			pg_atomic_write_u64(&window->closed_xid, commit->xid);
 		for (uint32 id = 0; id < window->ngroups; id++)
 		{
 			SfGroup *group = sf_store_group_at(member->store, window, id);
@@ -171,7 +172,7 @@ checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 	{
 		SfGroup *group = sf_store_group_at(member->store, window, id);
 
-		if (!whole && group->version <= window->checkpointed)
+		if (!whole && group->version <= window->checkpointed + SF_BUG("changed-group-not-saved"))
 			continue;
 		resetStringInfo(&group_bytes);
 		sf_store_save_group(member->store, group, &group_bytes);
@@ -293,7 +294,8 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
 	values[SF_PROGRESS_POSITION] = PointerGetDatum(position.data);
 	values[SF_PROGRESS_WATERMARK] = TimestampTzGetDatum(source->watermark);
-	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(member->progress.closed_until);
+	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(
+	    SF_BUG("closed-until-not-saved") ? SF_TIME_MINUS_INFINITY : member->progress.closed_until);
 	values[SF_PROGRESS_LAST_CLOSED] = TimestampTzGetDatum(member->progress.last_closed);
 	values[SF_PROGRESS_ROWS_IN] = Int64GetDatum(member->progress.counters.rows_in);
 	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
@@ -363,10 +365,12 @@ write_member(SfMember *member, void *arg)
 		sf_owner_leave(&scope);
 	}
 	SF_FAULT("commit-after-output");
-	write_state(commit);
+	if (!SF_BUG("position-saved-without-state"))
+		write_state(commit);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
-	write_progress(member);
+	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
+		write_progress(member);
 }
 
 /* Windows tagged by a transaction that did not commit are open for the next one. */

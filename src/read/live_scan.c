@@ -39,6 +39,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "fault.h"
 #include "plan/mutable.h"
 #include "plan/view.h"
 #include "read/pin.h"
@@ -221,7 +222,7 @@ collect_evicted_if_any(LiveScan *scan, SfFragment *fragment)
 	LWLockAcquire(&fragment->lock, LW_SHARED);
 	evicted = U64FromFullTransactionId(fragment->evicted_xid);
 	LWLockRelease(&fragment->lock);
-	if (evicted != 0 && !sf_close_visible(evicted, snapshot))
+	if (evicted != 0 && !sf_close_visible(evicted, snapshot) && !SF_BUG("evicted-window-forgotten"))
 		collect_evicted(scan, fragment, snapshot, sf_full_xid(snapshot->xmin), evicted);
 }
 
@@ -324,7 +325,7 @@ narrow(SfDefinition *definition, SfBound bound, SfTime value, SfTime *from, SfTi
 			*to = Min(*to, value);
 			break;
 		case BTLessEqualStrategyNumber:
-			*to = value == SF_TIME_INFINITY ? *to : Min(*to, value + 1);
+			*to = value == SF_TIME_INFINITY ? *to : Min(*to, value + 1 - SF_BUG("window-bound-exclusive"));
 			break;
 		case BTEqualStrategyNumber:
 			*from = Max(*from, value);

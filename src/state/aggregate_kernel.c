@@ -17,6 +17,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
+
 /* Runs the statement for each row of the batch, with `state` and the row's number i. */
 #define FOR_EACH_ROW(StateType, statement)                                                                             \
 	for (int i = 0; i < n; i++)                                                                                        \
@@ -65,6 +67,8 @@ int2_sum_batch(SfBlobSpace *blobs, char **states, const Datum *values, const boo
 static void
 int4_sum_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n)
 {
+	if (SF_BUG("sum-counts-nulls"))
+		nulls = NULL;
 	FOR_EACH_ROW(IntSum, int_sum_add(state, DatumGetInt32(values[i])));
 }
 
@@ -100,6 +104,8 @@ typedef struct Int8Sum
 static void
 int8_sum_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n)
 {
+	if (SF_BUG("sum-counts-nulls"))
+		nulls = NULL;
 	FOR_EACH_ROW(Int8Sum, (state->count++, state->sum += DatumGetInt64(values[i])));
 }
 
@@ -313,7 +319,7 @@ int_min(IntBest *state, int64 value)
 static inline void
 int_max(IntBest *state, int64 value)
 {
-	if (state->count == 0 || value > state->value)
+	if ((state->count == 0 && !SF_BUG("max-begins-at-zero")) || value > state->value)
 	{
 		state->count = 1;
 		state->value = value;

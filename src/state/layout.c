@@ -17,6 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "fault.h"
+
 #define NULL_KEY_HASH 0x7F4A7C15
 
 static SfKeyKind
@@ -151,6 +153,13 @@ key_hash(SfKeyColumn *key, Datum value)
 			return bytes_hash(bytes, length);
 		}
 		default:
+			if (SF_BUG("numeric-key-by-bytes") && key->type == NUMERICOID)
+			{
+				Size length;
+				const char *bytes = text_bytes(value, &length);
+
+				return bytes_hash(bytes, length);
+			}
 			return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
 	}
 }

@@ -17,6 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
+
 #define BATCH_GROUPS 256
 #define BATCH_BYTES (1024 * 1024)
 
@@ -90,6 +92,10 @@ sf_close_visible(uint64 closed_xid, Snapshot snapshot)
 	uint64 xmin;
 
 	if (closed_xid == 0)
+		return false;
+	if (SF_BUG("closed-before-visible"))
+		return true;
+	if (SF_BUG("closed-but-still-live"))
 		return false;
 	if (snapshot == InvalidSnapshot)
 		return did_commit(closed_xid);
@@ -403,6 +409,8 @@ copy_candidates(SfStoreScan *scan)
 			data = version_at(scan, (SfGroup *) (chunk + id % SF_CHUNK_GROUPS * group_size));
 			if (data != NULL)
 				copy_group(scan, window, data);
+			if (SF_BUG("key-found-in-one-window"))
+				scan->window = scan->end_window - 1;
 		}
 	}
 }

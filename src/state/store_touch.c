@@ -10,6 +10,8 @@
 
 #include "utils/datum.h"
 
+#include "fault.h"
+
 #define MIN_SLOTS 32
 #define MIN_CHUNKS 8
 #define MIN_KEY_CHUNK 1024
@@ -57,7 +59,7 @@ grow_slots(SfStore *store, StoreWindow *window)
 
 	memset(slots, 0, sizeof(uint64) * nslots);
 	for (uint32 i = 0; i < old_nslots; i++)
-		if (window->slots[i] != 0)
+		if (window->slots[i] != 0 && !((uint32) window->slots[i] == 1 && SF_BUG("group-lost-in-growth")))
 			slot_insert(slots, nslots - 1, window->slots[i]);
 
 	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
@@ -267,7 +269,7 @@ save_groups(SfStore *store, StoreWindow **mirrors, SfGroup **groups, const int *
 		SfGroup *group = groups[rows[j]];
 
 		/* A row before may have saved it. */
-		if (group->version == store->tick)
+		if (group->version == store->tick || SF_BUG("pre-image-not-saved"))
 			continue;
 		if (!undo_has_room(store))
 		{

@@ -16,6 +16,8 @@
 
 #include "access/transam.h"
 #include "miscadmin.h"
+
+#include "fault.h"
 #include "state/pins.h"
 
 static inline UndoRecord *
@@ -184,7 +186,8 @@ restore(SfStore *store, UndoRecord *record)
 		if (DsaPointerIsValid(blob) && blob != blob_in(store, record->data, i))
 			sf_blob_free(&store->blobs, blob);
 	}
-	memcpy(group->data, record->data, store->layout->data_size);
+	if (!(SF_BUG("undo-misses-a-group") && record->group == 0 && store->layout->nblobs == 0))
+		memcpy(group->data, record->data, store->layout->data_size);
 	group->version = record->version;
 	group->undo = record->older;
 	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);

@@ -26,6 +26,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "stream/page.h"
 
 /* Pages of one transaction this near each other are one pending item. */
@@ -109,9 +110,9 @@ read_sealed_page(CaptureRun *run, BlockNumber block, SfOpenPage *open)
 		return;
 
 	buffer = sf_page_pin(reader, block, open ? &open->recent : NULL);
-	if (sf_page_read(reader, buffer, block, open))
+	if (sf_page_read(reader, buffer, block, SF_BUG("sealed-page-counted-again") ? NULL : open))
 	{
-		for (int i = 0; i < reader->nwaiting; i++)
+		for (int i = SF_BUG("pending-lost") ? reader->nwaiting : 0; i < reader->nwaiting; i++)
 			add_pending(run, reader->waiting[i], block);
 		hand_over(run, buffer, block);
 	}
@@ -126,7 +127,7 @@ read_sealed_pages(CaptureRun *run, BlockNumber target)
 
 	run->pending_before = position->npending;
 	sf_page_reader_expect(&run->reader, frontier, target);
-	for (BlockNumber block = frontier; block < target; block++)
+	for (BlockNumber block = frontier + SF_BUG("sealed-page-skipped"); block < target; block++)
 	{
 		BlockNumber index = block - frontier;
 

@@ -8,11 +8,14 @@
 #include "stream/page.h"
 
 #include "access/heapam.h"
+#include "access/subtrans.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 #include "utils/spccache.h"
+
+#include "fault.h"
 
 /* A read of more pages than this uses a ring of buffers, so as not to sweep the buffer pool, and prefetches. */
 #define LONG_READ_PAGES 256
@@ -115,6 +118,8 @@ judge_transaction(SfPageReader *reader, HeapTupleHeader header, Buffer buffer)
 		state = SF_ROW_WAITING;
 	else if (HeapTupleHeaderXminCommitted(header) || TransactionIdDidCommit(xmin))
 		state = SF_ROW_VISIBLE;
+	else if (SF_BUG("aborted-subtransaction-counted") && TransactionIdDidCommit(SubTransGetTopmostTransaction(xmin)))
+		state = SF_ROW_VISIBLE;
 	else
 		state = SF_ROW_GONE;
 	reader->cached_xid = xmin;
@@ -188,12 +193,12 @@ sf_page_read(SfPageReader *reader, Buffer buffer, BlockNumber block, SfOpenPage 
 	if (open != NULL)
 	{
 		open->lsn = PageGetLSN(page);
-		open->reread = reader->nwaiting > 0;
+		open->reread = reader->nwaiting > 0 && !SF_BUG("waiting-row-forgotten");
 	}
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 
 	reader->nvisible = nvisible;
-	for (int i = 0; open != NULL && i < nvisible; i++)
+	for (int i = SF_BUG("counted-bit-forgotten"); open != NULL && i < nvisible; i++)
 		sf_open_page_count(open, reader->visible[i]);
 	return true;
 }

@@ -25,6 +25,10 @@
  */
 #define LAG_PER_INSERTER 4
 
+#ifdef STREAMFUSE_TEST
+int sf_test_lag_pages = 0;
+#endif
+
 typedef struct Sealer
 {
 	Oid relid; /* hash key */
@@ -78,10 +82,20 @@ sealer_of(Relation rel)
 	return sealer;
 }
 
+static BlockNumber
+lag_of(const Sealer *sealer)
+{
+#ifdef STREAMFUSE_TEST
+	if (sf_test_lag_pages > 0)
+		return sf_test_lag_pages;
+#endif
+	return Max(LEAST_LAG, LAG_PER_INSERTER * sealer->inserting);
+}
+
 static void
 publish_candidate(Sealer *sealer, BlockNumber nblocks)
 {
-	BlockNumber lag = Max(LEAST_LAG, LAG_PER_INSERTER * sealer->inserting);
+	BlockNumber lag = lag_of(sealer);
 	BlockNumber floor = nblocks > lag ? nblocks - 1 - lag : 0;
 
 	if (floor <= sealer->sealed)

@@ -225,9 +225,11 @@ take_over(SfWorker *worker, SfMember *member)
 	SfTick published = pg_atomic_read_u64(&worker->dataflow->published);
 	SfSourceState *source = NULL;
 
-	sf_progress_unprepare(member->shared, published + 1);
+	if (!SF_BUG("torn-publish"))
+		sf_progress_unprepare(member->shared, published + 1);
 	sf_store_take_over(member->store, published);
-	if (!sf_progress_read(member->shared, published, member->context, &member->progress, &source))
+	if (!sf_progress_read(member->shared, published + SF_BUG("torn-publish"), member->context, &member->progress,
+	                      &source))
 		return NULL;
 	settle_with_tables(member);
 	member->dirty_since = member->closed_since = GetCurrentTimestamp();

@@ -117,7 +117,7 @@ merge_sources(SfWorker *worker)
 	{
 		SfSource *from = lfirst(cell);
 
-		if (from->skipped || !from->complete)
+		if (from->skipped || (!from->complete && !SF_BUG("merged-source-skips-rows")))
 			continue;
 		foreach (other, worker->sources)
 		{
@@ -174,7 +174,7 @@ finish_member(SfMember *member, void *arg)
 	/* After a reset windows that were passed over without a row are open again. */
 	if (member->source->reset)
 		member->progress.closed_until = member->progress.last_closed;
-	if (watermark > member->progress.closed_until)
+	if (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick"))
 	{
 		if (close_windows(member, step->tick, watermark) > 0 && member->closed_since == 0)
 			member->closed_since = GetCurrentTimestamp();
