@@ -83,43 +83,29 @@ sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state)
 }
 
 void
-sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls)
-{
-	AggregateImpl *impl = (AggregateImpl *) agg;
-
-	if (impl->kernel != NULL)
-		impl->kernel->batch(blobs, &state, args, agg->nargs > 0 ? nulls : NULL, 1);
-	else
-		sf_catalog_advance(impl, blobs, state, args, nulls);
-}
-
-void
 sf_aggregate_advance_batch(SfAggregate *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls, int n)
 {
 	AggregateImpl *impl = (AggregateImpl *) agg;
-	Datum *row_args;
-	bool *row_nulls;
 
 	if (impl->kernel != NULL)
-	{
 		impl->kernel->batch(blobs, states, agg->nargs > 0 ? args[0] : NULL, agg->nargs > 0 ? nulls[0] : NULL, n);
-		return;
-	}
-	row_args = palloc(sizeof(Datum) * Max(agg->nargs, 1));
-	row_nulls = palloc(sizeof(bool) * Max(agg->nargs, 1));
-	for (int i = 0; i < n; i++)
+	else
+		sf_catalog_advance(impl, blobs, states, args, nulls, n);
+}
+
+/* The same for a single row. */
+void
+sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls)
+{
+	Datum *columns[FUNC_MAX_ARGS];
+	bool *column_nulls[FUNC_MAX_ARGS];
+
+	for (int a = 0; a < agg->nargs; a++)
 	{
-		if (states[i] == NULL)
-			continue;
-		for (int a = 0; a < agg->nargs; a++)
-		{
-			row_args[a] = args[a][i];
-			row_nulls[a] = nulls[a] != NULL && nulls[a][i];
-		}
-		sf_catalog_advance(impl, blobs, states[i], row_args, row_nulls);
+		columns[a] = (Datum *) &args[a];
+		column_nulls[a] = (bool *) &nulls[a];
 	}
-	pfree(row_args);
-	pfree(row_nulls);
+	sf_aggregate_advance_batch(agg, blobs, &state, columns, column_nulls, 1);
 }
 
 Datum

@@ -34,8 +34,8 @@ struct SfAggregate
 
 /*
  * Resolves an aggregate.  Raises ERRCODE_FEATURE_NOT_SUPPORTED, naming the aggregate, with a hint, for DISTINCT,
- * ORDER BY, WITHIN GROUP and internal transition types that cannot be serialised; ERRCODE_INSUFFICIENT_PRIVILEGE when the current user may not
- * execute it or its functions.
+ * ORDER BY, WITHIN GROUP and internal transition types that cannot be serialised and combined;
+ * ERRCODE_INSUFFICIENT_PRIVILEGE when the current user may not execute it or its functions.
  */
 extern SfAggregate *sf_aggregate_create(MemoryContext context, Aggref *aggref);
 

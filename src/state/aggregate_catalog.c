@@ -4,8 +4,12 @@
  *
  * The transition value lives in the state (by value), or flat in its blob.  A function never sees shared memory: it gets
  * a copy, which it may change in place or turn into an expanded object, with an AggState as its context, and what it
- * returns is flattened and stored.  An internal transition value is kept in serialised form, where the aggregate has
- * functions for that.  Null rules are those of nodeAgg.c.
+ * returns is flattened and stored.  Null rules are those of nodeAgg.c.
+ *
+ * An internal transition value is kept in serialised form.  What an aggregate promises for such a value is what parallel
+ * aggregation asks of it: deserialised, it may be combined, but neither be advanced nor finished (the sums of squares of
+ * stddev's would be lost).  So the rows that a batch has for a group are folded into a value of their own, which is then
+ * combined with what was kept.
  */
 #include "state/aggregate_private.h"
 
@@ -14,6 +18,7 @@
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_agg.h"
@@ -57,14 +62,36 @@ typedef struct CatalogAggregate
 	FmgrInfo transition;
 	FmgrInfo serialise;
 	FmgrInfo deserialise;
+	FmgrInfo combine;
 	FmgrInfo final; /* fn_oid invalid: the transition value is the answer */
 	FunctionCallInfo transition_call;
+	FunctionCallInfo combine_call;
 	FunctionCallInfo final_call;
 
 	AggState *context; /* what the functions believe to run in */
 	AggStatePerTransData per_trans;
 	AggStatePerAggData per_agg;
 } CatalogAggregate;
+
+/* The rows that a batch has for one state, folded; an internal value. */
+typedef struct Partial
+{
+	char *state; /* the key */
+	Datum value;
+	bool isnull;
+	char status; /* of the hash table */
+} Partial;
+
+#define SH_PREFIX partials
+#define SH_ELEMENT_TYPE Partial
+#define SH_KEY_TYPE char *
+#define SH_KEY state
+#define SH_HASH_KEY(table, key) murmurhash32((uint32) ((uintptr_t) (key) >> 3))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 /* ---- resolving ---- */
 
@@ -132,21 +159,28 @@ make_context(CatalogAggregate *catalog, Aggref *aggref)
 static void
 prepare_serialisation(CatalogAggregate *catalog, Aggref *aggref, Form_pg_aggregate form, Oid owner)
 {
+	Oid internal = INTERNALOID;
 	Expr *expr;
 
-	if (!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn))
+	if (!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn) || !OidIsValid(form->aggcombinefn))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("aggregate %s is not supported in a continuous view", get_func_name(aggref->aggfnoid)),
-		                errdetail("Its transition state is internal and cannot be serialised."),
+		                errdetail("Its transition state is internal and cannot be serialised and combined."),
 		                errhint("Group by its argument as well, and aggregate the view's rows.")));
 	check_function(form->aggserialfn, owner);
 	check_function(form->aggdeserialfn, owner);
+	check_function(form->aggcombinefn, owner);
 	build_aggregate_serialfn_expr(form->aggserialfn, &expr);
 	fmgr_info(form->aggserialfn, &catalog->serialise);
 	fmgr_info_set_expr((Node *) expr, &catalog->serialise);
 	build_aggregate_deserialfn_expr(form->aggdeserialfn, &expr);
 	fmgr_info(form->aggdeserialfn, &catalog->deserialise);
 	fmgr_info_set_expr((Node *) expr, &catalog->deserialise);
+	build_aggregate_transfn_expr(&internal, 1, 0, false, INTERNALOID, aggref->inputcollid, form->aggcombinefn,
+	                             InvalidOid, &expr, NULL);
+	fmgr_info(form->aggcombinefn, &catalog->combine);
+	fmgr_info_set_expr((Node *) expr, &catalog->combine);
+	catalog->combine_call = prepare_call(catalog, &catalog->combine, 2, aggref->inputcollid);
 	catalog->serialised = true;
 	catalog->typlen = -1;
 	catalog->typbyval = false;
@@ -274,21 +308,14 @@ enter(CatalogAggregate *catalog)
 	return MemoryContextSwitchTo(catalog->context->curaggcontext->ecxt_per_tuple_memory);
 }
 
-static void
-transition(CatalogAggregate *catalog, SfBlobSpace *blobs, CatalogState *state, const Datum *args, const bool *nulls)
+/* The transition function over a private value; its result may belong to the aggregate's memory or the current one. */
+static Datum
+transition(CatalogAggregate *catalog, Datum value, bool *isnull, const Datum *args, const bool *nulls)
 {
 	FunctionCallInfo call = catalog->transition_call;
-	bool isnull;
-	Datum value = get_value(catalog, blobs, state, &isnull);
-
-	/* A strict function with a null transition value: stays null for good. */
-	if (isnull && catalog->transition.fn_strict)
-		return;
-	if (catalog->serialised && !isnull)
-		value = call_one(catalog, &catalog->deserialise, value, 2, &isnull);
 
 	call->args[0].value = value;
-	call->args[0].isnull = isnull;
+	call->args[0].isnull = *isnull;
 	for (int i = 0; i < catalog->ninputs; i++)
 	{
 		call->args[i + 1].value = args[i];
@@ -298,30 +325,145 @@ transition(CatalogAggregate *catalog, SfBlobSpace *blobs, CatalogState *state, c
 	catalog->context->curpertrans = &catalog->per_trans;
 	MemoryContextSwitchTo(catalog->context->tmpcontext->ecxt_per_tuple_memory);
 	value = FunctionCallInvoke(call);
-	isnull = call->isnull;
 	catalog->context->curpertrans = NULL;
-	if (catalog->serialised && !isnull)
-		value = call_one(catalog, &catalog->serialise, value, 1, &isnull);
-	set_value(catalog, blobs, state, value, isnull);
+	*isnull = call->isnull;
+	return value;
+}
+
+/* One internal value out of two; combine functions are never strict. */
+static Datum
+combine(CatalogAggregate *catalog, Datum left, bool left_null, Datum right, bool *isnull)
+{
+	FunctionCallInfo call = catalog->combine_call;
+
+	call->args[0].value = left;
+	call->args[0].isnull = left_null;
+	call->args[1].value = right;
+	call->args[1].isnull = *isnull;
+	call->isnull = false;
+	catalog->context->curpertrans = &catalog->per_trans;
+	right = FunctionCallInvoke(call);
+	catalog->context->curpertrans = NULL;
+	*isnull = call->isnull;
+	return right;
+}
+
+/* What is kept of an internal value, fit to be combined with more, or finished. */
+static Datum
+revive(CatalogAggregate *catalog, SfBlobSpace *blobs, const CatalogState *state, bool *isnull)
+{
+	Datum value = get_value(catalog, blobs, state, isnull);
+
+	if (*isnull)
+		return value;
+	value = call_one(catalog, &catalog->deserialise, value, 2, isnull);
+	return combine(catalog, (Datum) 0, true, value, isnull);
+}
+
+/* Folds a row into a state that is kept as it is. */
+static void
+advance_flat(CatalogAggregate *catalog, SfBlobSpace *blobs, CatalogState *state, const Datum *args, const bool *nulls)
+{
+	MemoryContext old = enter(catalog);
+	Datum value;
+	bool isnull;
+
+	if (catalog->transition.fn_strict && catalog->initial_null && state->phase == PHASE_FRESH)
+		set_value(catalog, blobs, state, args[0], false);
+	else
+	{
+		value = get_value(catalog, blobs, state, &isnull);
+		/* A strict function with a null transition value: stays null for good. */
+		if (!isnull || !catalog->transition.fn_strict)
+		{
+			value = transition(catalog, value, &isnull, args, nulls);
+			set_value(catalog, blobs, state, value, isnull);
+		}
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Folds a row into the value that its batch has for the state. */
+static void
+advance_partial(CatalogAggregate *catalog, partials_hash *partials, char *state, const Datum *args, const bool *nulls)
+{
+	MemoryContext old = CurrentMemoryContext;
+	Partial *partial;
+	bool found;
+
+	partial = partials_insert(partials, state, &found);
+	if (!found)
+	{
+		partial->value = (Datum) 0;
+		partial->isnull = true;
+	}
+	ResetExprContext(catalog->context->tmpcontext);
+	partial->value = transition(catalog, partial->value, &partial->isnull, args, nulls);
+	MemoryContextSwitchTo(old);
+}
+
+/* What was kept and what the batch has brought become what is kept. */
+static void
+combine_partials(CatalogAggregate *catalog, SfBlobSpace *blobs, partials_hash *partials)
+{
+	MemoryContext old = CurrentMemoryContext;
+	partials_iterator iterator;
+	Partial *partial;
+
+	MemoryContextSwitchTo(catalog->context->tmpcontext->ecxt_per_tuple_memory);
+	partials_start_iterate(partials, &iterator);
+	while ((partial = partials_iterate(partials, &iterator)) != NULL)
+	{
+		CatalogState *state = (CatalogState *) partial->state;
+		bool kept_null;
+		bool isnull = partial->isnull;
+		Datum kept;
+		Datum value = partial->value;
+
+		ResetExprContext(catalog->context->tmpcontext);
+		kept = revive(catalog, blobs, state, &kept_null);
+		if (!kept_null)
+			value = combine(catalog, kept, false, value, &isnull);
+		if (!isnull)
+			value = call_one(catalog, &catalog->serialise, value, 1, &isnull);
+		set_value(catalog, blobs, state, value, isnull);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 void
-sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls)
+sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls, int n)
 {
 	CatalogAggregate *catalog = agg->catalog;
-	CatalogState *own = (CatalogState *) state;
-	MemoryContext old;
+	Datum row_args[FUNC_MAX_ARGS];
+	bool row_nulls[FUNC_MAX_ARGS];
+	partials_hash *partials = NULL;
+	MemoryContext old = CurrentMemoryContext;
 
-	if (catalog->transition.fn_strict)
-		for (int i = 0; i < catalog->ninputs; i++)
-			if (nulls[i])
-				return;
+	if (catalog->serialised)
+	{
+		enter(catalog);
+		partials = partials_create(catalog->context->curaggcontext->ecxt_per_tuple_memory, 64, NULL);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		bool skip = states[i] == NULL;
 
-	old = enter(catalog);
-	if (catalog->transition.fn_strict && catalog->initial_null && own->phase == PHASE_FRESH)
-		set_value(catalog, blobs, own, args[0], false);
-	else
-		transition(catalog, blobs, own, args, nulls);
+		for (int a = 0; !skip && a < catalog->ninputs; a++)
+		{
+			row_args[a] = args[a][i];
+			row_nulls[a] = nulls[a] != NULL && nulls[a][i];
+			skip = row_nulls[a] && catalog->transition.fn_strict;
+		}
+		if (skip)
+			continue;
+		if (partials != NULL)
+			advance_partial(catalog, partials, states[i], row_args, row_nulls);
+		else
+			advance_flat(catalog, blobs, (CatalogState *) states[i], row_args, row_nulls);
+	}
+	if (partials != NULL)
+		combine_partials(catalog, blobs, partials);
 	MemoryContextSwitchTo(old);
 }
 
@@ -358,10 +500,9 @@ sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, boo
 {
 	CatalogAggregate *catalog = agg->catalog;
 	MemoryContext old = enter(catalog);
-	Datum value = get_value(catalog, blobs, (const CatalogState *) state, isnull);
+	Datum value = catalog->serialised ? revive(catalog, blobs, (const CatalogState *) state, isnull)
+	                                  : get_value(catalog, blobs, (const CatalogState *) state, isnull);
 
-	if (catalog->serialised && !*isnull)
-		value = call_one(catalog, &catalog->deserialise, value, 2, isnull);
 	if (OidIsValid(catalog->final.fn_oid))
 		value = finalise(catalog, value, isnull);
 	MemoryContextSwitchTo(old);

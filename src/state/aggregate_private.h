@@ -93,8 +93,8 @@ extern Datum sf_numeric_best_result(SfBlobSpace *blobs, const char *state, bool 
 
 /* aggregate_catalog.c */
 extern void sf_catalog_create(AggregateImpl *agg, MemoryContext context);
-extern void sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datum *args,
-							   const bool *nulls);
+extern void sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls,
+							   int n);
 extern Datum sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
 
 #endif /* SF_AGGREGATE_PRIVATE_H */
