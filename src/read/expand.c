@@ -175,6 +175,7 @@ make_maintained_query(RangeTblEntry *own, SfReadMode mode)
 		                         make_leaf_query(make_relation_entry(view, SF_LIVE_MARK), columns));
 	else
 	{
+		own->alias = NULL;
 		own->eref = makeAlias(SF_CLOSED_MARK, own->eref->colnames);
 		query->rtable = lappend(query->rtable, own);
 	}

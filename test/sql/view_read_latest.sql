@@ -25,7 +25,7 @@ SELECT * FROM sales ORDER BY 1;
 -- A view of closed windows waits until they are committed, and shows them.
 SELECT * FROM closed_sales;
 INSERT INTO orders VALUES (5, 50, '2026-01-01 10:11');
-SELECT * FROM closed_sales ORDER BY 1;
+SELECT c.* FROM closed_sales AS c ORDER BY 1;
 INSERT INTO orders VALUES (6, 60, '2026-01-01 10:16');
 CREATE TABLE copied AS SELECT * FROM closed_sales;
 SELECT * FROM copied ORDER BY 1;
