@@ -127,7 +127,8 @@ CREATE TABLE streamfuse.progress (
   error        text,
   rows_read    int8 NOT NULL DEFAULT 0,
   committed_at timestamptz,        -- NULL: never
-  failed_at    timestamptz
+  failed_at    timestamptz,
+  rows_failed  int8 NOT NULL DEFAULT 0
 ) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
@@ -156,6 +157,19 @@ CREATE TABLE streamfuse.dirty_window (
   PRIMARY KEY (fragment, window_start)
 ) USING heap;
 COMMENT ON TABLE streamfuse.dirty_window IS 'windows that missed rows, by fragment';
+
+-- Written by the worker: rows that raised an error, in a view with on_error = 'skip', with the position beyond them.
+CREATE TABLE streamfuse.error_row (
+  fragment   int4 NOT NULL,
+  relation   oid NOT NULL,         -- the stream, or a leaf of it
+  tid        tid NOT NULL,
+  event_time timestamptz NOT NULL,
+  at         timestamptz NOT NULL,
+  sqlstate   text NOT NULL,
+  message    text NOT NULL,
+  PRIMARY KEY (fragment, relation, tid)
+) USING heap;
+COMMENT ON TABLE streamfuse.error_row IS 'rows that raised an error and are not counted, by fragment';
 
 -- Written by advance_watermark and reset_watermark; read by the worker once committed.
 CREATE TABLE streamfuse.punctuation (
@@ -194,6 +208,8 @@ CREATE VIEW streamfuse.views AS
 SELECT c.oid::regclass AS view, f.output::regclass AS output, f.stream::regclass AS stream,
        coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE  o.option_name = 'streamfuse.emit'), 'live') AS emit,
+       coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
+                 WHERE  o.option_name = 'streamfuse.on_error'), 'stop') AS on_error,
        streamfuse.view_status(c.oid) AS status,
        streamfuse.view_hints(c.oid, f.stream) AS hints
 FROM   pg_catalog.pg_class c
@@ -241,14 +257,15 @@ CREATE FUNCTION streamfuse.stat_views_rows(
     OUT waits_for text, OUT next_close timestamptz, OUT next_close_needs timestamptz,
     OUT lag interval, OUT lag_bytes bigint, OUT lag_rows bigint,
     OUT rows_read bigint, OUT rows_in bigint, OUT rows_late bigint, OUT rows_missed bigint, OUT rows_ahead bigint,
-    OUT open_windows bigint, OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint,
+    OUT rows_failed bigint, OUT open_windows bigint, OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint,
     OUT last_rows timestamptz, OUT last_checkpoint timestamptz, OUT sqlstate text, OUT error text, OUT failed_at timestamptz)
   RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_views';
 COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_views shows, as of the last tick';
 
 CREATE VIEW streamfuse.stat_views AS
   SELECT s.*, p.watermark AS committed_watermark, p.rows_read AS committed_rows_read, p.rows_in AS committed_rows_in,
-         p.rows_late AS committed_rows_late, p.rows_missed AS committed_rows_missed, p.rows_ahead AS committed_rows_ahead
+         p.rows_late AS committed_rows_late, p.rows_missed AS committed_rows_missed, p.rows_ahead AS committed_rows_ahead,
+         p.rows_failed AS committed_rows_failed
   FROM streamfuse.stat_views_rows() s
        LEFT JOIN streamfuse.fragment f ON f.view = s.view
        LEFT JOIN streamfuse.progress p ON p.fragment = f.id;
@@ -268,6 +285,7 @@ COMMENT ON COLUMN streamfuse.stat_views.rows_in IS 'rows counted in a window';
 COMMENT ON COLUMN streamfuse.stat_views.rows_late IS 'rows whose window had closed';
 COMMENT ON COLUMN streamfuse.stat_views.rows_missed IS 'late rows that are in no result; streamfuse.dirty_windows lists their windows';
 COMMENT ON COLUMN streamfuse.stat_views.rows_ahead IS 'rows too far ahead of the clock to move the watermark';
+COMMENT ON COLUMN streamfuse.stat_views.rows_failed IS 'rows that raised an error and are not counted, with on_error = skip; streamfuse.errors lists them';
 COMMENT ON COLUMN streamfuse.stat_views.open_windows IS 'windows in memory that have not closed';
 COMMENT ON COLUMN streamfuse.stat_views.groups IS 'groups in memory';
 COMMENT ON COLUMN streamfuse.stat_views.bytes IS 'memory of the view''s state';
@@ -355,3 +373,20 @@ CREATE VIEW streamfuse.dirty_windows AS
   FROM streamfuse.dirty_window d JOIN streamfuse.fragment f ON f.id = d.fragment;
 COMMENT ON VIEW streamfuse.dirty_windows IS 'closed windows that rows came too late for, and how many';
 GRANT SELECT ON streamfuse.dirty_windows TO PUBLIC;
+
+CREATE FUNCTION streamfuse.stream_row(stream oid, leaf oid, tid tid) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'sf_stream_row';
+COMMENT ON FUNCTION streamfuse.stream_row(oid, oid, tid) IS
+  'for view streamfuse.errors: a row of a stream as an object of the columns that the user may read';
+
+-- Error messages show data: they are for the view's owner.
+CREATE VIEW streamfuse.errors WITH (security_barrier) AS
+  SELECT f.view::regclass AS view, e.at, e.relation::regclass AS stream, e.tid, e.event_time, e.sqlstate, e.message,
+         streamfuse.stream_row(f.stream, e.relation, e.tid) AS "row"
+  FROM streamfuse.error_row e
+       JOIN streamfuse.fragment f ON f.id = e.fragment
+       JOIN pg_catalog.pg_class c ON c.oid = f.view
+  WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
+COMMENT ON VIEW streamfuse.errors IS
+  'rows that raised an error in views with on_error = skip and are not counted, for the owners of the views';
+GRANT SELECT ON streamfuse.errors TO PUBLIC;

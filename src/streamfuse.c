@@ -35,6 +35,7 @@ int sf_checkpoint_interval_ms = 10000;
 int sf_checkpoint_rows = 1000000;
 int sf_commit_interval_ms = 100;
 int sf_tick_interval_ms = 1;
+int sf_view_timeout_ms = 60000;
 int sf_max_streams = 1024;
 int sf_read_consistency = SF_READ_AVAILABLE;
 int sf_read_backfilling = SF_BACKFILLING_BATCH;
@@ -130,6 +131,9 @@ define_settings(void)
 	DefineCustomIntVariable("streamfuse.tick_interval", "Rest of the worker after a tick.",
 	                        "0 gives the lowest latency and costs committing sessions a wake-up each.",
 	                        &sf_tick_interval_ms, 1, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("streamfuse.view_timeout", "Longest time that functions of one view may run in one step.",
+	                        "A step is a batch of rows. A view that takes longer fails alone. 0 turns the limit off.",
+	                        &sf_view_timeout_ms, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.max_streams", "Most streams that continuous views may read.",
 	                        "Each leaf partition counts.", &sf_max_streams, 1024, 1, 1 << 20, PGC_POSTMASTER, 0, NULL,
 	                        NULL, NULL);

@@ -28,6 +28,7 @@ extern int sf_state_memory_mb;		   /* bound on all operator state, in MB */
 extern int sf_reader_memory_mb;		   /* bound on pre-images kept for readers, in MB */
 extern int sf_checkpoint_interval_ms;  /* longest time between two checkpoints of a fragment's state */
 extern int sf_checkpoint_rows;		   /* most rows between two checkpoints of a fragment's state */
+extern int sf_view_timeout_ms;	   /* longest time that code of a view's owner may run in one step; 0: any */
 extern int sf_commit_interval_ms;	   /* closes are grouped for so long */
 extern int sf_tick_interval_ms;		   /* rest after a tick */
 extern int sf_max_streams;			   /* slots for streams (leaf partitions count) */

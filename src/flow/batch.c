@@ -47,6 +47,8 @@ sf_batch_create(MemoryContext context, TupleDesc stream, const Bitmapset *needed
 	batch->values = palloc0(batch->natts * sizeof(Datum *));
 	batch->nulls = palloc0(batch->natts * sizeof(bool *));
 	batch->has_nulls = palloc0(batch->natts * sizeof(bool));
+	batch->blocks = palloc(SF_BATCH_ROWS * sizeof(BlockNumber));
+	batch->offsets = palloc(SF_BATCH_ROWS * sizeof(OffsetNumber));
 	batch->rows = AllocSetContextCreate(own, "streamfuse batch rows", ALLOCSET_DEFAULT_SIZES);
 	batch->reader = reader;
 	reader->context = AllocSetContextCreate(own, "streamfuse batch relation", ALLOCSET_SMALL_SIZES);
@@ -98,6 +100,8 @@ sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream)
 	MemoryContext old;
 	AttrMap *map;
 
+	Assert(batch->nrows == 0);
+	batch->relid = RelationGetRelid(rel);
 	if (reader->relid == RelationGetRelid(rel) && equalTupleDescs(reader->desc, RelationGetDescr(rel)))
 		return;
 	old = MemoryContextSwitchTo(reader->context);
@@ -178,11 +182,14 @@ add_any(SfBatch *batch, HeapTuple tuple, int row)
 }
 
 int
-sf_batch_add(SfBatch *batch, Page page, const OffsetNumber *offsets, int noffsets)
+sf_batch_add(SfBatch *batch, Page page, BlockNumber block, const OffsetNumber *offsets, int noffsets)
 {
 	SfBatchReader *reader = batch->reader;
 	int n = Min(noffsets, SF_BATCH_ROWS - batch->nrows);
 
+	memcpy(batch->offsets + batch->nrows, offsets, n * sizeof(OffsetNumber));
+	for (int i = 0; i < n; i++)
+		batch->blocks[batch->nrows + i] = block;
 	for (int i = 0; i < n; i++)
 	{
 		ItemId item = PageGetItemId(page, offsets[i]);

@@ -25,6 +25,9 @@ typedef struct SfBatch
 	Datum	  **values;			/* [natts]: SF_BATCH_ROWS each, or NULL where not needed */
 	bool	  **nulls;			/* like values */
 	bool	   *has_nulls;		/* [natts]: is any value of the column null in this batch? */
+	Oid			relid;			/* where the rows are: relation, block and line pointer of each */
+	BlockNumber *blocks;
+	OffsetNumber *offsets;
 	MemoryContext rows;			/* copies that values passed by reference point into */
 	struct SfBatchReader *reader;
 } SfBatch;
@@ -36,8 +39,8 @@ extern void sf_batch_destroy(SfBatch *batch);
 /* The relation (the stream or a leaf of it) whose rows are added next; stays open while they are. */
 extern void sf_batch_set_relation(SfBatch *batch, Relation rel, TupleDesc stream);
 
-/* Adds rows of a page, as many as fit; returns how many of noffsets were taken. */
-extern int	sf_batch_add(SfBatch *batch, Page page, const OffsetNumber *offsets, int noffsets);
+/* Adds rows of a page, as many as fit; returns how many of noffsets were taken.  All rows of a batch are of one relation. */
+extern int	sf_batch_add(SfBatch *batch, Page page, BlockNumber block, const OffsetNumber *offsets, int noffsets);
 extern void sf_batch_reset(SfBatch *batch);
 
 #endif /* SF_BATCH_H */

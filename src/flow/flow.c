@@ -7,6 +7,10 @@
  * folds its column in.  Where a key or an argument is a plain column and no row was left out, the batch's own array is
  * used as it is.
  *
+ * Evaluation goes row by row, and `at` is the place of the row it is at; so an error has stopped at that row, and to go
+ * on behind it is to go on at the next place.  Folding by columns knows no row.  After an error there, some batches are
+ * folded row by row: what a row's group was is kept until the row is in it.
+ *
  * Lateness is judged against closed_until as it stood when the tick began: rows of one tick are never late with respect
  * to one another.
  */
@@ -22,6 +26,25 @@
 
 #include "fault.h"
 #include "plan/mutable.h"
+
+/* So many batches without an error are folded row by row after one with an error. */
+#define BATCHES_BY_ROWS 4096
+
+/* What comes next for the batch. */
+typedef enum SfStage
+{
+	STAGE_SELECT,   /* filter and window: `at` is a row of the batch */
+	STAGE_EVALUATE, /* keys and arguments: `at` is a place in selected */
+	STAGE_LATE,     /* the same for late rows: `at` is a place in late */
+	STAGE_FOLD,     /* groups and aggregates: `at` is a place in selected, where this goes by rows */
+} SfStage;
+
+typedef struct SfLateRow
+{
+	int row;
+	SfTime start;
+	SfTime end;
+} SfLateRow;
 
 /* A value computed per row: a plain column of the stream, or an expression. */
 typedef struct SfValue
@@ -67,6 +90,23 @@ struct SfFlow
 	SfValue *keys;
 	SfCall *calls;
 
+	SfBatch *batch; /* borrowed */
+	bool skip;      /* late rows are evaluated, too */
+	SfStage stage;
+	int at;
+	int nkept; /* of the rows that this stage has passed, those that have not failed */
+	int nlate;
+	SfLateRow *late;
+
+	/* By rows. */
+	int batches_by_rows; /* so many more */
+	bool has_failed;     /* some row of this batch while it was folded */
+	bool row_is_touched; /* the row's group is made or saved */
+	SfWindow *row_window;
+	SfGroup *row_group;
+	SfStoreMark row_mark;
+	StringInfoData row_states; /* of the group, before the row */
+
 	/* Over the selected rows of the current batch. */
 	int nselected;
 	int *selected;
@@ -85,6 +125,8 @@ struct SfFlow
 	SfMissed *saved_missed; /* copy made at the first late row of a tick */
 	int nsaved_missed;
 	bool missed_saved;
+	int saved_nfailed;
+	int saved_messages_size;
 };
 
 static void
@@ -246,6 +288,8 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->hashes = palloc(SF_BATCH_ROWS * sizeof(uint32));
 	flow->groups = palloc(SF_BATCH_ROWS * sizeof(SfGroup *));
 	flow->states = palloc(SF_BATCH_ROWS * sizeof(char *));
+	flow->late = palloc(SF_BATCH_ROWS * sizeof(SfLateRow));
+	initStringInfo(&flow->row_states);
 	MemoryContextSwitchTo(old);
 	return flow;
 }
@@ -271,6 +315,8 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 	flow->saved_closed_until = flow->progress->closed_until;
 	flow->saved_last_closed = flow->progress->last_closed;
 	flow->missed_saved = false;
+	flow->saved_nfailed = flow->progress->nfailed;
+	flow->saved_messages_size = flow->progress->messages.len;
 }
 
 void
@@ -278,9 +324,11 @@ sf_flow_rollback(SfFlow *flow)
 {
 	SfProgress *progress = flow->progress;
 
+	flow->batch = NULL;
 	progress->counters = flow->saved_counters;
 	progress->closed_until = flow->saved_closed_until;
 	progress->last_closed = flow->saved_last_closed;
+	sf_progress_cut_failed(progress, flow->saved_nfailed, flow->saved_messages_size);
 	if (!flow->missed_saved)
 		return;
 	progress->nmissed = flow->nsaved_missed;
@@ -340,14 +388,16 @@ select_rows(SfFlow *flow, SfBatch *batch)
 	SfTime closed_until = flow->progress->closed_until;
 	SfTime start = 0;
 	SfTime end = 0;
-	int n = 0;
+	int n = flow->nselected;
 
-	for (int row = 0; row < batch->nrows; row++)
+	for (int row = flow->at; row < batch->nrows; row++)
 	{
 		SfTime time = DatumGetInt64(times[row]);
 
 		if (time_nulls[row])
 			continue;
+		flow->at = row;
+		flow->nselected = n;
 		if (flow->filter != NULL && !flow->uses_window)
 		{
 			load_row(flow, batch, row, 0, 0);
@@ -368,7 +418,7 @@ select_rows(SfFlow *flow, SfBatch *batch)
 		if (end <= closed_until)
 		{
 			if (end > flow->progress->adopted_until)
-				count_late(flow, start, end);
+				flow->late[flow->nlate++] = (SfLateRow){row, start, end};
 			continue;
 		}
 		flow->selected[n] = row;
@@ -419,38 +469,78 @@ finish_value(SfFlow *flow, SfBatch *batch, SfValue *value)
 	}
 }
 
-/* Keys, arguments and aggregate filters of the selected rows, in the econtext's memory. */
+/* Keys, arguments and aggregate filters of the row that has been loaded, into place i of their arrays. */
 static void
-evaluate_rows(SfFlow *flow, SfBatch *batch)
+evaluate_row(SfFlow *flow, int i)
 {
 	SfDefinition *definition = flow->definition;
 
-	for (int i = 0; flow->has_expressions && i < flow->nselected; i++)
+	for (int key = 0; key < definition->nkeys; key++)
+		evaluate(flow, &flow->keys[key], i);
+	for (int agg = 0; agg < definition->naggs; agg++)
 	{
-		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
-		for (int key = 0; key < definition->nkeys; key++)
-			evaluate(flow, &flow->keys[key], i);
-		for (int agg = 0; agg < definition->naggs; agg++)
+		SfCall *call = &flow->calls[agg];
+
+		if (call->filter != NULL)
 		{
-			SfCall *call = &flow->calls[agg];
+			bool isnull;
+			Datum passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
 
-			if (call->filter != NULL)
+			call->passes[i] = !isnull && DatumGetBool(passes);
+			if (!call->passes[i])
 			{
-				bool isnull;
-				Datum passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
-
-				call->passes[i] = !isnull && DatumGetBool(passes);
-				if (!call->passes[i])
-				{
-					for (int arg = 0; arg < call->nargs; arg++)
-						call->args[arg].own_nulls[i] = true;
-					continue;
-				}
+				for (int arg = 0; arg < call->nargs; arg++)
+					call->args[arg].own_nulls[i] = true;
+				continue;
 			}
-			for (int arg = 0; arg < call->nargs; arg++)
-				evaluate(flow, &call->args[arg], i);
 		}
+		for (int arg = 0; arg < call->nargs; arg++)
+			evaluate(flow, &call->args[arg], i);
 	}
+}
+
+/* All selected rows, in the econtext's memory.  Those that have failed leave no gap. */
+static void
+evaluate_rows(SfFlow *flow, SfBatch *batch)
+{
+	int kept = flow->nkept;
+
+	if (!flow->has_expressions)
+		return;
+	for (int i = flow->at; i < flow->nselected; i++, kept++)
+	{
+		flow->at = i;
+		flow->nkept = kept;
+		flow->selected[kept] = flow->selected[i];
+		flow->starts[kept] = flow->starts[i];
+		flow->ends[kept] = flow->ends[i];
+		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
+		evaluate_row(flow, kept);
+	}
+	flow->nselected = kept;
+}
+
+/* Late rows only for whether they raise: the values go to a place that no selected row has. */
+static void
+evaluate_late(SfFlow *flow, SfBatch *batch)
+{
+	if (!flow->has_expressions || !flow->skip)
+		return;
+	for (; flow->at < flow->nlate; flow->at++, flow->nkept++)
+	{
+		SfLateRow *late = &flow->late[flow->nkept];
+
+		*late = flow->late[flow->at];
+		load_row(flow, batch, late->row, late->start, late->end);
+		evaluate_row(flow, flow->nselected);
+	}
+	flow->nlate = flow->nkept;
+}
+
+static void
+finish_values(SfFlow *flow, SfBatch *batch)
+{
+	SfDefinition *definition = flow->definition;
 
 	for (int key = 0; key < definition->nkeys; key++)
 		finish_value(flow, batch, &flow->keys[key]);
@@ -463,6 +553,14 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 			call->arg_values[arg] = call->args[arg].values;
 			call->arg_nulls[arg] = call->args[arg].nulls;
 		}
+}
+
+static void
+enter_stage(SfFlow *flow, SfStage stage)
+{
+	flow->stage = stage;
+	flow->at = 0;
+	flow->nkept = 0;
 }
 
 static void
@@ -540,23 +638,175 @@ fold(SfFlow *flow)
 	}
 }
 
-void
-sf_flow_batch(SfFlow *flow, SfBatch *batch)
+/* One row into its group.  What it was before is kept, for sf_flow_fail_row. */
+static void
+fold_row(SfFlow *flow, int i)
 {
-	MemoryContext old;
+	SfLayout *layout = flow->definition->layout;
+	SfBlobSpace *blobs = sf_store_blobs(flow->store);
+	Datum values[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
+	bool nulls[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
 
+	flow->row_is_touched = false;
+	for (int key = 0; key < layout->nkeys; key++)
+	{
+		values[key] = flow->keys[key].values[i];
+		nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
+	}
+	flow->row_window = sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
+	flow->row_mark = sf_store_mark(flow->row_window);
+	flow->row_group = sf_store_touch(flow->store, flow->row_window, sf_layout_hash(layout, values, nulls), values,
+	                                 nulls);
+	resetStringInfo(&flow->row_states);
+	for (int agg = 0; agg < layout->naggs; agg++)
+		sf_aggregate_save(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg],
+		                  &flow->row_states);
+	flow->row_is_touched = true;
+
+	for (int agg = 0; agg < layout->naggs; agg++)
+	{
+		SfCall *call = &flow->calls[agg];
+
+		if (call->filter != NULL && !call->passes[i])
+			continue;
+		for (int arg = 0; arg < call->nargs; arg++)
+		{
+			values[arg] = call->arg_values[arg][i];
+			nulls[arg] = call->arg_nulls[arg] != NULL && call->arg_nulls[arg][i];
+		}
+		sf_aggregate_advance(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg], values,
+		                     nulls);
+	}
+}
+
+/* The failed row's group as it was before the row, or gone when the row had made it. */
+static void
+unfold_row(SfFlow *flow)
+{
+	SfLayout *layout = flow->definition->layout;
+	const char *data = flow->row_states.data;
+	const char *end = data + flow->row_states.len;
+
+	if (!flow->row_is_touched || sf_store_forget(flow->store, flow->row_window, &flow->row_mark))
+		return;
+	for (int agg = 0; agg < layout->naggs; agg++)
+		sf_aggregate_load(layout->aggs[agg], sf_store_blobs(flow->store),
+		                  flow->row_group->data + layout->state_offset[agg], &data, end);
+}
+
+static void
+fold_by_rows(SfFlow *flow)
+{
+	for (; flow->at < flow->nselected; flow->at++)
+	{
+		fold_row(flow, flow->at);
+		flow->progress->counters.rows_in++;
+	}
+	flow->batches_by_rows = flow->has_failed ? BATCHES_BY_ROWS : flow->batches_by_rows - 1;
+}
+
+void
+sf_flow_start(SfFlow *flow, SfBatch *batch, bool skip)
+{
 	ResetExprContext(flow->econtext);
-	old = MemoryContextSwitchTo(flow->econtext->ecxt_per_tuple_memory);
 	flow->econtext->ecxt_scantuple = flow->row;
 	flow->econtext->ecxt_innertuple = flow->window;
+	flow->batch = batch;
+	flow->skip = skip;
+	flow->nselected = 0;
+	flow->nlate = 0;
+	flow->has_failed = false;
+	enter_stage(flow, STAGE_SELECT);
+}
 
-	select_rows(flow, batch);
-	if (flow->nselected > 0)
+void
+sf_flow_evaluate(SfFlow *flow)
+{
+	MemoryContext old = MemoryContextSwitchTo(flow->econtext->ecxt_per_tuple_memory);
+
+	if (flow->stage == STAGE_SELECT)
 	{
-		evaluate_rows(flow, batch);
+		select_rows(flow, flow->batch);
+		enter_stage(flow, STAGE_EVALUATE);
+	}
+	if (flow->stage == STAGE_EVALUATE)
+	{
+		evaluate_rows(flow, flow->batch);
+		enter_stage(flow, STAGE_LATE);
+	}
+	evaluate_late(flow, flow->batch);
+	finish_values(flow, flow->batch);
+	enter_stage(flow, STAGE_FOLD);
+	MemoryContextSwitchTo(old);
+}
+
+void
+sf_flow_apply(SfFlow *flow)
+{
+	MemoryContext old = MemoryContextSwitchTo(flow->econtext->ecxt_per_tuple_memory);
+
+	Assert(flow->stage == STAGE_FOLD);
+	if (flow->batches_by_rows > 0)
+		fold_by_rows(flow);
+	else if (flow->nselected > 0)
+	{
 		touch_groups(flow);
 		fold(flow);
 		flow->progress->counters.rows_in += flow->nselected;
 	}
+	for (int i = 0; i < flow->nlate; i++)
+		count_late(flow, flow->late[i].start, flow->late[i].end);
+	flow->batch = NULL;
 	MemoryContextSwitchTo(old);
+}
+
+/* Is the step one of sf_flow_apply for all rows together? */
+bool
+sf_flow_works_by_columns(const SfFlow *flow)
+{
+	return flow->batch != NULL && flow->stage == STAGE_FOLD && flow->batches_by_rows == 0;
+}
+
+bool
+sf_flow_row(const SfFlow *flow, SfFailedRow *failed)
+{
+	SfBatch *batch = flow->batch;
+	int row = flow->at;
+
+	if (batch == NULL || sf_flow_works_by_columns(flow) || (flow->stage == STAGE_FOLD && flow->at == flow->nselected))
+		return false;
+	if (flow->stage == STAGE_LATE)
+		row = flow->late[flow->at].row;
+	else if (flow->stage != STAGE_SELECT)
+		row = flow->selected[flow->at];
+	*failed = (SfFailedRow){.relid = batch->relid,
+	                        .block = batch->blocks[row],
+	                        .offset = batch->offsets[row],
+	                        .event_time = DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]),
+	                        .at = flow->now};
+	return true;
+}
+
+void
+sf_flow_work_by_rows(SfFlow *flow)
+{
+	flow->batches_by_rows = BATCHES_BY_ROWS;
+}
+
+void
+sf_flow_fail_row(SfFlow *flow, int sqlstate, const char *message)
+{
+	SfFailedRow failed;
+
+	if (!sf_flow_row(flow, &failed))
+		elog(ERROR, "no row has failed");
+	failed.sqlstate = sqlstate;
+	if (flow->stage == STAGE_FOLD)
+	{
+		unfold_row(flow);
+		flow->has_failed = true;
+	}
+	sf_progress_add_failed(flow->progress, &failed, message);
+	flow->progress->counters.rows_failed++;
+	flow->at++;
 }

@@ -2,8 +2,10 @@
  * flow.h
  *		The operators of one fragment: filter, window, keys, aggregates.  Rows go in by batches, groups are the result.
  *
- * A flow belongs to the worker.  Expressions of the user run before anything shared is touched; what follows changes
- * the fragment's groups, which sf_store_rollback undoes.
+ * A flow belongs to the worker.  A batch is worked in two steps.  The first evaluates the user's expressions, before
+ * anything shared is touched; the second folds their values into the fragment's groups, which sf_store_rollback undoes.
+ * A step that raises has stopped at one row, mostly; the caller either gives the batch up and undoes the tick, or says
+ * that this row has failed and calls the step again, which then goes on behind it.
  */
 #ifndef SF_FLOW_H
 #define SF_FLOW_H
@@ -31,11 +33,29 @@ extern void sf_flow_destroy(SfFlow *flow);
 /* True when expressions depend on the view's frozen settings, or run code of a user. */
 extern bool sf_flow_needs_settings(const SfFlow *flow);
 
-/* Starts a tick; `now` stamps rows found late.  Rollback takes the counters of the tick back. */
+/* Starts a tick; `now` stamps rows found late or failed.  Rollback takes the counters of the tick back. */
 extern void sf_flow_begin(SfFlow *flow, TimestampTz now);
 extern void sf_flow_rollback(SfFlow *flow);
 
-/* Folds the rows of a batch into groups.  May raise; the caller then rolls back flow and store. */
-extern void sf_flow_batch(SfFlow *flow, SfBatch *batch);
+/*
+ * Starts a batch (borrowed until it has been applied).  skip: rows may be set aside, so late ones are evaluated, too: a
+ * row that raises is failed, not late.
+ */
+extern void sf_flow_start(SfFlow *flow, SfBatch *batch, bool skip);
+
+/* The two steps.  Both may raise. */
+extern void sf_flow_evaluate(SfFlow *flow);
+extern void sf_flow_apply(SfFlow *flow);
+
+/*
+ * The row that a step which raised has stopped at, in *row (but for the error); false when it is not known, because
+ * sf_flow_apply works column by column.  It works row by row once it has been asked to.
+ */
+extern bool sf_flow_row(const SfFlow *flow, SfFailedRow *row);
+extern bool sf_flow_works_by_columns(const SfFlow *flow);
+extern void sf_flow_work_by_rows(SfFlow *flow);
+
+/* Sets that row aside: it is counted as failed, and what it had changed is undone.  May raise for lack of memory. */
+extern void sf_flow_fail_row(SfFlow *flow, int sqlstate, const char *message);
 
 #endif /* SF_FLOW_H */

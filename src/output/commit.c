@@ -3,7 +3,8 @@
  *		Makes published ticks durable, so that nothing becomes visible without the position that covers it.
  *
  * One transaction X writes, for each member that is due: rows of the windows closed since the last time, the groups of
- * open windows changed since their last checkpoint, windows that missed rows, counters, watermark and position.  So a
+ * open windows changed since their last checkpoint, windows that missed rows, rows that failed, counters, watermark and
+ * position.  So a
  * fragment's close is its checkpoint, and recovery finds state and position of one and the same tick.
  *
  * Closed windows are tagged with X before it commits.  From the commit on, a reader whose snapshot sees X takes them from
@@ -33,6 +34,7 @@
 
 #include "fault.h"
 #include "output/commit.h"
+#include "output/error_row.h"
 #include "output/writer.h"
 #include "state/catalog.h"
 
@@ -40,6 +42,9 @@
 
 /* A payload fills one page: larger rows would be cut into TOAST chunks. */
 #define PAYLOAD_BYTES 8000
+
+/* With so many failed rows, which each tick copies, a commit does not wait for the checkpoint interval. */
+#define MANY_FAILED_ROWS 10000
 
 /* What becomes true of a window once the transaction has committed. */
 typedef struct WindowUpdate
@@ -94,8 +99,11 @@ write_closed(MemberCommit *commit)
 		for (uint32 id = 0; id < window->ngroups; id++)
 		{
 			SfGroup *group = sf_store_group_at(member->store, window, id);
-			TupleTableSlot *row = sf_projector_row(projector, &space, window->start, window->end, group->data);
+			TupleTableSlot *row;
 
+			if (id % SF_BATCH_ROWS == 0)
+				sf_view_timeout_start();
+			row = sf_projector_row(projector, &space, window->start, window->end, group->data);
 			if (row == NULL)
 				continue;
 			row->tts_values[definition->output_closed_xid - 1] = UInt64GetDatum(commit->xid);
@@ -301,6 +309,7 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
 	values[SF_PROGRESS_ROWS_MISSED] = Int64GetDatum(member->progress.counters.rows_missed);
 	values[SF_PROGRESS_ROWS_AHEAD] = Int64GetDatum(member->progress.counters.rows_ahead);
+	values[SF_PROGRESS_ROWS_FAILED] = Int64GetDatum(member->progress.counters.rows_failed);
 	values[SF_PROGRESS_BACKFILLED] = BoolGetDatum(member->backfilled);
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(status == SF_FRAGMENT_FAILED);
 	values[SF_PROGRESS_ROWS_READ] = Int64GetDatum(member->progress.counters.rows_read);
@@ -369,6 +378,7 @@ write_member(SfMember *member, void *arg)
 		write_state(commit);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
+	sf_error_rows_write(member->row.id, &member->progress);
 	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
 		write_progress(member);
 }
@@ -443,6 +453,7 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 		update->window->checkpoint_seq = update->checkpoint_seq;
 	}
 	member->progress.nmissed = 0;
+	sf_progress_cut_failed(&member->progress, 0, 0);
 	member->closed_since = 0;
 	member->dirty_since = 0;
 	member->dirty_rows = 0;
@@ -511,7 +522,7 @@ is_due(SfMember *member, TimestampTz now)
 	if (has_failed(member))
 		return member->must_commit;
 	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
-	       member->dirty_rows >= (uint64) sf_checkpoint_rows ||
+	       member->progress.nfailed > 0 || member->dirty_rows >= (uint64) sf_checkpoint_rows ||
 	       (member->dirty_since != 0 &&
 	        TimestampDifferenceExceeds(member->dirty_since, now, sf_checkpoint_interval_ms));
 }
@@ -554,7 +565,7 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 			due = true;
 		else if (has_failed(member))
 			continue;
-		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows)
+		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows || member->progress.nfailed > MANY_FAILED_ROWS)
 			due = true;
 		else if (since != 0)
 		{

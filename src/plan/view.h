@@ -18,6 +18,7 @@ typedef struct SfViewOptions
 {
 	bool		continuous;
 	bool		emit_final;		/* emit = 'final' */
+	bool		skip_errors;	/* on_error = 'skip' */
 	Interval	allowed_lateness;	/* must be zero until lateness policies come */
 	char	   *output;			/* name of the output table, as stored in the options */
 	bool		with_data;

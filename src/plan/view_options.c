@@ -29,17 +29,19 @@
 #define PREFIX "streamfuse."
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
 
-/* An option of DESIGN's table.  Where `only` is set, it is the one value that is supported. */
+/* An option and the values that it takes, the default first; with no other it is the one value that is supported. */
 typedef struct OptionSpec
 {
 	const char *name;
 	const char *only;
+	const char *other;
 } OptionSpec;
 
 static const OptionSpec user_options[] = {
-    {"continuous", NULL},         {"emit", NULL},        {"allowed_lateness", "0"}, {"lateness", "drop"},
-    {"emit_every", "off"},        {"state_ttl", "none"}, {"max_state", "none"},     {"retention", "infinity"},
-    {"durability", "checkpoint"}, {"on_error", "stop"},
+    {"continuous", NULL, NULL},   {"emit", "live", "final"},       {"allowed_lateness", "0", NULL},
+    {"lateness", "drop", NULL},   {"emit_every", "off", NULL},     {"state_ttl", "none", NULL},
+    {"max_state", "none", NULL},  {"retention", "infinity", NULL}, {"durability", "checkpoint", NULL},
+    {"on_error", "stop", "skip"},
 };
 
 static const char *const internal_options[] = {SF_OPTION_OUTPUT, SF_OPTION_SETTINGS, SF_OPTION_BEGINS_AT};
@@ -128,12 +130,12 @@ check_value(const OptionSpec *spec, DefElem *option)
 			         errhint("Create a materialized view without streamfuse options instead.")));
 		option->arg = (Node *) makeString("true");
 	}
-	else if (strcmp(spec->name, "emit") == 0)
+	else if (spec->other != NULL)
 	{
-		if (strcmp(value, "live") != 0 && strcmp(value, "final") != 0)
+		if (strcmp(value, spec->only) != 0 && strcmp(value, spec->other) != 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			                errmsg("invalid value for option \"%s\": \"%s\"", option->defname, value),
-			                errhint("Valid values are \"live\" and \"final\".")));
+			                errhint("Valid values are \"%s\" and \"%s\".", spec->only, spec->other)));
 	}
 	else if (strcmp(spec->name, "allowed_lateness") == 0 ? !is_zero_interval(value) : strcmp(value, spec->only) != 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -376,10 +378,12 @@ void
 sf_view_options_get(Oid view, SfViewOptions *options)
 {
 	char *emit = sf_option_get(view, SF_OPTION_EMIT);
+	char *on_error = sf_option_get(view, SF_OPTION_ON_ERROR);
 
 	memset(options, 0, sizeof(*options));
 	options->continuous = sf_option_get(view, SF_OPTION_CONTINUOUS) != NULL;
 	options->emit_final = emit != NULL && strcmp(emit, "final") == 0;
+	options->skip_errors = on_error != NULL && strcmp(on_error, "skip") == 0;
 	options->output = sf_option_get(view, SF_OPTION_OUTPUT);
 	options->with_data = sf_option_get(view, SF_OPTION_BEGINS_AT) == NULL;
 }

@@ -65,6 +65,7 @@ sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 	figures->rows_late = pg_atomic_read_u64(&fragment->rows_late);
 	figures->rows_missed = pg_atomic_read_u64(&fragment->rows_missed);
 	figures->rows_ahead = pg_atomic_read_u64(&fragment->rows_ahead);
+	figures->rows_failed = pg_atomic_read_u64(&fragment->rows_failed);
 	figures->rows_read = pg_atomic_read_u64(&fragment->rows_read);
 	figures->groups = pg_atomic_read_u64(&fragment->groups);
 	figures->bytes = pg_atomic_read_u64(&fragment->bytes);

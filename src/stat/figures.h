@@ -21,6 +21,7 @@ typedef struct SfFigures
 	uint64		rows_late;
 	uint64		rows_missed;
 	uint64		rows_ahead;
+	uint64		rows_failed;
 	uint64		rows_read;
 	uint64		groups;
 	uint64		bytes;

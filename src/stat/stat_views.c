@@ -43,6 +43,7 @@ enum
 	VIEW_ROWS_LATE,
 	VIEW_ROWS_MISSED,
 	VIEW_ROWS_AHEAD,
+	VIEW_ROWS_FAILED,
 	VIEW_OPEN_WINDOWS,
 	VIEW_GROUPS,
 	VIEW_BYTES,
@@ -159,6 +160,7 @@ fill_view(SfDataflow *dataflow, SfFragmentRow *row, const SfFigures *figures, Da
 	values[VIEW_ROWS_LATE] = Int64GetDatum(figures->rows_late);
 	values[VIEW_ROWS_MISSED] = Int64GetDatum(figures->rows_missed);
 	values[VIEW_ROWS_AHEAD] = Int64GetDatum(figures->rows_ahead);
+	values[VIEW_ROWS_FAILED] = Int64GetDatum(figures->rows_failed);
 	values[VIEW_OPEN_WINDOWS] = Int64GetDatum(figures->open_windows);
 	values[VIEW_GROUPS] = Int64GetDatum(figures->groups);
 	values[VIEW_BYTES] = Int64GetDatum(figures->bytes);

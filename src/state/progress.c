@@ -8,17 +8,23 @@
  */
 #include "state/progress.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-/* What precedes the missed windows and the source in the flat form. */
+/* What the flat form begins with; missed windows, failed rows, their messages and the source follow. */
 typedef struct FlatHeader
 {
 	SfCounters counters;
 	SfTime closed_until;
 	SfTime last_closed;
 	int64 nmissed;
+	int64 nfailed;
+	int64 messages_size;
 	int64 source_size;
 } FlatHeader;
+
+/* How many of the last failed rows are looked at for the same message. */
+#define SAME_MESSAGE_ROWS 8
 
 #define SOURCE_VERSION 1
 
@@ -153,14 +159,93 @@ sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, Timestamp
 	*entry = (SfMissed){start, end, 1, now, now};
 }
 
+static void
+reserve_failed(SfProgress *progress, int nfailed, int messages_size)
+{
+	MemoryContext old = MemoryContextSwitchTo(progress->context);
+
+	if (progress->messages.data == NULL)
+		initStringInfo(&progress->messages);
+	enlargeStringInfo(&progress->messages, messages_size);
+	if (nfailed > progress->max_failed)
+	{
+		progress->max_failed = Max(64, Max(nfailed, 2 * progress->max_failed));
+		if (progress->failed == NULL)
+			progress->failed = palloc(progress->max_failed * sizeof(SfFailedRow));
+		else
+			progress->failed = repalloc_huge(progress->failed, progress->max_failed * sizeof(SfFailedRow));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Where the message is to be found; rows that fail together mostly fail with the same. */
+static int32
+message_place(SfProgress *progress, const char *message)
+{
+	int length = pg_mbcliplen(message, strlen(message), SF_FAILED_MESSAGE_BYTES);
+	int32 place;
+
+	for (int i = progress->nfailed - 1; i >= 0 && i >= progress->nfailed - SAME_MESSAGE_ROWS; i--)
+	{
+		const char *other = progress->messages.data + progress->failed[i].message;
+
+		if (strncmp(other, message, length) == 0 && other[length] == '\0')
+			return progress->failed[i].message;
+	}
+	place = progress->messages.len;
+	appendBinaryStringInfo(&progress->messages, message, length);
+	appendStringInfoChar(&progress->messages, '\0');
+	return place;
+}
+
+void
+sf_progress_add_failed(SfProgress *progress, const SfFailedRow *row, const char *message)
+{
+	SfFailedRow *entry;
+
+	reserve_failed(progress, progress->nfailed + 1, SF_FAILED_MESSAGE_BYTES + 1);
+	entry = &progress->failed[progress->nfailed];
+	*entry = *row;
+	entry->message = message_place(progress, message);
+	progress->nfailed++;
+}
+
+void
+sf_progress_cut_failed(SfProgress *progress, int nfailed, int messages_size)
+{
+	progress->nfailed = nfailed;
+	progress->messages.len = messages_size;
+}
+
+static char *
+put(char *at, const void *bytes, Size size)
+{
+	if (size > 0)
+		memcpy(at, bytes, size);
+	return at + size;
+}
+
+static const char *
+get(const char *at, void *bytes, Size size)
+{
+	if (size > 0)
+		memcpy(bytes, at, size);
+	return at + size;
+}
+
 void
 sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source)
 {
 	SfFragment *fragment = space->fragment;
-	FlatHeader header = {progress->counters, progress->closed_until, progress->last_closed, progress->nmissed,
-	                     flat_source->len};
-	Size missed_size = progress->nmissed * sizeof(SfMissed);
-	Size size = sizeof(header) + missed_size + flat_source->len;
+	FlatHeader header = {.counters = progress->counters,
+	                     .closed_until = progress->closed_until,
+	                     .last_closed = progress->last_closed,
+	                     .nmissed = progress->nmissed,
+	                     .nfailed = progress->nfailed,
+	                     .messages_size = progress->messages.len,
+	                     .source_size = flat_source->len};
+	Size size = sizeof(header) + progress->nmissed * sizeof(SfMissed) + progress->nfailed * sizeof(SfFailedRow) +
+	            progress->messages.len + flat_source->len;
 	SfSharedPosition *slot = fragment->position[0].tick <= fragment->position[1].tick ? &fragment->position[0]
 	                                                                                  : &fragment->position[1];
 	char *data;
@@ -184,11 +269,11 @@ sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress,
 	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
 	slot->tick = SF_TICK_NONE;
 	data = dsa_get_address(space->area, slot->data);
-	memcpy(data, &header, sizeof(header));
-	data += sizeof(header);
-	if (missed_size > 0)
-		memcpy(data, progress->missed, missed_size);
-	memcpy(data + missed_size, flat_source->data, flat_source->len);
+	data = put(data, &header, sizeof(header));
+	data = put(data, progress->missed, progress->nmissed * sizeof(SfMissed));
+	data = put(data, progress->failed, progress->nfailed * sizeof(SfFailedRow));
+	data = put(data, progress->messages.data, progress->messages.len);
+	data = put(data, flat_source->data, flat_source->len);
 	slot->size = size;
 	slot->tick = tick;
 	LWLockRelease(&fragment->lock);
@@ -248,13 +333,12 @@ bool
 sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress, SfSourceState **source)
 {
 	char *flat = copy_flat(fragment, tick, context);
-	char *at = flat;
+	const char *at = flat;
 	FlatHeader header;
 
 	if (flat == NULL)
 		return false;
-	memcpy(&header, at, sizeof(header));
-	at += sizeof(header);
+	at = get(at, &header, sizeof(header));
 	if (progress != NULL)
 	{
 		sf_progress_init(progress, context);
@@ -262,11 +346,16 @@ sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfPro
 		progress->closed_until = header.closed_until;
 		progress->last_closed = header.last_closed;
 		reserve_missed(progress, header.nmissed);
+		reserve_failed(progress, header.nfailed, header.messages_size);
 		progress->nmissed = header.nmissed;
-		if (header.nmissed > 0)
-			memcpy(progress->missed, at, header.nmissed * sizeof(SfMissed));
+		progress->nfailed = header.nfailed;
+		progress->messages.len = header.messages_size;
+		at = get(at, progress->missed, header.nmissed * sizeof(SfMissed));
+		at = get(at, progress->failed, header.nfailed * sizeof(SfFailedRow));
+		(void) get(at, progress->messages.data, header.messages_size);
 	}
-	at += header.nmissed * sizeof(SfMissed);
+	at = flat + sizeof(header) + header.nmissed * sizeof(SfMissed) + header.nfailed * sizeof(SfFailedRow) +
+	     header.messages_size;
 	if (source != NULL)
 		*source = sf_source_state_load(context, at, header.source_size);
 	pfree(flat);

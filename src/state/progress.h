@@ -32,6 +32,7 @@ typedef struct SfCounters
 	uint64		rows_missed;
 	uint64		rows_ahead;
 	uint64		rows_read;		/* of the stream, whatever became of them */
+	uint64		rows_failed;	/* raised an error and were set aside */
 } SfCounters;
 
 /* A window that missed rows since the last durable commit. */
@@ -44,6 +45,24 @@ typedef struct SfMissed
 	TimestampTz last;
 } SfMissed;
 
+/* A row that raised an error and was set aside since the last durable commit. */
+typedef struct SfFailedRow
+{
+	Oid			relid;			/* the stream, or a leaf of it */
+	BlockNumber block;
+	OffsetNumber offset;
+	int32		sqlstate;		/* as MAKE_SQLSTATE makes it */
+	int32		message;		/* where it begins in SfProgress.messages */
+	SfTime		event_time;
+	TimestampTz at;
+} SfFailedRow;
+
+/* Beyond this many failed rows that wait for a commit a fragment takes smaller ticks; see worker/feed.c. */
+#define SF_FAILED_ROWS 65536
+
+/* What is kept of an error's message. */
+#define SF_FAILED_MESSAGE_BYTES 256
+
 typedef struct SfProgress
 {
 	SfCounters	counters;
@@ -52,7 +71,11 @@ typedef struct SfProgress
 	SfTime		adopted_until;	/* rows of windows ending up to then were counted before a dump: neither late nor missed */
 	int			nmissed;
 	int			max_missed;
-	SfMissed   *missed;			/* in the context given to sf_progress_init */
+	SfMissed   *missed;			/* in the context given to sf_progress_init, like failed and messages */
+	int			nfailed;
+	int			max_failed;
+	SfFailedRow *failed;		/* in the order in which they failed */
+	StringInfoData messages;	/* of the failed rows, each with a zero at its end */
 	MemoryContext context;
 } SfProgress;
 
@@ -62,6 +85,12 @@ extern SfSourceState *sf_source_state_copy(MemoryContext context, const SfSource
 
 extern void sf_progress_init(SfProgress *progress, MemoryContext context);
 extern void sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, TimestampTz now);
+
+/* row->message is filled in. */
+extern void sf_progress_add_failed(SfProgress *progress, const SfFailedRow *row, const char *message);
+
+/* Forgets the failed rows from number nfailed on, whose messages begin at messages_size. */
+extern void sf_progress_cut_failed(SfProgress *progress, int nfailed, int messages_size);
 
 /*
  * Puts the state as of `tick` where it does not hide the one of the last published tick.  May raise out of memory;

@@ -110,6 +110,7 @@ typedef struct SfFragment
 	pg_atomic_uint64 rows_ahead;
 	pg_atomic_uint64 rows_read;
 	SfStanding	standing;		/* worker, under lock */
+	pg_atomic_uint64 rows_failed;
 
 	char		error_message[512]; /* under lock */
 	char		error_sqlstate[6];

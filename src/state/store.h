@@ -165,6 +165,19 @@ extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL whe
  */
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 
+/*
+ * Takes back a touch that made a group, the last thing done to the window: the mark was taken before it.  False when the
+ * window has no more groups than then.
+ */
+typedef struct SfStoreMark
+{
+	uint32		ngroups;
+	dsa_pointer key_chunks;
+	uint32		key_chunk_used;
+} SfStoreMark;
+extern SfStoreMark sf_store_mark(const SfWindow *window);
+extern bool sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark);
+
 /* Form for many rows; arrays as for sf_layout_hash_batch. */
 extern void sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
 								 SfGroup **groups, int n);

@@ -253,6 +253,46 @@ sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys,
 	return group;
 }
 
+SfStoreMark
+sf_store_mark(const SfWindow *window)
+{
+	return (SfStoreMark){window->ngroups, window->key_chunks, window->key_chunk_used};
+}
+
+bool
+sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark)
+{
+	StoreWindow *mirror = sf_store_mirror(store, window);
+	SfGroup *group;
+	uint32 slot;
+
+	Assert(store->in_tick);
+	if (window->ngroups == mark->ngroups)
+		return false;
+	Assert(window->ngroups == mark->ngroups + 1);
+	group = store_group(store, mirror, mark->ngroups);
+	for (int i = 0; i < store->layout->nblobs; i++)
+	{
+		dsa_pointer blob = *(dsa_pointer *) (group->data + store->layout->blob_offset[i]);
+
+		if (DsaPointerIsValid(blob))
+			sf_blob_free(&store->blobs, blob);
+	}
+
+	/* No later group was placed past its slot, so that one may simply be free again. */
+	slot = group->hash & mirror->mask;
+	while (mirror->slots[slot] != slot_value(group->hash, group->id))
+		slot = (slot + 1) & mirror->mask;
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	mirror->slots[slot] = 0;
+	window->ngroups = mark->ngroups;
+	LWLockRelease(&store->fragment->lock);
+	store_count(&store->fragment->groups, -1);
+	if (window->key_chunks == mark->key_chunks)
+		window->key_chunk_used = mark->key_chunk_used;
+	return true;
+}
+
 /* ---- touching many groups ---- */
 
 /*

@@ -7,7 +7,7 @@
  *	2. take a snapshot S, which thereby sees every row counted at T;
  *	3. begin again if S shows windows that were closed after T: their rows in the output table may count more than T did.
  * Then one statement reads, under S, the view as of T (the statement finds the pin by its snapshot) and Q over the rows
- * in T's positions.  A reader's statement takes its snapshot before its pin, which is what makes output table and
+ * in T's positions, less those in the error table.  A reader's statement takes its snapshot before its pin, which is what makes output table and
  * memory fit together (I5); here step 3 does that.
  *
  * The planner asks for the query of each side while the statement is planned; which side it is, is told by the alias.
@@ -71,7 +71,7 @@ side_query(const RangeTblEntry *rte)
 	return NULL;
 }
 
-/* counted(tableoid oid, ctid tid, xmin xid) returns bool: was this row of the stream counted at the tick? */
+/* counted(tableoid oid, ctid tid, xmin xid) returns bool: was this row of the stream counted at the tick, and is it no failed one? */
 Datum
 sf_counted(PG_FUNCTION_ARGS)
 {
@@ -88,7 +88,7 @@ sf_counted(PG_FUNCTION_ARGS)
 		SfPosition *position = lfirst(cell);
 
 		if (sf_position_relid(position) == relid)
-			PG_RETURN_BOOL(sf_position_counted(position, tid, xmin));
+			PG_RETURN_BOOL(sf_position_counted(position, tid, xmin) && !sf_verify_has_failed(active, relid, tid));
 	}
 	PG_RETURN_BOOL(false);
 }
@@ -357,6 +357,7 @@ sf_verify(PG_FUNCTION_ARGS)
 	verification.tick_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse verify", ALLOCSET_SMALL_SIZES);
 	fix_tick(&verification);
 	exclude_dirty(&verification);
+	sf_verify_read_failed(&verification);
 	require_window_start(&verification, view);
 	compare(&verification, view, rsinfo->setResult);
 

@@ -9,6 +9,7 @@
 
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
+#include "storage/itemptr.h"
 #include "utils/rel.h"
 
 #include "plan/fragment.h"
@@ -20,6 +21,13 @@
 #define SF_STREAM_SIDE "streamfuse stream"
 #define SF_BATCH_SIDE "streamfuse batch"
 #define SF_MAGNITUDE_SIDE "streamfuse magnitude"
+
+/* Where a row of a stream is. */
+typedef struct SfRowPlace
+{
+	Oid			relid;
+	ItemPointerData tid;
+} SfRowPlace;
 
 /* One call of verify(). */
 typedef struct SfVerification
@@ -35,6 +43,8 @@ typedef struct SfVerification
 	SfProgress	progress;
 	SfSourceState *source;
 	Snapshot	snapshot;		/* registered */
+	int			nfailed;		/* of those, rows that are in the error table, sorted */
+	SfRowPlace *failed;
 	SfTime		last_closed;	/* windows ending up to here are in the output table, for the snapshot */
 
 	/* Windows compared: from <= start < to, and not one of excluded. */
@@ -49,6 +59,10 @@ extern Query *sf_verify_side(const SfVerification *verification, bool magnitude)
 
 /* The column is compared with a tolerance: a floating-point number that is no grouping column. */
 extern bool sf_verify_is_float(const SfVerification *verification, int column, Oid type);
+
+/* failed.c: after the tick is fixed */
+extern void sf_verify_read_failed(SfVerification *verification);
+extern bool sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer tid);
 
 /* compare.c: the statement, and its parameters. */
 extern char *sf_verify_statement(const SfVerification *verification, Relation view);

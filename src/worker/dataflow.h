@@ -45,8 +45,11 @@ struct SfMember
 	Oid			owner;
 	SfSource   *source;
 	bool		stale;			/* an invalidation came: compile again before the next tick */
+	bool		skip_errors;	/* on_error = 'skip' */
 	bool		in_tick;		/* begun in the current tick and not rolled back */
-		bool		taken_over;		/* its groups were found in shared memory */
+	bool		again;			/* undone, to take the tick again from a source of its own */
+	bool		small_ticks;	/* and in small ticks */
+	bool		taken_over;		/* its groups were found in shared memory */
 	bool		recovered;		/* running as soon as the groups read from the tables are published */
 	SfFilling	filling;
 	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
@@ -79,6 +82,7 @@ struct SfSource
 	SfCatchUp  *catch_up;		/* while history is worked through in slices */
 	uint64		rows;			/* seen in this tick */
 	bool		reset;			/* the watermark was reset in this tick */
+	bool		small;			/* takes small ticks until it is complete: many of its rows fail */
 	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
 	bool		complete;		/* the tick took in all that its snapshot sees */
 	bool		progressed;		/* it moved a position's frontier */
@@ -119,6 +123,12 @@ typedef struct SfOwnerScope
 extern void sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope);
 extern void sf_owner_leave(SfOwnerScope *scope);
 
+/* timeout.c: bounds the time that code of a view's owner takes; the scope starts and stops the clock */
+extern void sf_view_timeout_init(void);
+extern void sf_view_timeout_start(void);
+extern bool sf_view_timeout_stop(void);
+extern void sf_view_timeout_describe(ErrorData *error);
+
 /* Errors that may pass by themselves: retried, never a view's failure. */
 extern bool sf_error_may_pass(const ErrorData *error);
 
@@ -158,6 +168,9 @@ extern void sf_report_failure(SfMember *member, TimestampTz time);
 extern void sf_report_recovered(SfMember *member, TimestampTz committed_at, TimestampTz failed_at);
 extern void sf_report_members(SfWorker *worker);
 extern void sf_report_fillings(SfWorker *worker);
+
+/* feed.c: one member takes a batch; when it is not in the tick any more, it has failed or is to take it again */
+extern void sf_member_take_batch(SfMember *member, SfBatch *batch);
 
 /* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when something changed. */
 extern bool sf_tick(SfWorker *worker);

@@ -27,11 +27,13 @@ sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope)
 	GetUserIdAndSecContext(&scope->user, &scope->security_context);
 	SetUserIdAndSecContext(member->owner, scope->security_context | SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = settings ? sf_view_settings_apply(member->row.view) : 0;
+	sf_view_timeout_start();
 }
 
 void
 sf_owner_leave(SfOwnerScope *scope)
 {
+	(void) sf_view_timeout_stop();
 	/* What the user's code has set goes, too. */
 	if (scope->guc_level > 0)
 		AtEOXact_GUC(false, scope->guc_level);
@@ -76,16 +78,20 @@ sf_member_guard(SfMember *member, SfMemberStep step, void *arg)
 	}
 	PG_CATCH();
 	{
+		bool expired = sf_view_timeout_stop();
 		ErrorData *error;
 		bool passes;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		passes = sf_error_may_pass(error);
+		expired = expired && error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+		passes = !expired && sf_error_may_pass(error);
 		if (!passes)
 		{
 			MemoryContextSwitchTo(member->context);
 			member->failure = CopyErrorData();
+			if (expired)
+				sf_view_timeout_describe(member->failure);
 		}
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -125,6 +131,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	pg_atomic_init_u64(&fragment->rows_missed, 0);
 	pg_atomic_init_u64(&fragment->rows_ahead, 0);
 	pg_atomic_init_u64(&fragment->rows_read, 0);
+	pg_atomic_init_u64(&fragment->rows_failed, 0);
 
 	LWLockAcquire(&worker->dataflow->lock, LW_EXCLUSIVE);
 	fragment->next = worker->dataflow->fragments;
@@ -326,8 +333,11 @@ void
 sf_member_compile(SfMember *member)
 {
 	SfOwnerScope scope;
+	SfViewOptions options;
 
 	drop_compiled(member);
+	sf_view_options_get(member->row.view, &options);
+	member->skip_errors = options.skip_errors;
 	member->owner = view_owner(member->row.view);
 	member->compiled = AllocSetContextCreate(member->context, "streamfuse compiled view", ALLOCSET_DEFAULT_SIZES);
 	sf_owner_enter(member, true, &scope);

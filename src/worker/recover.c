@@ -75,6 +75,7 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		saved->committed_at = nulls[SF_PROGRESS_COMMITTED_AT] ? 0
 		                                                      : DatumGetTimestampTz(values[SF_PROGRESS_COMMITTED_AT]);
 		saved->failed_at = nulls[SF_PROGRESS_FAILED_AT] ? 0 : DatumGetTimestampTz(values[SF_PROGRESS_FAILED_AT]);
+		member->progress.counters.rows_failed = DatumGetInt64(values[SF_PROGRESS_ROWS_FAILED]);
 		saved->backfilled = DatumGetBool(values[SF_PROGRESS_BACKFILLED]);
 		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]);
 		if (saved->failed)
@@ -176,7 +177,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 
 /*
  * The former worker may have died after a commit and before it took note: sequence numbers follow what the table holds,
- * and missed rows that are already counted there are not counted twice.
+ * and missed and failed rows that are already there are not counted twice.
  */
 static void
 settle_with_tables(SfMember *member)
@@ -196,6 +197,8 @@ settle_with_tables(SfMember *member)
 	member->cannot_commit = pg_atomic_read_u32(&member->shared->released) != 0;
 	if (member->progress.counters.rows_missed == counters.rows_missed)
 		member->progress.nmissed = 0;
+	if (member->progress.counters.rows_failed == counters.rows_failed)
+		sf_progress_cut_failed(&member->progress, 0, 0);
 	member->progress.counters = counters;
 	member->progress.closed_until = closed_until;
 	member->progress.last_closed = last_closed;

@@ -46,14 +46,19 @@ struct SfCatchUp
 	List *leaves; /* SfWaiting * */
 };
 
+/* Where so many rows fail that they must wait for a commit. */
+#define SMALL_TICK_PAGES 256
+
 #ifdef STREAMFUSE_TEST
 int sf_test_tick_pages = 0;
 #endif
 
 /* Most pages that one tick takes in. */
 static BlockNumber
-tick_pages(void)
+tick_pages(const SfSource *source)
 {
+	if (source->small)
+		return SMALL_TICK_PAGES;
 #ifdef STREAMFUSE_TEST
 	if (sf_test_tick_pages > 0)
 		return sf_test_tick_pages;
@@ -143,13 +148,16 @@ read_leaves(SfSource *source)
 
 /*
  * Locks the stream and its leaves, without waiting: a user's lock stops this source for a tick, not the worker.  False
- * when a lock is not to be had or the stream is gone.
+ * when a lock is not to be had or the stream is gone; and while too many failed rows wait for a commit.
  */
 bool
 sf_source_lock(SfSource *source)
 {
 	ListCell *cell;
 
+	foreach (cell, source->members)
+		if (((SfMember *) lfirst(cell))->progress.nfailed > SF_FAILED_ROWS)
+			return false;
 	if (!ConditionalLockRelationOid(source->stream, AccessShareLock))
 		return false;
 	if (get_rel_relkind(source->stream) == '\0')
@@ -281,19 +289,6 @@ sf_source_undo_member(SfMember *member)
 	member->in_tick = false;
 }
 
-/* One member takes the batch as its owner, who may write nothing. */
-static void
-feed_member(SfMember *member, void *arg)
-{
-	SfOwnerScope scope;
-
-	sf_owner_enter(member, sf_flow_needs_settings(member->flow), &scope);
-	XactReadOnly = true;
-	sf_flow_batch(member->flow, arg);
-	SF_FAULT("tick-in-apply");
-	sf_owner_leave(&scope);
-}
-
 /* Largest event time of the batch that is not ahead of the clock. */
 static void
 note_event_times(SfWorker *worker, SfSource *source, SfBatch *batch)
@@ -344,8 +339,7 @@ flush_batch(SfFeed *feed)
 		if (!member->in_tick)
 			continue;
 		member->progress.counters.rows_read += batch->nrows;
-		if (!sf_member_guard(member, feed_member, batch))
-			sf_source_undo_member(member);
+		sf_member_take_batch(member, batch);
 	}
 	feed->source->rows += batch->nrows;
 	if (feed->source->settings.has_watermark && SF_BUG("watermark-moved-within-tick"))
@@ -363,7 +357,7 @@ consume_page(void *arg, Relation rel, Page page, BlockNumber block, const Offset
 
 	while (taken < noffsets)
 	{
-		taken += sf_batch_add(feed->source->batch, page, offsets + taken, noffsets - taken);
+		taken += sf_batch_add(feed->source->batch, page, block, offsets + taken, noffsets - taken);
 		if (feed->source->batch->nrows == SF_BATCH_ROWS)
 			flush_batch(feed);
 	}
@@ -532,12 +526,30 @@ positions_in_order(SfSource *source)
 	return ordered;
 }
 
+/* Members that are to take the tick again go on by themselves. */
+static void
+part_with_members(SfWorker *worker, SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, list_copy(source->members))
+	{
+		SfMember *member = lfirst(cell);
+
+		if (!member->again)
+			continue;
+		sf_member_detach(worker, member);
+		member->source->small = member->source->small || member->small_ticks;
+		member->again = member->small_ticks = false;
+	}
+}
+
 /* Captures the leaves under the tick's snapshot and feeds the members.  Sets complete. */
 void
 sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 {
 	SfFeed feed = {worker, source};
-	int64 budget = tick_pages();
+	int64 budget = tick_pages(source);
 	ListCell *cell;
 
 	if (source->batch == NULL)
@@ -546,7 +558,7 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	source->rows = 0;
 	source->complete = true;
 	source->progressed = false;
-	if (source->catch_up == NULL && total_backlog(source) > tick_pages())
+	if (source->catch_up == NULL && total_backlog(source) > tick_pages(source))
 		look_at_waiting(source, snapshot);
 	if (source->catch_up != NULL)
 		sf_report_catch_up(source, total_backlog(source));
@@ -573,6 +585,7 @@ sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		if (!result.complete)
 			source->complete = false;
 	}
+	part_with_members(worker, source);
 }
 
 /* Is this relation the stream, or a partitioned parent whose watermark the stream shares? */
@@ -679,6 +692,7 @@ sf_source_publish(SfSource *source)
 	source->next_context = swap;
 	source->state = source->next;
 	source->next = NULL;
+	source->small = source->small && !source->complete && source->progressed;
 }
 
 /* The tick is undone: the copy is forgotten, and a catch-up looks anew at what waits from where the state is. */

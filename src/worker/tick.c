@@ -265,6 +265,7 @@ export_figures(SfMember *member)
 	pg_atomic_write_u64(&shared->rows_missed, member->progress.counters.rows_missed);
 	pg_atomic_write_u64(&shared->rows_ahead, member->progress.counters.rows_ahead);
 	pg_atomic_write_u64(&shared->rows_read, member->progress.counters.rows_read);
+	pg_atomic_write_u64(&shared->rows_failed, member->progress.counters.rows_failed);
 }
 
 /* After the tick is published: nothing here can fail. */

@@ -163,6 +163,7 @@ start(void)
 	the_worker.commit_context = AllocSetContextCreate(the_worker.context, "streamfuse commit", ALLOCSET_DEFAULT_SIZES);
 	the_worker.catalog_generation = pg_atomic_read_u32(&the_worker.dataflow->catalog_generation) - 1;
 	sf_report_start(&the_worker);
+	sf_view_timeout_init();
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, function_changed, (Datum) 0);
