@@ -8,18 +8,27 @@
  */
 #include "output/error_row.h"
 
+#include "access/detoast.h"
 #include "access/relation.h"
-#include "catalog/pg_type.h"
+#include "access/tableam.h"
+#include "catalog/partition.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
 
 #include "state/catalog.h"
+
+/* A longer value of a row is shown by its beginning. */
+#define LONG_VALUE_BYTES 8192
+#define CUT_VALUE_CHARS 1000
 
 PG_FUNCTION_INFO_V1(sf_stream_row);
 
@@ -53,87 +62,131 @@ sf_error_rows_write(int32 fragment, const SfProgress *progress)
 	sf_catalog_close(catalog, NoLock);
 }
 
-/* The columns of the stream that the user may read, long values cut; false when there are none. */
-static bool
-append_columns(StringInfo query, Relation stream)
+/* What a statement needs to show a row: its columns that the user may read, as parameters. */
+typedef struct RowQuery
 {
-	Oid relid = RelationGetRelid(stream);
-	bool all = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
-	const char *separator = "";
+	StringInfoData text;
+	int nparams;
+	Oid *types;
+	Datum *values;
+	char *nulls;
+} RowQuery;
 
-	for (int i = 0; i < RelationGetDescr(stream)->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(stream), i);
-		const char *name = quote_identifier(NameStr(att->attname));
-
-		if (att->attisdropped ||
-		    (!all && pg_attribute_aclcheck(relid, att->attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
-			continue;
-		appendStringInfoString(query, separator);
-		if (att->attlen == -1)
-			appendStringInfo(query,
-			                 "CASE WHEN pg_catalog.pg_column_size(%s) > 8192"
-			                 " THEN pg_catalog.to_jsonb(pg_catalog.left(%s::pg_catalog.text, 1000))"
-			                 " ELSE pg_catalog.to_jsonb(%s) END AS %s",
-			                 name, name, name, name);
-		else
-			appendStringInfoString(query, name);
-		separator = ", ";
-	}
-	return *separator != '\0';
+/* The relation whose privileges count: the stream's for a leaf of it, a detached partition's own. */
+static Oid
+privileged_relation(Oid stream, Oid leaf)
+{
+	return stream == leaf || list_member_oid(get_partition_ancestors(leaf), stream) ? stream : leaf;
 }
 
-/* The row as an object, or NULL: it is not there any more, or may not be read. */
-static Datum
-read_row(Relation stream, Oid leaf, ItemPointer tid, bool *isnull)
+static bool
+may_read(Oid relid, const char *column)
 {
-	Oid types[] = {TIDOID, OIDOID};
-	Datum values[] = {PointerGetDatum(tid), ObjectIdGetDatum(leaf)};
-	MemoryContext caller = CurrentMemoryContext;
-	Datum row = (Datum) 0;
-	StringInfoData query;
+	AttrNumber attnum = get_attnum(relid, column);
 
-	*isnull = true;
-	initStringInfo(&query);
-	appendStringInfoString(&query, "SELECT pg_catalog.to_jsonb(r) FROM (SELECT ");
-	if (!append_columns(&query, stream))
-		return row;
-	appendStringInfo(
-	    &query, " FROM %s WHERE ctid OPERATOR(pg_catalog.=) $1 AND tableoid OPERATOR(pg_catalog.=) $2) AS r",
-	    quote_qualified_identifier(get_namespace_name(RelationGetNamespace(stream)), RelationGetRelationName(stream)));
-	SPI_connect();
-	if (SPI_execute_with_args(query.data, 2, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "a stream's row was not read by a query");
-	if (SPI_processed > 0)
+	return attnum != InvalidAttrNumber &&
+	       (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+	        pg_attribute_aclcheck(relid, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
+}
+
+/* Long values are cut. */
+static void
+add_column(RowQuery *query, Form_pg_attribute att, Datum value, bool isnull)
+{
+	int i = query->nparams++;
+
+	query->types[i] = att->atttypid;
+	query->values[i] = value;
+	query->nulls[i] = isnull ? 'n' : ' ';
+	appendStringInfo(&query->text, i > 0 ? ", " : "");
+	if (att->attlen == -1 && !isnull && toast_raw_datum_size(value) > LONG_VALUE_BYTES)
+		appendStringInfo(&query->text, "pg_catalog.left($%d::pg_catalog.text, %d)", i + 1, CUT_VALUE_CHARS);
+	else
+		appendStringInfo(&query->text, "$%d", i + 1);
+	appendStringInfo(&query->text, " AS %s", quote_identifier(NameStr(att->attname)));
+}
+
+static void
+make_query(RowQuery *query, Oid privileged, TupleTableSlot *slot)
+{
+	TupleDesc desc = slot->tts_tupleDescriptor;
+
+	query->nparams = 0;
+	query->types = palloc(desc->natts * sizeof(Oid));
+	query->values = palloc(desc->natts * sizeof(Datum));
+	query->nulls = palloc(desc->natts);
+	initStringInfo(&query->text);
+	appendStringInfoString(&query->text, "SELECT pg_catalog.to_jsonb(r) FROM (SELECT ");
+	slot_getallattrs(slot);
+	for (int i = 0; i < desc->natts; i++)
 	{
-		row = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
-		if (!*isnull)
-		{
-			MemoryContext old = MemoryContextSwitchTo(caller);
+		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-			row = PointerGetDatum(PG_DETOAST_DATUM_COPY(row));
-			MemoryContextSwitchTo(old);
-		}
+		if (!att->attisdropped && may_read(privileged, NameStr(att->attname)))
+			add_column(query, att, slot->tts_values[i], slot->tts_isnull[i]);
 	}
+	appendStringInfoString(&query->text, ") AS r");
+}
+
+static Datum
+run_query(RowQuery *query)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	Datum row;
+	bool isnull;
+
+	SPI_connect();
+	if (SPI_execute_with_args(query->text.data, query->nparams, query->types, query->values, query->nulls, true, 1) !=
+	        SPI_OK_SELECT ||
+	    SPI_processed != 1)
+		elog(ERROR, "a stream's row was not shown by a query");
+	row = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	old = MemoryContextSwitchTo(caller);
+	row = PointerGetDatum(PG_DETOAST_DATUM_COPY(row));
+	MemoryContextSwitchTo(old);
 	SPI_finish();
 	return row;
+}
+
+/* False: the row is not there any more, or none of it may be read. */
+static bool
+read_row(Relation leaf, Oid privileged, ItemPointer tid, Datum *row)
+{
+	TupleTableSlot *slot;
+	RowQuery query;
+	bool found;
+
+	if (ItemPointerGetBlockNumberNoCheck(tid) >= RelationGetNumberOfBlocks(leaf))
+		return false;
+	slot = table_slot_create(leaf, NULL);
+	found = table_tuple_fetch_row_version(leaf, tid, GetActiveSnapshot(), slot);
+	if (found)
+	{
+		make_query(&query, privileged, slot);
+		found = query.nparams > 0;
+		if (found)
+			*row = run_query(&query);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
 }
 
 /* stream_row(stream oid, leaf oid, tid tid) returns jsonb */
 Datum
 sf_stream_row(PG_FUNCTION_ARGS)
 {
-	Relation stream = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
-	bool isnull = true;
+	Oid privileged = privileged_relation(PG_GETARG_OID(0), PG_GETARG_OID(1));
+	Relation leaf = try_relation_open(PG_GETARG_OID(1), AccessShareLock);
 	Datum row = (Datum) 0;
+	bool found = false;
 
-	if (stream != NULL)
-	{
-		if (stream->rd_rel->relkind == RELKIND_RELATION || stream->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-			row = read_row(stream, PG_GETARG_OID(1), (ItemPointer) PG_GETARG_POINTER(2), &isnull);
-		relation_close(stream, AccessShareLock);
-	}
-	if (isnull)
+	if (leaf == NULL)
+		PG_RETURN_NULL();
+	if (leaf->rd_rel->relkind == RELKIND_RELATION && check_enable_rls(privileged, InvalidOid, true) != RLS_ENABLED)
+		found = read_row(leaf, privileged, (ItemPointer) PG_GETARG_POINTER(2), &row);
+	relation_close(leaf, AccessShareLock);
+	if (!found)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(row);
 }

@@ -587,7 +587,7 @@ sf_test_closing(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
 		error = CopyErrorData();
 		FlushErrorState();
-		tick++;
+		tick = fragment->valid_from;
 		REPORT(error->message);
 	}
 	PG_END_TRY();

@@ -75,10 +75,11 @@ BEGIN
   RETURN coalesce(total, 0) + value;
 END $$;
 CREATE AGGREGATE sum_below(int) (SFUNC = add_below, STYPE = int);
+CREATE AGGREGATE joined(text) (SFUNC = textcat, STYPE = text);
 CREATE TABLE steps (id int, event_time timestamptz NOT NULL, kind text, amount int, wait interval) USING stream;
 SELECT streamfuse.set_watermark('steps', 'event_time');
 CREATE MATERIALIZED VIEW bounded WITH (streamfuse.continuous, streamfuse.on_error = skip) AS
-SELECT window_start, kind, string_agg(id::text, ',') AS ids, sum(wait) AS wait, sum_below(amount) AS total
+SELECT window_start, kind, joined(id::text) AS ids, sum(wait) AS wait, sum_below(amount) AS total
 FROM steps, tumble(event_time, '5 minutes')
 GROUP BY window_start, window_end, kind;
 INSERT INTO steps VALUES
@@ -122,6 +123,10 @@ SET ROLE sf_clerk;
 SELECT count(*) FROM streamfuse.errors;
 SELECT count(*) FROM streamfuse.error_row;
 RESET ROLE;
+-- A long value is cut.
+INSERT INTO orders VALUES (8, '2026-01-01 00:12', 5, 0, repeat('x', 10000));
+SELECT streamfuse.flush('shares');
+SELECT length("row"->>'note') FROM streamfuse.errors WHERE "row"->>'id' = '8';
 -- An owner who may not read a column of the stream does not see it here either.
 GRANT SELECT (id, event_time, amount, parts) ON orders TO sf_clerk;
 GRANT CREATE ON SCHEMA public TO sf_clerk;
@@ -138,4 +143,5 @@ SELECT count(*) FROM streamfuse.errors;
 DROP OWNED BY sf_clerk;
 DROP ROLE sf_clerk;
 DROP AGGREGATE sum_below(int);
+DROP AGGREGATE joined(text);
 DROP FUNCTION add_below, grade;
