@@ -205,7 +205,7 @@ open_target(Target *target, const Kind *kind, const char *database, int rounds)
 	target->has_views = query_int64(target->conns[0], "SELECT count(*) FROM streamfuse.views") > 0;
 	if (target->has_views)
 		PQclear(run(target->conns[0], "SELECT streamfuse.flush()"));
-	worker = query_int64(target->conns[0], "SELECT pid FROM streamfuse.stat_workers");
+	worker = query_int64(target->conns[0], "SELECT pid FROM streamfuse.stat_workers WHERE datname = current_database()");
 	if (target->has_views && worker == 0)
 		die(database, "there is no worker");
 	if (worker != 0)

@@ -12,6 +12,7 @@
 #include <limits.h>
 
 #include "access/transam.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #define POSITION_VERSION 1
@@ -254,16 +255,33 @@ put(StringInfo out, uint64 value)
 	appendStringInfoCharMacro(out, (char) value);
 }
 
+/* The last offset that is counted, 0: none. */
+static int
+counted_length(const SfOpenPage *page)
+{
+	for (int word = COUNTED_WORDS - 1; word >= 0; word--)
+		if (page->counted[word] != 0)
+			return word * 64 + pg_leftmost_one_pos64(page->counted[word]) + 1;
+	return 0;
+}
+
+/* How many offsets from the first on are counted. */
+static int
+counted_run(const SfOpenPage *page)
+{
+	for (int word = 0; word < COUNTED_WORDS; word++)
+		if (~page->counted[word] != 0)
+			return word * 64 + pg_rightmost_one_pos64(~page->counted[word]);
+	return COUNTED_WORDS * 64;
+}
+
+/* Every tick saves every open page: word by word, not bit by bit. */
 static void
 put_open_page(StringInfo out, const SfOpenPage *page)
 {
-	int run = 0;
-	int length = MaxHeapTuplesPerPage;
+	int run = counted_run(page);
+	int length = counted_length(page);
 
-	while (length > 0 && !sf_open_page_counted(page, length))
-		length--;
-	while (run < length && sf_open_page_counted(page, run + 1))
-		run++;
 	put(out, run);
 	put(out, length - run);
 	for (int i = run; i < length; i += 8)
