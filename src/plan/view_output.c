@@ -139,7 +139,6 @@ sf_output_create(Oid view, SfDefinition *definition)
 	NewRelationCreateToastTable(output, (Datum) 0);
 	CommandCounterIncrement();
 
-	create_index(output, get_attname(output, definition->output_closed_xid, false));
 	create_index(output, get_attname(output, definition->output_window_start, false));
 	make_active(view, output);
 	return output;

@@ -3,7 +3,7 @@
  *		The scan of a view's live side: groups in shared memory as of the statement's tick, as rows of the view.
  *
  * First come windows that left memory although the statement's snapshot does not show their closing: they are fetched
- * from the output table under a newer snapshot, through the index on closed_xid.  Then the windows in memory whose
+ * from the output table under a newer snapshot, through the index on window_start.  Then the windows in memory whose
  * closing the snapshot does not show.  Both in ascending order of window_start, and evicted windows precede those in
  * memory, since windows close in order and leave in the order of closing.
  *
@@ -147,8 +147,9 @@ needs_settings(SfDefinition *definition)
 
 /* ---- start ---- */
 
+/* A btree index that begins with the column, or InvalidOid: then the whole table is read. */
 static Oid
-closed_xid_index(Relation output, AttrNumber closed_xid)
+index_on(Relation output, AttrNumber column)
 {
 	List *indexes = RelationGetIndexList(output);
 	Oid found = InvalidOid;
@@ -158,7 +159,7 @@ closed_xid_index(Relation output, AttrNumber closed_xid)
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (index->rd_index->indkey.values[0] == closed_xid && index->rd_index->indisvalid &&
+		if (index->rd_index->indkey.values[0] == column && index->rd_index->indisvalid &&
 		    RelationGetIndexPredicate(index) == NIL && index->rd_rel->relam == BTREE_AM_OID)
 			found = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
@@ -168,37 +169,38 @@ closed_xid_index(Relation output, AttrNumber closed_xid)
 }
 
 /*
- * Collects the windows that left memory, closed by transactions from `first` to `last` which the statement's snapshot
- * does not show.  They are visible to a snapshot taken now, since a window leaves memory after its closing committed.
+ * Collects the windows from `from` on that left memory, closed by transactions up to `last` which the statement's
+ * snapshot does not show.  They are visible to a snapshot taken now, since a window leaves memory after its closing
+ * committed.
  */
 static void
-collect_evicted(LiveScan *scan, SfFragment *fragment, Snapshot statement, uint64 first, uint64 last)
+collect_evicted(LiveScan *scan, SfFragment *fragment, Snapshot statement, SfTime from, uint64 last)
 {
 	SfDefinition *definition = scan->definition;
 	Relation output = table_open(fragment->output, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(output);
 	AttrNumber start = definition->output_window_start;
+	RegProcedure not_before = definition->time_type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE;
 	Oid order = lookup_type_cache(TupleDescAttr(desc, start - 1)->atttypid, TYPECACHE_LT_OPR)->lt_opr;
 	Oid collation = InvalidOid;
 	bool nulls_first = false;
 	Snapshot now = RegisterSnapshot(GetCatalogSnapshot(fragment->output));
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	ScanKeyData keys[2];
+	ScanKeyData key;
 	SysScanDesc rows;
 	HeapTuple tuple;
 
 	scan->evicted = tuplesort_begin_heap(desc, 1, &start, &order, &collation, &nulls_first, work_mem, NULL,
 	                                     TUPLESORT_RANDOMACCESS);
-	ScanKeyInit(&keys[0], definition->output_closed_xid, BTGreaterEqualStrategyNumber, F_XID8GE, UInt64GetDatum(first));
-	ScanKeyInit(&keys[1], definition->output_closed_xid, BTLessEqualStrategyNumber, F_XID8LE, UInt64GetDatum(last));
-	rows = systable_beginscan(output, closed_xid_index(output, definition->output_closed_xid), true, now, 2, keys);
+	ScanKeyInit(&key, start, BTGreaterEqualStrategyNumber, not_before, Int64GetDatum(from));
+	rows = systable_beginscan(output, index_on(output, start), true, now, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(rows)))
 	{
 		bool isnull;
 		Datum xid = heap_getattr(tuple, definition->output_closed_xid, desc, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		if (sf_close_visible(DatumGetUInt64(xid), statement))
+		if (DatumGetUInt64(xid) > last || sf_close_visible(DatumGetUInt64(xid), statement))
 			continue;
 		ExecStoreHeapTuple(tuple, slot, false);
 		tuplesort_puttupleslot(scan->evicted, slot);

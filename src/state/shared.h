@@ -65,6 +65,15 @@ typedef struct SfStanding
 	uint64		catch_up_rows;
 } SfStanding;
 
+/* Where to find the windows closed by transactions up to xid, and after the entry before, in the output table. */
+typedef struct SfEvicted
+{
+	uint64		xid;			/* full */
+	SfTime		start;			/* the least of these windows' starts */
+} SfEvicted;
+
+#define SF_MAX_EVICTED 64
+
 /*
  * One fragment: the maintained part of a view.  In DSA.  Linked from its dataflow; freed by the worker after the view
  * is gone and no pin can see it.
@@ -90,6 +99,8 @@ typedef struct SfFragment
 	dsa_pointer undo_tail;		/* newest undo segment */
 	SfTick		valid_from;		/* pins of earlier ticks can not be served: the store was reset since */
 	FullTransactionId evicted_xid;	/* newest closing transaction whose windows have left memory */
+	int			nevicted;
+	SfEvicted	evicted[SF_MAX_EVICTED];	/* the closings before it, ordered by xid; old ones are merged */
 
 	/* Progress; written by the worker under lock. position[] alternate: the newer published one counts. */
 	SfSharedPosition position[2];

@@ -411,6 +411,41 @@ is_closed_before(StoreWindow *window, uint64 xmin)
 }
 
 /*
+ * Remembers, for readers whose snapshot does not show a window's closing, where its rows are.  When there are too many
+ * closings, the two oldest become one: who needs either looks further back.  The caller holds fragment->lock.
+ */
+static void
+note_evicted(SfFragment *fragment, uint64 xid, SfTime start)
+{
+	SfEvicted *evicted = fragment->evicted;
+	int at = fragment->nevicted;
+
+	while (at > 0 && evicted[at - 1].xid >= xid)
+		at--;
+	if (at < fragment->nevicted && evicted[at].xid == xid)
+	{
+		evicted[at].start = Min(evicted[at].start, start);
+		return;
+	}
+	if (fragment->nevicted == SF_MAX_EVICTED)
+	{
+		if (at == 0) /* older than all: the oldest takes it in */
+		{
+			evicted[0].start = Min(evicted[0].start, start);
+			return;
+		}
+		evicted[1].start = Min(evicted[0].start, evicted[1].start);
+		memmove(evicted, evicted + 1, (SF_MAX_EVICTED - 1) * sizeof(SfEvicted));
+		fragment->nevicted--;
+		at--;
+	}
+	memmove(evicted + at + 1, evicted + at, (fragment->nevicted - at) * sizeof(SfEvicted));
+	evicted[at] = (SfEvicted){xid, start};
+	fragment->nevicted++;
+	fragment->evicted_xid = FullTransactionIdFromU64(Max(xid, U64FromFullTransactionId(fragment->evicted_xid)));
+}
+
+/*
  * Frees windows that every snapshot finds in the output table.  A reader that is pinning just now either is seen by the
  * horizon taken under the lock, or finds evicted_xid when it gets the lock.
  */
@@ -444,8 +479,7 @@ reclaim_windows(SfStore *store, uint64 oldest_xmin)
 
 		if (!window->leaving || !is_closed_before(window, xmin))
 			continue;
-		fragment->evicted_xid = FullTransactionIdFromU64(
-		    Max(pg_atomic_read_u64(&window->shared->closed_xid), U64FromFullTransactionId(fragment->evicted_xid)));
+		note_evicted(fragment, pg_atomic_read_u64(&window->shared->closed_xid), window->start);
 		sf_store_forget_mirror(store, i);
 		window->next_leaving = unlinked;
 		unlinked = window;
