@@ -33,14 +33,15 @@
 typedef enum FaultAction
 {
 	FAULT_NONE,
-	FAULT_WAIT,  /* until the point is set anew */
-	FAULT_ERROR, /* an error of the statement or the tick */
-	FAULT_EXIT,  /* the process leaves, as after a FATAL error */
-	FAULT_KILL,  /* the process dies, and PostgreSQL starts anew */
-	FAULT_BUG,   /* of bugs only: switched on */
+	FAULT_WAIT,          /* until the point is set anew */
+	FAULT_ERROR,         /* an error that is somebody's fault */
+	FAULT_PASSING_ERROR, /* an error that may be gone the next time */
+	FAULT_EXIT,          /* the process leaves, as after a FATAL error */
+	FAULT_KILL,          /* the process dies, and PostgreSQL starts anew */
+	FAULT_BUG,           /* of bugs only: switched on */
 } FaultAction;
 
-static const char *const action_names[] = {"none", "wait", "error", "exit", "kill", "bug"};
+static const char *const action_names[] = {"none", "wait", "error", "passing error", "exit", "kill", "bug"};
 
 typedef struct Fault
 {
@@ -68,7 +69,9 @@ static Faults *faults;
 static char *preset;
 
 PG_FUNCTION_INFO_V1(sf_fault_set);
+PG_FUNCTION_INFO_V1(sf_fault_action);
 PG_FUNCTION_INFO_V1(sf_fault_hits);
+PG_FUNCTION_INFO_V1(sf_fault_met);
 PG_FUNCTION_INFO_V1(sf_fault_wait_hit);
 PG_FUNCTION_INFO_V1(sf_fault_names);
 
@@ -140,7 +143,7 @@ set_presets(void)
 	char *list = pstrdup(preset);
 	char *rest = NULL;
 
-	for (char *item = strtok_r(list, ", ", &rest); item != NULL; item = strtok_r(NULL, ", ", &rest))
+	for (char *item = strtok_r(list, ",", &rest); item != NULL; item = strtok_r(NULL, ",", &rest))
 	{
 		char *action = strchr(item, '=');
 
@@ -242,6 +245,9 @@ sf_fault_point(const SfFaultSite *site)
 		case FAULT_ERROR:
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("fault point \"%s\"", site->name)));
 			break;
+		case FAULT_PASSING_ERROR:
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("fault point \"%s\"", site->name)));
+			break;
 		case FAULT_EXIT:
 			proc_exit(1);
 			break;
@@ -265,11 +271,27 @@ sf_fault_set(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* fault_action(name text) returns text: what it is set to; 'none' again after a crash */
+Datum
+sf_fault_action(PG_FUNCTION_ARGS)
+{
+	Fault *fault = find_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_TEXT_P(cstring_to_text(action_names[pg_atomic_read_u32(&fault->action)]));
+}
+
 /* fault_hits(name text) returns bigint: how often a point was passed since it was set */
 Datum
 sf_fault_hits(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(pg_atomic_read_u64(&find_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)))->passed));
+}
+
+/* fault_met(name text) returns boolean: has it taken effect since it was set? */
+Datum
+sf_fault_met(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(pg_atomic_read_u64(&find_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)))->met) > 0);
 }
 
 /* fault_wait_hit(name text): returns once the armed point has taken effect on somebody */

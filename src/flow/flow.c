@@ -746,11 +746,13 @@ sf_flow_apply(SfFlow *flow)
 	MemoryContext old = MemoryContextSwitchTo(flow->econtext->ecxt_per_tuple_memory);
 
 	Assert(flow->stage == STAGE_FOLD);
+	SF_FAULT("apply-evaluated");
 	if (flow->batches_by_rows > 0)
 		fold_by_rows(flow);
 	else if (flow->nselected > 0)
 	{
 		touch_groups(flow);
+		SF_FAULT("apply-touched");
 		fold(flow);
 		flow->progress->counters.rows_in += flow->nselected;
 	}

@@ -96,6 +96,7 @@ write_closed(MemberCommit *commit)
 			continue;
 		if (!SF_BUG("closed-window-not-tagged"))
 			pg_atomic_write_u64(&window->closed_xid, commit->xid);
+		SF_FAULT("commit-tagged");
 		for (uint32 id = 0; id < window->ngroups; id++)
 		{
 			SfGroup *group = sf_store_group_at(member->store, window, id);
@@ -425,6 +426,7 @@ release_memory(SfMember *member)
 {
 	pg_atomic_write_u32(&member->shared->released, 1);
 	pg_memory_barrier();
+	SF_FAULT("failed-before-release");
 	if (member->store != NULL)
 		sf_store_reset(member->store);
 	else
@@ -679,6 +681,7 @@ sf_commit(SfWorker *worker)
 	{
 		sf_report_committing(((MemberCommit *) linitial(commits))->member, list_length(commits));
 		PushActiveSnapshot(GetTransactionSnapshot());
+		SF_FAULT("commit-begun");
 		deleted = write_transaction(worker, commits);
 		SF_FAULT("commit-after");
 		foreach (cell, commits)

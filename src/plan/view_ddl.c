@@ -42,6 +42,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings.h"
@@ -174,6 +175,7 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 {
 	SfFragmentRow row;
 
+	SF_FAULT("view-before-fragment");
 	sf_fragment_remove(view);
 	row.id = (int32) sf_catalog_nextval("fragment_id");
 	row.view = view;
@@ -182,6 +184,7 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 	row.begins_at = sf_view_begins_at(view);
 	row.adopted_until = adopted_until;
 	sf_fragment_add(&row);
+	SF_FAULT("view-after-fragment");
 	sf_catalog_changed_at_commit();
 }
 
@@ -783,6 +786,7 @@ relation_dropped(Oid relid)
 		return;
 	LockRelationOid(view, AccessExclusiveLock);
 	sf_fragment_remove(view);
+	SF_FAULT("view-drop");
 	sf_catalog_changed_at_commit();
 }
 

@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "read/consistency.h"
 #include "worker/flush.h"
 
@@ -66,6 +67,7 @@ sf_wait_latest(QueryDesc *query_desc)
 		sf_flush_wait(rte->relid, closed ? SF_FLUSH_COMMITTED : SF_FLUSH_COUNTED, -1);
 		closed_only |= closed;
 	}
+	SF_FAULT("read-latest-waited");
 	if (closed_only && !IsInParallelMode())
 		renew_snapshot(query_desc);
 }

@@ -284,6 +284,7 @@ start_scan(LiveScan *scan)
 	EState *estate = scan->css.ss.ps.state;
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
+	SF_FAULT("read-scan-start");
 	if (estate->es_snapshot->takenDuringRecovery || is_released(scan->view))
 		scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout,
 		                                 estate->es_snapshot);

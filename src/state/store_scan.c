@@ -252,6 +252,7 @@ list_windows(SfStoreScan *scan)
 	}
 	LWLockRelease(&fragment->lock);
 
+	SF_FAULT("read-windows-listed");
 	for (int i = 0; i < scan->nwindows; i++)
 		if (!sf_close_visible(scan->windows[i].closed_xid, scan->snapshot))
 			scan->windows[kept++] = scan->windows[i];
@@ -421,6 +422,7 @@ next_batch(SfStoreScan *scan)
 	MemoryContextReset(scan->batch_context);
 	scan->nbatch = scan->next = 0;
 	scan->batch_bytes = 0;
+	SF_FAULT("read-before-batch");
 	lock_for_read(scan);
 	if (scan->by_key)
 		copy_candidates(scan);

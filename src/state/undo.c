@@ -308,6 +308,7 @@ sf_store_rollback(SfStore *store)
 {
 	if (!store->in_tick)
 		return;
+	SF_FAULT("undo-before");
 	undo_after(store, store->tick - 1);
 
 	/* The number was not published: the next try takes it again. */
@@ -485,6 +486,7 @@ reclaim_windows(SfStore *store, uint64 oldest_xmin)
 		unlinked = window;
 	}
 	LWLockRelease(&fragment->lock);
+	SF_FAULT("reclaim-unlinked");
 	while (unlinked != NULL)
 	{
 		StoreWindow *window = unlinked;

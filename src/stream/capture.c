@@ -62,6 +62,7 @@ hand_over(CaptureRun *run, Buffer buffer, BlockNumber block)
 {
 	SfPageReader *reader = &run->reader;
 
+	SF_FAULT("capture-in-page");
 	run->rows += reader->nvisible;
 	if (reader->nvisible > 0 && run->consumer != NULL)
 		run->consumer(run->arg, reader->rel, BufferGetPage(buffer), block, reader->visible, reader->nvisible);
@@ -253,7 +254,10 @@ read_pending(CaptureRun *run)
 	}
 	position->npending = nkept;
 	if (nready > 0)
+	{
+		SF_FAULT("capture-pending");
 		read_ready(run, ready, nready);
+	}
 	pfree(ready);
 }
 

@@ -24,6 +24,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "fault.h"
 #include "state/shared.h"
 
 struct SfFloorSlot
@@ -191,6 +192,8 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE: /* so that the worker finds the rows and awaits their transaction */
 			wrote_stream = false;
+			if (wrote)
+				SF_FAULT("insert-before-wake");
 			wake_worker(wrote);
 			break;
 		default:
@@ -296,6 +299,7 @@ sf_insert_end(void)
 	pg_atomic_uint64 *counter = &floors->counters[sf_backend_number()].value;
 
 	Assert(pg_atomic_read_u64(counter) & 1);
+	SF_FAULT("insert-in-section");
 	pg_write_barrier();
 	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + 1);
 }

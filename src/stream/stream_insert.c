@@ -16,6 +16,7 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+#include "fault.h"
 #include "stream/floor.h"
 
 void
@@ -140,6 +141,7 @@ insert_by_pages(Relation rel, TupleTableSlot **slots, const int *counts, int npa
 	slots += counts[0];
 
 	first = extend(rel, npages, bistate);
+	SF_FAULT("insert-extended");
 	for (int i = 1; i <= npages; i++)
 	{
 		aim_at(rel, first + i - 1, bistate);

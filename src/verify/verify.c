@@ -356,6 +356,7 @@ sf_verify(PG_FUNCTION_ARGS)
 
 	verification.tick_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse verify", ALLOCSET_SMALL_SIZES);
 	fix_tick(&verification);
+	SF_FAULT("verify-after-snapshot");
 	exclude_dirty(&verification);
 	sf_verify_read_failed(&verification);
 	require_window_start(&verification, view);

@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
 #include "plan/view.h"
 #include "state/catalog.h"
 #include "state/shared.h"
@@ -191,6 +192,7 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 		refuse_own_view(row);
 	}
 	number = ask(dataflow, level);
+	SF_FAULT("flush-asked");
 	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);

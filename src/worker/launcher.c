@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
 #include "state/shared.h"
 
 #define RESTART_DELAY_MS 200
@@ -179,6 +180,7 @@ launch(SfStarted *entry)
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "streamfuse");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "sf_worker_main");
 	entry->at = GetCurrentTimestamp();
+	SF_FAULT("launcher-launch");
 	launched = RegisterDynamicBackgroundWorker(&worker, &entry->handle);
 	note_launch(entry->database, launched);
 	if (launched)
@@ -271,6 +273,7 @@ sf_launcher_main(Datum arg)
 	sf_shared->launcher_pid = MyProcPid;
 	sf_shared->launcher_latch = MyLatch;
 	before_shmem_exit(forget_launcher, (Datum) 0);
+	SF_FAULT("launcher-start");
 	list_databases();
 
 	for (;;)

@@ -20,6 +20,7 @@
 #include "tcop/utility.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
 #include "state/shared.h"
 #include "worker/dataflow.h"
 
@@ -88,6 +89,7 @@ park(SfDataflow *dataflow)
 	TimestampTz since = GetCurrentTimestamp();
 	int pid = worker_pid(dataflow, true);
 
+	SF_FAULT("park-asked");
 	if (pid == 0)
 		return;
 	sf_wake_worker(dataflow);

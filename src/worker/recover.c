@@ -162,6 +162,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	else if (saved.source != NULL)
 	{
 		load_state(member, tick);
+		SF_FAULT("recover-loaded");
 		sf_store_publish(member->store);
 	}
 	/* Running, but not before its groups are published: a reader would find none. */
@@ -231,6 +232,7 @@ take_over(SfWorker *worker, SfMember *member)
 	if (!SF_BUG("torn-publish"))
 		sf_progress_unprepare(member->shared, published + 1);
 	sf_store_take_over(member->store, published);
+	SF_FAULT("recover-taken-over");
 	if (!sf_progress_read(member->shared, published + SF_BUG("torn-publish"), member->context, &member->progress,
 	                      &source))
 		return NULL;
@@ -470,6 +472,7 @@ sf_reconcile(SfWorker *worker)
 	CommitTransactionCommand();
 	worker->punctuations = true;
 	worker->catalog_generation = deferred ? generation - 1 : generation; /* not up to date: called again soon */
+	SF_FAULT("recover-before-publish");
 	pg_atomic_write_u64(&dataflow->published, tick);
 	foreach (cell, worker->members)
 	{

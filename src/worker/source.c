@@ -435,6 +435,7 @@ look_at_waiting(SfSource *source, Snapshot snapshot)
 {
 	ListCell *cell;
 
+	SF_FAULT("catch-up-look");
 	if (source->catch_up == NULL)
 	{
 		MemoryContext own = AllocSetContextCreate(source->context, "streamfuse catch-up", ALLOCSET_DEFAULT_SIZES);

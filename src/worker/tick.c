@@ -127,6 +127,7 @@ merge_sources(SfWorker *worker)
 				break;
 			if (into->stream != from->stream || into->skipped || !into->complete || !sf_source_same_rows(into, from))
 				continue;
+			SF_FAULT("merge-before");
 			sf_source_merge(into, from);
 			sf_source_destroy(worker, from);
 			break;
@@ -180,7 +181,9 @@ finish_member(SfMember *member, void *arg)
 			member->closed_since = GetCurrentTimestamp();
 		member->progress.closed_until = watermark;
 	}
+	SF_FAULT("close-marked");
 	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->flat_source);
+	SF_FAULT("progress-put");
 }
 
 static void
@@ -304,6 +307,7 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 	pg_write_barrier();
 	pg_atomic_write_u64(&worker->dataflow->published, tick);
 	pg_memory_barrier();
+	SF_FAULT("publish-stored");
 
 	foreach (cell, worker->sources)
 	{
@@ -444,6 +448,7 @@ start_source(SfSource *source, TickStep *arg)
 {
 	if (!sf_source_lock(source))
 		return;
+	SF_FAULT("seal-before");
 	sf_source_seal(source);
 	source->skipped = false;
 }
@@ -474,6 +479,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		if (has_running_member(source))
 			guard_source(source, start_source, &step);
 	}
+	SF_FAULT("tick-before-snapshot");
 	PushActiveSnapshot(GetLatestSnapshot());
 	step.snapshot = GetActiveSnapshot();
 	SF_FAULT("tick-after-snapshot");

@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "fault.h"
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "worker/dataflow.h"
@@ -308,6 +309,7 @@ leave_for_good(void)
 
 	foreach (cell, the_worker.members)
 		((SfMember *) lfirst(cell))->must_commit = true;
+	SF_FAULT("park-leave");
 	if (the_worker.members != NIL)
 		sf_commit(&the_worker);
 	proc_exit(0);
@@ -341,6 +343,7 @@ sf_worker_main(Datum arg)
 		leave_without_extension(generation);
 	if (sf_area() == NULL || !attach_to_dataflow())
 		proc_exit(0);
+	SF_FAULT("worker-start");
 	start();
 
 	for (;;)

@@ -1,5 +1,6 @@
-# The worker is terminated at each named point of a tick, a commit and a recovery, while it waits there; and errors are
-# raised there.  Each time its successor, or the next try, finds every committed row once: view and batch agree.
+# At every point of a tick and of a commit the worker is held while others write and read, fails for a moment, leaves, or
+# dies and takes the server down.  Each time its next try, its successor or the restarted server finds every committed row
+# once: view and batch agree.
 use strict;
 use warnings;
 
@@ -7,114 +8,232 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('fault');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'streamfuse'
-streamfuse.commit_interval = '10ms'
-streamfuse.checkpoint_interval = '1s'
-timezone = 'UTC'
-});
-$node->start;
-$node->safe_psql('postgres', q{
-	CREATE EXTENSION streamfuse;
-	CREATE FUNCTION fault_set(text, text) RETURNS void LANGUAGE C AS '$libdir/streamfuse', 'sf_fault_set';
-	CREATE FUNCTION fault_wait_hit(text) RETURNS void LANGUAGE C AS '$libdir/streamfuse', 'sf_fault_wait_hit';
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server;
+
+# Few pages to a tick and few open ones: so the worker works in slices, and seals pages while transactions run.
+my $node = start_server('fault',
+	'restart_after_crash = on',
+	"streamfuse.commit_interval = '10ms'",
+	"streamfuse.checkpoint_interval = '1s'",
+	'streamfuse.test_tick_pages = 5',
+	'streamfuse.test_lag_pages = 2');
+need_fault_points($node);
+
+my %batch = (
+	sales => q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
+		FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category},
+	total => q{SELECT window_start, count(*) AS orders
+		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end});
+
+$node->safe_psql('postgres', qq{
 	CREATE TABLE orders (id int, category text, amount numeric, event_time timestamptz NOT NULL) USING stream;
 	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
-	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS
-	SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
-	FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category;
-	CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS
-	SELECT window_start, count(*) AS orders
-	FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end;
-});
-# Not before the library's functions can be called.
-eval { $node->safe_psql('postgres', q{SELECT fault_set('none', 'none')}); 1 }
-  or plan skip_all => 'needs a build with CHECK=1';
-$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS $batch{sales};
+	CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS $batch{total};
+	SELECT streamfuse.flush()});
 
-my $batch_sales = q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
-	FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category};
-my $batch_total = q{SELECT window_start, count(*) AS orders
-	FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end};
+# ---- what makes the worker come to a point ----
+
+my $minute = 0;
+
+sub rows
+{
+	my ($n, $minutes) = @_;
+
+	return qq{INSERT INTO orders SELECT g, 'c' || g % 3, g % 10,
+		'2026-01-01'::timestamptz + ($minute + g * $minutes / $n) * interval '1 min' FROM generate_series(1, $n) g};
+}
+
+# Six minutes of rows, which close a window.  Time goes on even when the server dies before it answers.
+sub insert_rows
+{
+	my $insert = rows(60, 6.0);
+
+	$minute += 6;
+	$node->safe_psql('postgres', $insert);
+	return;
+}
+
+# Many rows within one window: more than a tick takes in.
+sub insert_bulk
+{
+	$node->safe_psql('postgres', rows(1500, 0.5));
+	return;
+}
+
+# A transaction whose rows are on pages that are sealed while it runs.
+my $open;
+
+sub open_transaction
+{
+	$open = $node->background_psql('postgres', on_error_stop => 0);
+	$open->query_safe('BEGIN; ' . rows(20, 0.5));
+	insert_bulk();
+	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+	return;
+}
+
+sub end_transaction
+{
+	$open->query('COMMIT');
+	return;
+}
+
+# A second view is made, and has history to work in.
+sub create_view
+{
+	$node->safe_psql('postgres', qq{CREATE MATERIALIZED VIEW again WITH (streamfuse.continuous) AS $batch{sales}});
+	return;
+}
+
+sub drop_view
+{
+	same_rows($node, 'again', $batch{sales}, 'the new view, too');
+	$node->safe_psql('postgres', 'DROP MATERIALIZED VIEW again');
+	return;
+}
+
+# A tick fails, and is undone.
+sub fail_tick
+{
+	fault($node, 'tick-before-close', 'passing error');
+	insert_rows();
+	return;
+}
+
+sub stop_failing
+{
+	fault($node, 'tick-before-close', 'none');
+	return;
+}
+
+# Before, at, and after the moment that brings the worker to the point.
+my %rows = (at => \&insert_rows);
+my %bulk = (at => \&insert_bulk);
+my %pending = (before => \&open_transaction, at => \&end_transaction, after => sub { $open->quit });
+my %view = (at => \&create_view, after => \&drop_view);
+my %failing = (at => \&fail_tick, after => \&stop_failing);
+
+# An error that passes is tried again where it undoes the tick or the commit; where it cannot happen, it is not raised.
+my @points = (
+	[ 'seal-before', \%rows ],
+	[ 'tick-before-snapshot', \%rows ],
+	[ 'tick-after-snapshot', \%rows ],
+	[ 'catch-up-look', \%bulk ],
+	[ 'capture-in-page', \%rows ],
+	[ 'capture-pending', \%pending ],
+	[ 'apply-evaluated', \%rows ],
+	[ 'apply-touched', \%rows ],
+	[ 'tick-in-apply', \%rows ],
+	[ 'merge-before', \%view ],
+	[ 'tick-before-close', \%rows ],
+	[ 'close-marked', \%rows ],
+	[ 'progress-put', \%rows ],
+	[ 'tick-before-publish', \%rows ],
+	[ 'publish-stored', \%rows, qw(wait kill) ],
+	[ 'tick-after-publish', \%rows, qw(wait exit kill) ],
+	[ 'undo-before', \%failing, qw(wait exit kill) ],
+	[ 'reclaim-unlinked', \%rows, qw(wait exit kill) ],
+	[ 'commit-begun', \%rows ],
+	[ 'commit-tagged', \%rows ],
+	[ 'commit-after-output', \%rows ],
+	[ 'commit-after-state', \%rows ],
+	[ 'commit-before', \%rows ],
+	[ 'commit-after', \%rows, qw(wait exit kill) ]);
+
+# ---- what must be true ----
 
 sub check
 {
 	my $name = shift;
+
 	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
-	for my $pair ([ 'sales', $batch_sales ], [ 'total', $batch_total ])
+	same_rows($node, $_, $batch{$_}, "$name: $_") for sort keys %batch;
+	return;
+}
+
+# While the worker is held the views are behind, but never ahead, and no group is there twice.
+sub check_held
+{
+	my $name = shift;
+
+	is($node->safe_psql('postgres', qq{
+		SELECT count(*) FROM sales v LEFT JOIN ($batch{sales}) b USING (window_start, category)
+		WHERE b.orders IS NULL OR v.orders > b.orders OR v.revenue > b.revenue}), '0', "$name: nothing too early");
+	is($node->safe_psql('postgres', q{
+		SELECT count(*) FROM (SELECT FROM sales GROUP BY window_start, category HAVING count(*) > 1) d}), '0',
+		"$name: nothing twice");
+	return;
+}
+
+# The worker may have to come by more than once: rows go on coming until it is there.
+sub until_met
+{
+	my ($point, $steps) = @_;
+
+	$steps->{at}->();
+	if ($steps == \%rows)
 	{
-		my ($view, $query) = @$pair;
-		is($node->safe_psql('postgres', qq{
-			(SELECT 'view', * FROM $view EXCEPT ALL SELECT 'view', * FROM ($query) q)
-			UNION ALL (SELECT 'batch', * FROM ($query) q EXCEPT ALL SELECT 'batch', * FROM $view)}),
-			'', "$name: $view");
+		insert_rows() while $node->safe_psql('postgres', "SELECT fault_met('$point')") eq 'f';
 	}
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM streamfuse.dirty_windows'), '0', "$name: no row missed");
+	fault_hit($node, $point);
 	return;
 }
 
-my $rows = 0;
-
-# Rows of six minutes: one window closes at least, and one stays open.
-sub insert_rows
+sub run_point
 {
-	$node->safe_psql('postgres', qq{
-		INSERT INTO orders SELECT g, 'c' || g % 3, g % 10, '2026-01-01'::timestamptz + ($rows + g) * interval '6 s'
-		FROM generate_series(1, 60) g});
-	$rows += 60;
+	my ($point, $steps, $action) = @_;
+	my $name = "$action at $point";
+
+	$steps->{before}->() if $steps->{before};
+	fault($node, $point, $action);
+	if ($action eq 'kill')
+	{
+		# The statement that brings the worker there may see the crash.
+		eval {
+			$steps->{at}->();
+			insert_rows() while $steps == \%rows && $node->safe_psql('postgres', "SELECT fault_action('$point')") eq $action;
+		};
+		fault_crash($node, $point);
+	}
+	else
+	{
+		until_met($point, $steps);
+		if ($action eq 'wait')
+		{
+			insert_rows();
+			$node->safe_psql('postgres', 'BEGIN; ' . rows(10, 6.0) . '; ROLLBACK');
+			check_held($name);
+		}
+		fault($node, $point, 'none');
+	}
+	$steps->{after}->() if $steps->{after} && $steps != \%view;
+	check($name);
+	$steps->{after}->() if $steps == \%view;
 	return;
 }
-
-sub worker_pid
-{
-	return $node->safe_psql('postgres',
-		q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'streamfuse worker'});
-}
-
-sub fault
-{
-	my ($point, $action) = @_;
-	$node->safe_psql('postgres', "SELECT fault_set('$point', '$action')");
-	return;
-}
-
-my @points = qw(tick-after-snapshot tick-in-apply tick-before-close tick-before-publish tick-after-publish
-  commit-after-output commit-after-state commit-before commit-after);
 
 insert_rows();
 check('before');
-for my $point (@points)
+for (@points)
 {
-	fault($point, 'wait');
-	insert_rows();
-	$node->safe_psql('postgres', "SELECT fault_wait_hit('$point')");
-	insert_rows();
-	my $pid = worker_pid();
-	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 60000)");
-	fault($point, 'none');
-	check("worker terminated at $point");
+	my ($point, $steps, @actions) = @$_;
 
-	# And the server killed there: all that was not durable is done again.
-	fault($point, 'wait');
-	insert_rows();
-	$node->safe_psql('postgres', "SELECT fault_wait_hit('$point')");
-	$node->stop('immediate');
-	$node->start;
-	check("server killed at $point");
+	@actions = ('wait', 'passing error', 'exit', 'kill') unless @actions;
+	run_point($point, $steps, $_) for @actions;
 }
 
-# A worker that is terminated while it recovers.
-fault('recover-member', 'wait');
-insert_rows();
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid() . ', 60000)');
-$node->safe_psql('postgres', q{SELECT fault_wait_hit('recover-member')});
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid() . ', 60000)');
-fault('recover-member', 'none');
-check('worker terminated while it recovers');
-
-insert_rows();
-check('at the end');
+# A worker that waits is terminated, too.
+for my $point ('tick-in-apply', 'commit-before')
+{
+	fault($node, $point, 'wait');
+	insert_rows();
+	fault_hit($node, $point);
+	terminate_worker($node);
+	fault($node, $point, 'none');
+	check("worker terminated at $point");
+}
 $node->stop;
 done_testing();

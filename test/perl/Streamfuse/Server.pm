@@ -1,0 +1,111 @@
+# A server with streamfuse, the fault points of its library, and the comparison that most tests end with: a view equals
+# its query, run as a batch.
+package Streamfuse::Server;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+our @EXPORT = qw(start_server need_fault_points fault fault_hit fault_crash terminate_worker same_rows start_query);
+
+# A running server with the extension in database postgres; lines go to its postgresql.conf.
+sub start_server
+{
+	my ($name, @lines) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', join("\n",
+		"shared_preload_libraries = 'streamfuse'",
+		"timezone = 'UTC'",
+		'client_min_messages = warning',
+		@lines, ''));
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION streamfuse');
+	return $node;
+}
+
+# Makes the fault points' functions callable; without them there is nothing to test.
+sub need_fault_points
+{
+	my ($node) = @_;
+	my $found = $node->psql('postgres', q{
+		CREATE FUNCTION fault_set(name text, action text, after bigint DEFAULT 0) RETURNS void LANGUAGE c STRICT
+			AS '$libdir/streamfuse', 'sf_fault_set';
+		CREATE FUNCTION fault_action(name text) RETURNS text LANGUAGE c STRICT AS '$libdir/streamfuse', 'sf_fault_action';
+		CREATE FUNCTION fault_hits(name text) RETURNS bigint LANGUAGE c STRICT AS '$libdir/streamfuse', 'sf_fault_hits';
+		CREATE FUNCTION fault_met(name text) RETURNS boolean LANGUAGE c STRICT AS '$libdir/streamfuse', 'sf_fault_met';
+		CREATE FUNCTION fault_wait_hit(name text) RETURNS void LANGUAGE c STRICT
+			AS '$libdir/streamfuse', 'sf_fault_wait_hit';
+		CREATE FUNCTION fault_names(bugs boolean) RETURNS text[] LANGUAGE c STRICT
+			AS '$libdir/streamfuse', 'sf_fault_names';
+	}, on_error_stop => 1, stderr => \my $ignored);
+
+	return if $found == 0;
+	$node->stop;
+	plan skip_all => 'needs a build with CHECK=1';
+}
+
+# Sets a fault point or a seeded bug.
+sub fault
+{
+	my ($node, $point, $action, $after) = @_;
+
+	$node->safe_psql('postgres', sprintf("SELECT fault_set('%s', '%s', %d)", $point, $action, $after // 0));
+	return;
+}
+
+# Returns once the armed point has taken effect.
+sub fault_hit
+{
+	my ($node, $point) = @_;
+
+	$node->safe_psql('postgres', "SELECT fault_wait_hit('$point')");
+	return;
+}
+
+# Returns once the point, armed with 'kill', has taken the server down and it is up again: then nothing is armed.
+sub fault_crash
+{
+	my ($node, $point) = @_;
+
+	$node->poll_query_until('postgres', "SELECT fault_action('$point')", 'none')
+	  or die "the server did not come back after $point";
+	return;
+}
+
+# Ends the worker and returns when it is gone.
+sub terminate_worker
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database // 'postgres', q{
+		SELECT pg_terminate_backend(pid, 180000) FROM pg_stat_activity
+		WHERE backend_type = 'streamfuse worker' AND datname = current_database()});
+	return;
+}
+
+# One test: the view has exactly the rows of the query.
+sub same_rows
+{
+	my ($node, $view, $query, $name) = @_;
+
+	return is($node->safe_psql('postgres', qq{
+		SELECT d.* FROM (SELECT 'view' AS side, v.* FROM (TABLE $view EXCEPT ALL ($query)) v
+			UNION ALL SELECT 'batch', b.* FROM (($query) EXCEPT ALL TABLE $view) b) d ORDER BY d}), '', $name);
+}
+
+# Has a session (background_psql) begin a statement, which may wait for long: its rows are what $session->query('')
+# returns later.
+sub start_query
+{
+	my ($session, $query) = @_;
+
+	$session->query_until(qr/begun/, "\\echo begun\n$query;\n");
+	return;
+}
+
+1;
