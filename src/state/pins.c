@@ -49,10 +49,16 @@ sf_pin_expire(Oid database, SfTick tick)
 	pg_memory_barrier();
 }
 
+/* What a slot without a pin says is of its last owner, maybe in another database: pinning for the first time clears it. */
+static bool
+has_expired(SfPinSlot *slot, SfTick tick)
+{
+	return pg_atomic_read_u64(&slot->tick) != SF_TICK_MAX && tick < pg_atomic_read_u64(&slot->expired);
+}
+
 bool
 sf_pin_expired(SfTick tick)
 {
-	if (tick < pg_atomic_read_u64(&sf_shared->pins[sf_backend_number()].expired))
-		return true;
-	return IsParallelWorker() && tick < pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].expired);
+	return has_expired(&sf_shared->pins[sf_backend_number()], tick) ||
+	       (IsParallelWorker() && has_expired(&sf_shared->pins[sf_leader_number()], tick));
 }
