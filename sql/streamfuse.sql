@@ -372,6 +372,7 @@ CREATE VIEW streamfuse.dirty_windows AS
   SELECT f.view::regclass AS view, d.window_start, d.window_end, d.missed, d.first_missed, d.last_missed
   FROM streamfuse.dirty_window d JOIN streamfuse.fragment f ON f.id = d.fragment;
 COMMENT ON VIEW streamfuse.dirty_windows IS 'closed windows that rows came too late for, and how many';
+COMMENT ON COLUMN streamfuse.dirty_windows.missed IS 'rows that the window''s results lack; for windows found wanting after a restore at least so many';
 GRANT SELECT ON streamfuse.dirty_windows TO PUBLIC;
 
 CREATE FUNCTION streamfuse.stream_row(stream oid, leaf oid, tid tid) RETURNS jsonb

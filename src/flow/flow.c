@@ -337,8 +337,8 @@ sf_flow_rollback(SfFlow *flow)
 	flow->missed_saved = false;
 }
 
-static void
-count_late(SfFlow *flow, SfTime start, SfTime end)
+void
+sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
 {
 	SfProgress *progress = flow->progress;
 
@@ -352,10 +352,10 @@ count_late(SfFlow *flow, SfTime start, SfTime end)
 			memcpy(flow->saved_missed, progress->missed, progress->nmissed * sizeof(SfMissed));
 		flow->missed_saved = true;
 	}
-	progress->counters.rows_late++;
-	progress->counters.rows_missed++;
+	progress->counters.rows_late += rows;
+	progress->counters.rows_missed += rows;
 	if (!SF_BUG("late-row-not-listed"))
-		sf_progress_add_missed(progress, start, end, flow->now);
+		sf_progress_add_missed(progress, start, end, rows, flow->now);
 }
 
 /* Makes row `row` of the batch, and the window it is in, what expressions see. */
@@ -417,7 +417,8 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			continue;
 		if (end <= closed_until)
 		{
-			if (end > flow->progress->adopted_until)
+			/* One that the dump has counted, or had set aside: in that case it is set aside again. */
+			if (end > flow->progress->adopted_until || flow->skip)
 				flow->late[flow->nlate++] = (SfLateRow){row, start, end};
 			continue;
 		}
@@ -757,7 +758,8 @@ sf_flow_apply(SfFlow *flow)
 		flow->progress->counters.rows_in += flow->nselected;
 	}
 	for (int i = 0; i < flow->nlate; i++)
-		count_late(flow, flow->late[i].start, flow->late[i].end);
+		if (flow->late[i].end > flow->progress->adopted_until)
+			sf_flow_count_missed(flow, flow->late[i].start, flow->late[i].end, 1);
 	flow->batch = NULL;
 	MemoryContextSwitchTo(old);
 }

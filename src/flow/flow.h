@@ -37,6 +37,9 @@ extern bool sf_flow_needs_settings(const SfFlow *flow);
 extern void sf_flow_begin(SfFlow *flow, TimestampTz now);
 extern void sf_flow_rollback(SfFlow *flow);
 
+/* Rows that came too late for a window are counted, in the tick. */
+extern void sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows);
+
 /*
  * Starts a batch (borrowed until it has been applied).  skip: rows may be set aside, so late ones are evaluated, too: a
  * row that raises is failed, not late.

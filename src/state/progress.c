@@ -131,7 +131,7 @@ reserve_missed(SfProgress *progress, int n)
 
 /* The list is kept ordered by start, so that a burst of late rows costs a binary search each. */
 void
-sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, TimestampTz now)
+sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, int64 rows, TimestampTz now)
 {
 	int low = 0;
 	int high = progress->nmissed;
@@ -148,7 +148,7 @@ sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, Timestamp
 	}
 	if (low < progress->nmissed && progress->missed[low].start == start)
 	{
-		progress->missed[low].rows++;
+		progress->missed[low].rows += rows;
 		progress->missed[low].last = now;
 		return;
 	}
@@ -156,7 +156,7 @@ sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, Timestamp
 	entry = &progress->missed[low];
 	memmove(entry + 1, entry, (progress->nmissed - low) * sizeof(SfMissed));
 	progress->nmissed++;
-	*entry = (SfMissed){start, end, 1, now, now};
+	*entry = (SfMissed){start, end, rows, now, now};
 }
 
 static void

@@ -84,7 +84,7 @@ extern SfSourceState *sf_source_state_load(MemoryContext context, const char *da
 extern SfSourceState *sf_source_state_copy(MemoryContext context, const SfSourceState *state);
 
 extern void sf_progress_init(SfProgress *progress, MemoryContext context);
-extern void sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, TimestampTz now);
+extern void sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, int64 rows, TimestampTz now);
 
 /* row->message is filled in. */
 extern void sf_progress_add_failed(SfProgress *progress, const SfFailedRow *row, const char *message);

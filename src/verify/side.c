@@ -59,13 +59,13 @@ keep_counted(Query *query)
 	add_condition(query, own_function("counted", 3, types), args);
 }
 
-static void
-keep_closed(Query *query, const SfVerification *verification)
+/* Only windows that end, by this column, at or before a time. */
+void
+sf_verify_keep_until(const SfVerification *verification, Query *query, Index varno, AttrNumber attnum, SfTime until)
 {
 	Oid type = verification->definition->time_type;
-	Var *end = makeVar(find_entry(query, RTE_FUNCTION), 2, type, -1, InvalidOid, 0);
-	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(verification->last_closed), false,
-	                         FLOAT8PASSBYVAL);
+	Var *end = makeVar(varno, attnum, type, -1, InvalidOid, 0);
+	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(until), false, FLOAT8PASSBYVAL);
 
 	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LE : F_TIMESTAMP_LE, list_make2(end, bound));
 }
@@ -187,9 +187,12 @@ sf_verify_side(const SfVerification *verification, bool magnitude)
 {
 	Query *query = sf_view_batch_query(verification->view);
 
-	keep_counted(query);
+	if (!verification->adoption || verification->nfailed > 0)
+		keep_counted(query);
+	if (verification->adoption)
+		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->adopted_until);
 	if (verification->final)
-		keep_closed(query, verification);
+		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->last_closed);
 	if (magnitude)
 		replace_by_magnitudes(query, verification);
 	return query;

@@ -38,6 +38,7 @@
 #include "output/commit.h"
 #include "read/live.h"
 #include "state/catalog.h"
+#include "worker/dataflow.h"
 #include "worker/flush.h"
 
 PG_FUNCTION_INFO_V1(sf_verify);
@@ -64,6 +65,8 @@ side_query(const RangeTblEntry *rte)
 		return sf_verify_side(active, false);
 	if (strcmp(rte->alias->aliasname, SF_MAGNITUDE_SIDE) == 0)
 		return sf_verify_side(active, true);
+	if (strcmp(rte->alias->aliasname, SF_STREAM_SIDE) == 0 && active->adoption)
+		return sf_adopted_side(active);
 	if (strcmp(rte->alias->aliasname, SF_STREAM_SIDE) == 0 && sf_read_mode(rte->relid) == SF_READ_BATCH)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 		                errmsg("continuous view \"%s\" is being rebuilt", get_rel_name(rte->relid)),
@@ -83,6 +86,8 @@ sf_counted(PG_FUNCTION_ARGS)
 	if (active == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("function streamfuse.counted can only be called by streamfuse.verify()")));
+	if (active->adoption)
+		PG_RETURN_BOOL(!sf_verify_has_failed(active, relid, tid));
 	foreach (cell, active->source->positions)
 	{
 		SfPosition *position = lfirst(cell);
@@ -286,6 +291,25 @@ require_window_start(const SfVerification *verification, Relation view)
 
 /* ---- the statement ---- */
 
+int
+sf_verify_run(const SfVerification *verification, const char *statement, const SPIExecuteOptions *options)
+{
+	const SfVerification *outer = active;
+	volatile int result = 0;
+
+	active = verification;
+	PG_TRY();
+	{
+		result = SPI_execute_extended(statement, options);
+	}
+	PG_FINALLY();
+	{
+		active = outer;
+	}
+	PG_END_TRY();
+	return result;
+}
+
 static void
 run_statement(const SfVerification *verification, Relation view, Tuplestorestate *result)
 {
@@ -296,7 +320,7 @@ run_statement(const SfVerification *verification, Relation view, Tuplestorestate
 	options.read_only = true;
 	options.dest = CreateDestReceiver(DestTuplestore);
 	SetTuplestoreDestReceiverParams(options.dest, result, CurrentMemoryContext, true, NULL, NULL);
-	if (SPI_execute_extended(sf_verify_statement(verification, view), &options) != SPI_OK_SELECT)
+	if (sf_verify_run(verification, sf_verify_statement(verification, view), &options) != SPI_OK_SELECT)
 		elog(ERROR, "verification was not run as a query");
 	SPI_finish();
 }
@@ -305,7 +329,6 @@ run_statement(const SfVerification *verification, Relation view, Tuplestorestate
 static void
 compare(const SfVerification *verification, Relation view, Tuplestorestate *result)
 {
-	const SfVerification *outer = active;
 	Oid user;
 	int security_context;
 	int guc_level;
@@ -314,16 +337,7 @@ compare(const SfVerification *verification, Relation view, Tuplestorestate *resu
 	SetUserIdAndSecContext(view->rd_rel->relowner, security_context | SECURITY_RESTRICTED_OPERATION);
 	guc_level = sf_view_settings_apply(verification->view);
 	PushActiveSnapshot(verification->snapshot);
-	active = verification;
-	PG_TRY();
-	{
-		run_statement(verification, view, result);
-	}
-	PG_FINALLY();
-	{
-		active = outer;
-	}
-	PG_END_TRY();
+	run_statement(verification, view, result);
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, security_context);
@@ -372,4 +386,5 @@ void
 sf_verify_init(void)
 {
 	sf_side_query_hook = side_query;
+	sf_compare_adopted_hook = sf_compare_adopted;
 }

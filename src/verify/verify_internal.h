@@ -7,6 +7,7 @@
 
 #include "verify/verify.h"
 
+#include "executor/spi.h"
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "storage/itemptr.h"
@@ -37,6 +38,10 @@ typedef struct SfVerification
 	SfDefinition *definition;
 	bool		final;			/* the view shows closed windows only */
 
+	/* A restored view is compared before it runs: its output, up to here, against the batch over all rows stored. */
+	bool		adoption;
+	SfTime		adopted_until;
+
 	/* What is compared: the rows counted at the pin's tick, as the snapshot sees them. */
 	MemoryContext tick_context; /* of all below; reset for each attempt to find them */
 	SfPin	   *pin;
@@ -57,6 +62,9 @@ typedef struct SfVerification
 /* side.c: the query that stands for the batch or magnitude side. */
 extern Query *sf_verify_side(const SfVerification *verification, bool magnitude);
 
+extern void sf_verify_keep_until(const SfVerification *verification, Query *query, Index varno, AttrNumber attnum,
+								 SfTime until);
+
 /* The column is compared with a tolerance: a floating-point number that is no grouping column. */
 extern bool sf_verify_is_float(const SfVerification *verification, int column, Oid type);
 
@@ -67,5 +75,12 @@ extern bool sf_verify_has_failed(const SfVerification *verification, Oid relid, 
 /* compare.c: the statement, and its parameters. */
 extern char *sf_verify_statement(const SfVerification *verification, Relation view);
 extern ParamListInfo sf_verify_params(const SfVerification *verification);
+
+/* verify.c: runs a statement that names the sides, as the view's owner; the caller has set user and settings. */
+extern int	sf_verify_run(const SfVerification *verification, const char *statement, const SPIExecuteOptions *options);
+
+/* adopt.c */
+extern Query *sf_adopted_side(const SfVerification *verification);
+extern List *sf_compare_adopted(const SfFragmentRow *row, SfDefinition *definition, const SfProgress *progress);
 
 #endif							/* SF_VERIFY_INTERNAL_H */

@@ -51,6 +51,8 @@ struct SfMember
 	bool		small_ticks;	/* and in small ticks */
 	bool		taken_over;		/* its groups were found in shared memory */
 	bool		recovered;		/* running as soon as the groups read from the tables are published */
+	bool		adopting;		/* its output came from a dump and is yet to be compared with what is stored */
+	bool		compared;		/* in the current tick */
 	SfFilling	filling;
 	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
 
@@ -155,6 +157,20 @@ extern bool sf_source_same_rows(SfSource *a, SfSource *b);
 extern void sf_source_merge(SfSource *into, SfSource *from);
 extern int	sf_source_awaited(const SfSource *source, uint64 *oldest);
 extern uint64 sf_source_pages_read(const SfSource *source);
+
+/*
+ * adopt.c: once a restored view has taken in all there is, its output is compared with what its query gives for the same
+ * windows; those that differ have missed rows.  The comparison is verify's, which is above.
+ */
+typedef struct SfAdoptedDifference
+{
+	SfTime		start;
+	SfTime		end;
+	int64		rows;			/* that the output has not; at least so many */
+} SfAdoptedDifference;
+typedef List *(*SfCompareAdoptedHook) (const SfFragmentRow *row, SfDefinition *definition, const SfProgress *progress);
+extern SfCompareAdoptedHook sf_compare_adopted_hook;
+extern void sf_member_check_adopted(SfMember *member);
 
 /* report.c: what others are told; nothing here decides anything. */
 extern void sf_report_start(SfWorker *worker);

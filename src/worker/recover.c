@@ -332,6 +332,7 @@ place_member(SfWorker *worker, SfMember *member, StartStep *step)
 		settle_broken(worker, member, compiled);
 	if (member->failure != NULL)
 		step->state = NULL;
+	member->adopting = !member->backfilled && member->row.adopted_until != SF_TIME_MINUS_INFINITY;
 
 	/* One that has failed keeps its position, so nobody shares its scan. */
 	if (member->failure != NULL || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)

@@ -97,9 +97,8 @@ begin_members(SfSource *source, SfTick tick, TimestampTz now)
 		if (!is_running(member))
 			continue;
 		/* Until it has caught up, a restored view meets rows that the windows in its output have counted. */
-		member->progress.adopted_until = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING
-		                                     ? SF_TIME_MINUS_INFINITY
-		                                     : member->row.adopted_until;
+		member->progress.adopted_until = member->adopting ? member->row.adopted_until : SF_TIME_MINUS_INFINITY;
+		member->compared = false;
 		sf_store_begin(member->store, tick);
 		sf_flow_begin(member->flow, now);
 		member->in_tick = true;
@@ -201,6 +200,8 @@ finish_source(SfSource *source, SfTick tick)
 
 		if (!member->in_tick)
 			continue;
+		if (member->adopting && source->complete)
+			sf_member_check_adopted(member);
 		if (!sf_member_guard(member, finish_member, &step))
 		{
 			sf_source_undo_member(member);
@@ -286,7 +287,8 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 	LWLockRelease(&shared->lock);
 	export_figures(member);
 	note_change(member, source->rows);
-	if (source->complete)
+	member->adopting = member->adopting && !member->compared;
+	if (source->complete && !member->adopting)
 	{
 		if (status != SF_FRAGMENT_RUNNING)
 			sf_member_set_status(worker, member, SF_FRAGMENT_RUNNING);
@@ -536,8 +538,12 @@ has_skipped(SfWorker *worker)
 		if (has_running_member(lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
 			return true;
 	foreach (cell, worker->members)
-		if (is_running(lfirst(cell)) && ((SfMember *) lfirst(cell))->flow == NULL)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (is_running(member) && (member->flow == NULL || (member->adopting && member->source->complete)))
 			return true;
+	}
 	return false;
 }
 

@@ -1,0 +1,206 @@
+/*
+ * adopt.c
+ *		A restored view's output against its query: the comparison of verify(), put to the windows of a dump.
+ *
+ * The stream side is the restored table, the batch side the view's query over all stored rows, both up to the end of the
+ * last window restored.  The statement runs in the worker, in a tick, as the view's owner (worker/adopt.c).
+ *
+ * How many rows a window lacks can be told where the view shows an unfiltered count(*) of each group: by how much the
+ * counts differ.  Elsewhere each result that differs stands for one row, and where results are compared with a tolerance
+ * the window for one, so that it is at least so many.
+ */
+#include "verify/verify_internal.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "worker/dataflow.h"
+
+static const char *
+time_type_name(const SfVerification *verification)
+{
+	return verification->definition->time_type == TIMESTAMPTZOID ? "pg_catalog.timestamptz" : "pg_catalog.timestamp";
+}
+
+static char *
+relation_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+}
+
+static const char *
+column_name(Relation rel, AttrNumber attnum)
+{
+	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname));
+}
+
+/* The view's columns of the output table, as a query to be put in the view's place. */
+Query *
+sf_adopted_side(const SfVerification *verification)
+{
+	Relation output = table_open(verification->row->output, AccessShareLock);
+	int ncolumns = list_length(verification->definition->target);
+	StringInfoData text;
+	Query *query;
+
+	initStringInfo(&text);
+	for (int i = 1; i <= ncolumns; i++)
+		appendStringInfo(&text, "%s%s", i == 1 ? "SELECT " : ", ", column_name(output, i));
+	appendStringInfo(&text, " FROM ONLY %s", relation_name(output));
+	query = parse_analyze_fixedparams(linitial_node(RawStmt, raw_parser(text.data, RAW_PARSE_DEFAULT)), text.data, NULL,
+	                                  0, NULL);
+	/* Windows that the view has closed since are none of the dump's. */
+	sf_verify_keep_until(verification, query, 1, verification->definition->output_window_end,
+	                     verification->adopted_until);
+	table_close(output, NoLock);
+	return query;
+}
+
+static bool
+is_count_of_rows(Expr *expr)
+{
+	Aggref *aggregate = (Aggref *) expr;
+
+	return IsA(aggregate, Aggref) && aggregate->aggfnoid == F_COUNT_ && aggregate->aggfilter == NULL;
+}
+
+/* The view's column that is count(*) of each group, or 0.  HAVING would leave groups out. */
+static AttrNumber
+count_column(const SfDefinition *definition)
+{
+	ListCell *cell;
+
+	if (definition->having != NULL)
+		return 0;
+	foreach (cell, definition->target)
+	{
+		Var *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
+		int aggregate = IsA(var, Var) ? var->varattno - 3 - definition->nkeys : -1;
+
+		if (aggregate >= 0 && is_count_of_rows(list_nth(definition->aggrefs, aggregate)))
+			return foreach_current_index(cell) + 1;
+	}
+	return 0;
+}
+
+static bool
+has_tolerance(const SfVerification *verification, Relation view)
+{
+	TupleDesc desc = RelationGetDescr(view);
+
+	for (int i = 0; i < desc->natts; i++)
+		if (sf_verify_is_float(verification, i, TupleDescAttr(desc, i)->atttypid))
+			return true;
+	return false;
+}
+
+static AttrNumber
+window_start_column(const SfDefinition *definition)
+{
+	for (int i = 0; i < list_length(definition->target); i++)
+		if (definition->view_column[i] == 1)
+			return i + 1;
+	return 0;
+}
+
+/*
+ * window_start, rows: for each window that differs.  A view that does not show window_start cannot say which window a
+ * difference is of, so that it may be any.
+ */
+static char *
+differences_statement(const SfVerification *verification, Relation view, Relation output)
+{
+	const SfDefinition *definition = verification->definition;
+	AttrNumber start = window_start_column(definition);
+	AttrNumber count = count_column(definition);
+	char *compare = sf_verify_statement(verification, view);
+	StringInfoData out;
+	char *rows;
+
+	if (count != 0)
+		rows = psprintf(
+		    "pg_catalog.abs(pg_catalog.sum(CASE d.side WHEN 'batch' THEN d.n ELSE OPERATOR(pg_catalog.-) d.n "
+		    "END OPERATOR(pg_catalog.*) CAST(d.r OPERATOR(pg_catalog.->>) %s AS pg_catalog.int8)))",
+		    quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), count - 1)->attname)));
+	else if (has_tolerance(verification, view))
+		rows = pstrdup("1");
+	else
+		rows = pstrdup("pg_catalog.sum(d.n) FILTER (WHERE d.side OPERATOR(pg_catalog.=) 'batch')");
+
+	initStringInfo(&out);
+	if (start != 0)
+		appendStringInfo(
+		    &out,
+		    "SELECT x.s, GREATEST(CAST(%s AS pg_catalog.int8), 1) FROM (%s) AS d (side, r, n) CROSS JOIN LATERAL "
+		    "(SELECT CAST(d.r OPERATOR(pg_catalog.->>) %s AS %s)) AS x (s) GROUP BY x.s ORDER BY x.s",
+		    rows, compare, quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), start - 1)->attname)),
+		    time_type_name(verification));
+	else
+		appendStringInfo(
+		    &out, "SELECT DISTINCT o.%s, CAST(1 AS pg_catalog.int8) FROM ONLY %s AS o WHERE EXISTS (%s) ORDER BY 1",
+		    column_name(output, definition->output_window_start), relation_name(output), compare);
+	return out.data;
+}
+
+static List *
+collect_differences(const SfDefinition *definition, MemoryContext context)
+{
+	List *differences = NIL;
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		SfAdoptedDifference *difference = palloc(sizeof(SfAdoptedDifference));
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		bool isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		difference->start = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		difference->rows = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
+		sf_window_of(&definition->window, difference->start, &difference->start, &difference->end);
+		differences = lappend(differences, difference);
+	}
+	MemoryContextSwitchTo(old);
+	return differences;
+}
+
+/* Under the active snapshot, as the current user; the relations are locked.  The list is in the caller's context. */
+List *
+sf_compare_adopted(const SfFragmentRow *row, SfDefinition *definition, const SfProgress *progress)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SfVerification verification = {.view = row->view,
+	                               .row = row,
+	                               .definition = definition,
+	                               .adoption = true,
+	                               .adopted_until = row->adopted_until,
+	                               .tick_context = context,
+	                               .progress = *progress,
+	                               .snapshot = GetActiveSnapshot(),
+	                               .from = SF_TIME_MINUS_INFINITY,
+	                               .to = SF_TIME_INFINITY};
+	SPIExecuteOptions options = {.read_only = true};
+	Relation view = table_open(row->view, NoLock);
+	Relation output = table_open(row->output, NoLock);
+	List *differences;
+
+	sf_verify_read_failed(&verification);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (sf_verify_run(&verification, differences_statement(&verification, view, output), &options) != SPI_OK_SELECT)
+		elog(ERROR, "comparison of a restored view was not run as a query");
+	differences = collect_differences(definition, context);
+	SPI_finish();
+	table_close(output, NoLock);
+	table_close(view, NoLock);
+	return differences;
+}
