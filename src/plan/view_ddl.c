@@ -17,9 +17,11 @@
 #include "access/skey.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "commands/matview.h"
@@ -67,6 +69,10 @@ static object_access_hook_type previous_object_access;
 /* While CREATE runs: the first relation of our access method is the view. */
 static bool creating_view;
 static Oid created_view;
+
+/* While a command drops objects: tables that inert views leave behind, in the memory of the transaction. */
+static bool dropping;
+static List *orphaned_outputs;
 
 static void
 run(const UtilityCall *call, PlannedStmt *pstmt)
@@ -561,6 +567,52 @@ drop_views(const UtilityCall *call, DropStmt *stmt)
 	run(call, call->pstmt);
 }
 
+/*
+ * Drops the tables that were restored with inert views, where those have gone by CASCADE or with all that somebody owns.
+ * Most have gone with the same command.
+ */
+static void
+drop_orphans(void)
+{
+	ListCell *cell;
+
+	foreach (cell, orphaned_outputs)
+	{
+		ObjectAddress address;
+
+		CommandCounterIncrement();
+		if (get_rel_relkind(lfirst_oid(cell)) == '\0')
+			continue;
+		ObjectAddressSet(address, RelationRelationId, lfirst_oid(cell));
+		performDeletion(&address, DROP_CASCADE, 0);
+	}
+}
+
+/* Any command that may drop views which it does not name. */
+static void
+run_dropping(const UtilityCall *call)
+{
+	List *outer = orphaned_outputs;
+	bool outer_dropping = dropping;
+
+	orphaned_outputs = NIL;
+	dropping = true;
+	PG_TRY();
+	{
+		if (IsA(call->pstmt->utilityStmt, AlterTableStmt))
+			alter_table(call, (AlterTableStmt *) call->pstmt->utilityStmt);
+		else
+			run(call, call->pstmt);
+		drop_orphans();
+	}
+	PG_FINALLY();
+	{
+		orphaned_outputs = outer;
+		dropping = outer_dropping;
+	}
+	PG_END_TRY();
+}
+
 /* ---- commands on indexes ---- */
 
 /* The output of an active view as a RangeVar, to stand in a command in place of the view. */
@@ -675,7 +727,7 @@ process_command(const UtilityCall *call)
 			}
 			break;
 		case T_AlterTableStmt:
-			alter_table(call, (AlterTableStmt *) stmt);
+			run_dropping(call);
 			return;
 		case T_RenameStmt:
 			if (is_relation_type(((RenameStmt *) stmt)->renameType) ||
@@ -713,7 +765,11 @@ process_command(const UtilityCall *call)
 				drop_views(call, (DropStmt *) stmt);
 				return;
 			}
-			break;
+			run_dropping(call);
+			return;
+		case T_DropOwnedStmt:
+			run_dropping(call);
+			return;
 		case T_VacuumStmt:
 			vacuum_tables(call, (VacuumStmt *) stmt);
 			return;
@@ -773,6 +829,17 @@ check_new_relation(Oid relid)
 	created_view = relid;
 }
 
+static void
+note_orphan(Oid view)
+{
+	Oid output = sf_output_restored(view);
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	if (OidIsValid(output))
+		orphaned_outputs = list_append_unique_oid(orphaned_outputs, output);
+	MemoryContextSwitchTo(old);
+}
+
 /* A relation is about to be dropped.  The output goes before its view, so the view is still there to be asked. */
 static void
 relation_dropped(Oid relid)
@@ -785,6 +852,8 @@ relation_dropped(Oid relid)
 	if (!OidIsValid(view))
 		return;
 	LockRelationOid(view, AccessExclusiveLock);
+	if (dropping && view == relid)
+		note_orphan(view);
 	sf_fragment_remove(view);
 	SF_FAULT("view-drop");
 	sf_catalog_changed_at_commit();

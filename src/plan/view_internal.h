@@ -39,6 +39,7 @@ extern SfTime sf_view_begins_at(Oid view);
 /* ---- view_output.c ---- */
 extern Oid	sf_output_create(Oid view, SfDefinition *definition);
 extern Oid	sf_output_adopt(Oid view, SfDefinition *definition, bool *adopted);
+extern Oid	sf_output_restored(Oid view);
 extern void sf_output_claim(Oid view);
 extern void sf_output_follow_view(Oid view);
 extern void sf_output_check_alter(Oid output, AlterTableStmt *stmt);

@@ -221,6 +221,24 @@ has_output_columns(Oid view, Oid candidate)
 	return fits;
 }
 
+/* The table that was restored with an inert view, and would be its output; locked.  InvalidOid: there is none. */
+Oid
+sf_output_restored(Oid view)
+{
+	char *name;
+	Oid candidate;
+
+	if (!sf_is_continuous_view(view) || OidIsValid(sf_view_output(view)))
+		return InvalidOid;
+	name = sf_option_get(view, SF_OPTION_OUTPUT);
+	candidate = name ? get_relname_relid(name, get_rel_namespace(view)) : InvalidOid;
+	if (!OidIsValid(candidate) || get_rel_relkind(candidate) != RELKIND_RELATION ||
+	    OidIsValid(sf_output_view(candidate)) || relation_owner(candidate) != relation_owner(view) ||
+	    !has_output_columns(view, candidate))
+		return InvalidOid;
+	return candidate;
+}
+
 /*
  * Before DROP of a view: the table that was restored with an inert one is hung on it, to go with it as the output of an
  * active view does.  Without the right to drop both nothing is done; DROP then says what is wrong.
@@ -228,21 +246,14 @@ has_output_columns(Oid view, Oid candidate)
 void
 sf_output_claim(Oid view)
 {
-	char *name;
 	Oid candidate;
 
 	if (!sf_owns_relation(view, GetUserId()))
 		return;
 	LockRelationOid(view, AccessExclusiveLock);
-	if (!sf_is_continuous_view(view) || OidIsValid(sf_view_output(view)))
-		return;
-	name = sf_option_get(view, SF_OPTION_OUTPUT);
-	candidate = name ? get_relname_relid(name, get_rel_namespace(view)) : InvalidOid;
-	if (!OidIsValid(candidate) || get_rel_relkind(candidate) != RELKIND_RELATION ||
-	    !sf_owns_relation(candidate, GetUserId()) || OidIsValid(sf_output_view(candidate)) ||
-	    relation_owner(candidate) != relation_owner(view) || !has_output_columns(view, candidate))
-		return;
-	make_active(view, candidate);
+	candidate = sf_output_restored(view);
+	if (OidIsValid(candidate))
+		make_active(view, candidate);
 }
 
 /* Moves the output to the view's schema, under another name if its own is taken there. */
