@@ -16,6 +16,7 @@
 
 #include "access/transam.h"
 #include "miscadmin.h"
+#include "utils/datum.h"
 
 #include "fault.h"
 #include "state/pins.h"
@@ -247,7 +248,71 @@ undo_records(SfStore *store, SfTick published)
 	}
 }
 
-/* Takes groups that were made after a tick off the end of a window. */
+static void
+give_back_chunks(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+	uint32 needed = (shared->ngroups + SF_CHUNK_GROUPS - 1) / SF_CHUNK_GROUPS;
+
+	while (shared->nchunks > needed)
+	{
+		dsa_pointer chunk = ((dsa_pointer *) store_address(store, shared->chunks))[--shared->nchunks];
+
+		sf_state_free(&store->blobs, chunk, store->group_size * SF_CHUNK_GROUPS);
+	}
+	window->nchunks = shared->nchunks;
+}
+
+/* The end of what a group has in its window's memory for keys; InvalidDsaPointer when it has nothing there. */
+static dsa_pointer
+end_of_keys(SfStore *store, SfGroup *group)
+{
+	SfLayout *layout = store->layout;
+	uint64 nulls = *(uint64 *) (group->data + layout->nulls_offset);
+
+	for (int i = layout->nkeys - 1; i >= 0; i--)
+	{
+		dsa_pointer key = ((Datum *) group->data)[i];
+
+		if (!layout->keys[i].typbyval && (nulls & (UINT64CONST(1) << i)) == 0)
+			return key +
+			       MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
+	}
+	return InvalidDsaPointer;
+}
+
+/* Keys are put one behind the other, in the order of the groups: what is behind those of the last one goes. */
+static void
+give_back_keys(SfStore *store, StoreWindow *window)
+{
+	SfWindow *shared = window->shared;
+	dsa_pointer end = InvalidDsaPointer;
+
+	for (uint32 id = shared->ngroups; id > 0 && DsaPointerIsValid(shared->key_chunks); id--)
+	{
+		end = end_of_keys(store, store_group(store, window, id - 1));
+		if (DsaPointerIsValid(end))
+			break;
+	}
+	while (DsaPointerIsValid(shared->key_chunks))
+	{
+		dsa_pointer head = shared->key_chunks;
+		KeyChunk *chunk = store_address(store, head);
+		dsa_pointer data = head + offsetof(KeyChunk, data);
+
+		shared->key_chunk_size = chunk->size;
+		if (end > data && end <= data + chunk->size)
+		{
+			shared->key_chunk_used = end - data;
+			return;
+		}
+		shared->key_chunks = chunk->next;
+		sf_state_free(&store->blobs, head, offsetof(KeyChunk, data) + chunk->size);
+	}
+	shared->key_chunk_used = shared->key_chunk_size = 0;
+}
+
+/* Takes groups that were made after a tick off the end of a window, and gives back their memory, but for the slots. */
 static void
 undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 {
@@ -265,8 +330,10 @@ undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 			sf_blob_free(&store->blobs, blob_in(store, group->data, i));
 		shared->ngroups--;
 	}
+	give_back_keys(store, window);
 	if (shared->ngroups == before)
 		return;
+	give_back_chunks(store, window);
 	store_count(&store->fragment->groups, -(int64) (before - shared->ngroups));
 	sf_store_rebuild_slots(store, window);
 }
