@@ -105,7 +105,9 @@ CREATE TABLE streamfuse.fragment (
   output    oid NOT NULL,
   stream    oid NOT NULL,
   begins_at timestamptz,          -- windows that start earlier are not the view's; NULL: all are
-  adopted_until timestamptz       -- the output came from a dump, with all windows that end up to then
+  adopted_until timestamptz,      -- the output came from a dump, with all windows that end up to then
+  paused    bool NOT NULL DEFAULT false,  -- by pause()
+  resumes   int4 NOT NULL DEFAULT 0       -- calls of resume(): a failure counts for the run it happened in
 ) USING heap;
 COMMENT ON TABLE streamfuse.fragment IS 'the maintained parts of continuous views';
 CREATE SEQUENCE streamfuse.fragment_id AS int4 OWNED BY streamfuse.fragment.id;
@@ -128,7 +130,8 @@ CREATE TABLE streamfuse.progress (
   rows_read    int8 NOT NULL DEFAULT 0,
   committed_at timestamptz,        -- NULL: never
   failed_at    timestamptz,
-  rows_failed  int8 NOT NULL DEFAULT 0
+  rows_failed  int8 NOT NULL DEFAULT 0,
+  resumes      int4 NOT NULL DEFAULT 0   -- fragment.resumes as of then: later ones have undone the failure
 ) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
@@ -198,7 +201,7 @@ COMMENT ON FUNCTION streamfuse.output(regclass) IS 'the table of a continuous vi
 
 CREATE FUNCTION streamfuse.view_status(view regclass) RETURNS text
   LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_status';
-COMMENT ON FUNCTION streamfuse.view_status(regclass) IS 'inert, starting, backfilling, running or failed';
+COMMENT ON FUNCTION streamfuse.view_status(regclass) IS 'inert, starting, backfilling, running, retrying, paused or failed';
 
 CREATE FUNCTION streamfuse.view_hints(view regclass, stream regclass) RETURNS text[]
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'streamfuse_view_hints';
@@ -220,8 +223,19 @@ COMMENT ON VIEW streamfuse.views IS 'the continuous views of this database';
 GRANT SELECT ON streamfuse.views TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
--- Working with views: flush, verify
+-- Working with views: pause and resume, flush, verify
 -- ---------------------------------------------------------------------------
+
+-- For the view's owner, which they check themselves.
+CREATE FUNCTION streamfuse.pause(view regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'streamfuse_pause';
+COMMENT ON FUNCTION streamfuse.pause(regclass) IS
+  'stops a continuous view where it is, from this transaction''s commit on: it is read as of its last position until it is resumed';
+
+CREATE FUNCTION streamfuse.resume(view regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'streamfuse_resume';
+COMMENT ON FUNCTION streamfuse.resume(regclass) IS
+  'lets a continuous view that is paused or has failed go on from its own position, and one that waits to be tried again go on at once';
 
 CREATE FUNCTION streamfuse.flush(target regclass DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS timestamptz
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sf_flush';
@@ -258,7 +272,8 @@ CREATE FUNCTION streamfuse.stat_views_rows(
     OUT lag interval, OUT lag_bytes bigint, OUT lag_rows bigint,
     OUT rows_read bigint, OUT rows_in bigint, OUT rows_late bigint, OUT rows_missed bigint, OUT rows_ahead bigint,
     OUT rows_failed bigint, OUT open_windows bigint, OUT groups bigint, OUT bytes bigint, OUT reader_bytes bigint,
-    OUT last_rows timestamptz, OUT last_checkpoint timestamptz, OUT sqlstate text, OUT error text, OUT failed_at timestamptz)
+    OUT last_rows timestamptz, OUT last_checkpoint timestamptz, OUT sqlstate text, OUT error text, OUT failed_at timestamptz,
+    OUT attempts int, OUT next_attempt timestamptz)
   RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sf_stat_views';
 COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_views shows, as of the last tick';
 
@@ -270,7 +285,7 @@ CREATE VIEW streamfuse.stat_views AS
        LEFT JOIN streamfuse.fragment f ON f.view = s.view
        LEFT JOIN streamfuse.progress p ON p.fragment = f.id;
 COMMENT ON VIEW streamfuse.stat_views IS 'how far each continuous view is';
-COMMENT ON COLUMN streamfuse.stat_views.status IS 'starting, backfilling, running, catching up, recovering or failed';
+COMMENT ON COLUMN streamfuse.stat_views.status IS 'starting, backfilling, running, catching up, recovering, retrying, paused or failed';
 COMMENT ON COLUMN streamfuse.stat_views.stream IS 'the stream it reads, whose watermark is the view''s';
 COMMENT ON COLUMN streamfuse.stat_views.watermark IS 'rows older than this are not expected any more';
 COMMENT ON COLUMN streamfuse.stat_views.closed_until IS 'windows that end at or before it are closed';
@@ -292,7 +307,9 @@ COMMENT ON COLUMN streamfuse.stat_views.bytes IS 'memory of the view''s state';
 COMMENT ON COLUMN streamfuse.stat_views.reader_bytes IS 'of that, what is kept for open readers';
 COMMENT ON COLUMN streamfuse.stat_views.last_rows IS 'start of the last tick that brought rows';
 COMMENT ON COLUMN streamfuse.stat_views.last_checkpoint IS 'results, state and counters are durable as of then';
-COMMENT ON COLUMN streamfuse.stat_views.error IS 'why the view has failed; shown to its owner and to members of pg_read_all_stats';
+COMMENT ON COLUMN streamfuse.stat_views.error IS 'why the view has failed or is tried again; shown to its owner and to members of pg_read_all_stats';
+COMMENT ON COLUMN streamfuse.stat_views.attempts IS 'so many times in a row has it been tried again';
+COMMENT ON COLUMN streamfuse.stat_views.next_attempt IS 'when it is tried again; null when it does not wait for that';
 COMMENT ON COLUMN streamfuse.stat_views.committed_watermark IS 'the watermark as of the last commit; the counters that follow are as of then, too';
 GRANT SELECT ON streamfuse.stat_views TO PUBLIC;
 

@@ -36,6 +36,8 @@ int sf_checkpoint_rows = 1000000;
 int sf_commit_interval_ms = 100;
 int sf_tick_interval_ms = 1;
 int sf_view_timeout_ms = 60000;
+int sf_restart_attempts = 3;
+int sf_restart_delay_ms = 10000;
 int sf_max_streams = 1024;
 int sf_read_consistency = SF_READ_AVAILABLE;
 int sf_read_backfilling = SF_BACKFILLING_BATCH;
@@ -134,6 +136,11 @@ define_settings(void)
 	DefineCustomIntVariable("streamfuse.view_timeout", "Longest time that functions of one view may run in one step.",
 	                        "A step is a batch of rows. A view that takes longer fails alone. 0 turns the limit off.",
 	                        &sf_view_timeout_ms, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("streamfuse.restart_attempts", "How often a view whose own code raises is tried again.",
+	                        "After that it has failed.", &sf_restart_attempts, 3, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL,
+	                        NULL);
+	DefineCustomIntVariable("streamfuse.restart_delay", "Time after which a view whose own code raises is tried again.",
+	                        NULL, &sf_restart_delay_ms, 10000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.max_streams", "Most streams that continuous views may read.",
 	                        "Each leaf partition counts.", &sf_max_streams, 1024, 1, 1 << 20, PGC_POSTMASTER, 0, NULL,
 	                        NULL, NULL);

@@ -31,6 +31,8 @@ extern int sf_checkpoint_rows;		   /* most rows between two checkpoints of a fra
 extern int sf_view_timeout_ms;	   /* longest time that code of a view's owner may run in one step; 0: any */
 extern int sf_commit_interval_ms;	   /* closes are grouped for so long */
 extern int sf_tick_interval_ms;		   /* rest after a tick */
+extern int sf_restart_attempts;		   /* so often is a view tried again whose own code raises */
+extern int sf_restart_delay_ms;		   /* and so long after */
 extern int sf_max_streams;			   /* slots for streams (leaf partitions count) */
 extern int sf_read_consistency;		   /* SfReadConsistency */
 extern int sf_read_backfilling;		   /* SfReadBackfilling */

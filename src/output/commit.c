@@ -11,7 +11,7 @@
  * the output table and skips them in memory; any other takes them from memory.  If X aborts the tag is taken off.
  *
  * What the worker remembers about a member changes only after the commit; a member whose rows are refused (a trigger, a
- * constraint, an index of a user) is rolled back to its subtransaction and stopped, and the others commit.
+ * constraint, an index of a user) is rolled back to its subtransaction and tried again later, and the others commit.
  */
 #include "worker/dataflow.h"
 
@@ -63,7 +63,7 @@ typedef struct MemberCommit
 	List *windows;         /* WindowUpdate *, in context */
 	MemoryContext context; /* outlives the transaction */
 	bool done;             /* its subtransaction succeeded */
-	bool failure; /* nothing is written but that the member has failed: its rows are refused, or it never ran */
+	bool status_only;      /* of a stopped member whose rows are refused, or which has none in memory */
 } MemberCommit;
 
 void
@@ -320,17 +320,19 @@ write_progress(SfMember *member)
 	                                                                                        SF_FRAGMENT_FAILED;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
+	values[SF_PROGRESS_RESUMES] = Int32GetDatum((int32) member->row.resumes);
 
 	put_progress(values, nulls, NULL);
 }
 
 /*
- * That a member has failed, and why.  Position and state stay as of its last commit, when both were whole: what was done
- * since is in memory only, and done again where the view goes on after a restart.
+ * That a member has failed, and why; or that it has not.  Position and state stay as of its last commit, when both were
+ * whole: what was done since is in memory only, and done again where the view goes on.
  */
 static void
-write_failure(SfMember *member)
+write_status(SfMember *member)
 {
+	bool failed = pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
 	Datum values[SF_PROGRESS_NATTS] = {0};
 	bool nulls[SF_PROGRESS_NATTS] = {0};
 	bool replace[SF_PROGRESS_NATTS] = {0};
@@ -339,21 +341,18 @@ write_failure(SfMember *member)
 	nulls[SF_PROGRESS_POSITION] = true;
 	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = values[SF_PROGRESS_LAST_CLOSED] =
 	    TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
-	values[SF_PROGRESS_FAILED] = BoolGetDatum(true);
+	values[SF_PROGRESS_FAILED] = BoolGetDatum(failed);
+	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = !failed;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
 	values[SF_PROGRESS_ERROR] = CStringGetTextDatum(member->shared->error_message);
 	values[SF_PROGRESS_FAILED_AT] = TimestampTzGetDatum(member->shared->standing.failed_at);
+	nulls[SF_PROGRESS_FAILED_AT] = !failed;
 	nulls[SF_PROGRESS_COMMITTED_AT] = true;
+	values[SF_PROGRESS_RESUMES] = Int32GetDatum((int32) member->row.resumes);
 	replace[SF_PROGRESS_FAILED_AT] = replace[SF_PROGRESS_FAILED] = replace[SF_PROGRESS_SQLSTATE] =
-	    replace[SF_PROGRESS_ERROR] = true;
+	    replace[SF_PROGRESS_ERROR] = replace[SF_PROGRESS_RESUMES] = true;
 
 	put_progress(values, nulls, replace);
-}
-
-static bool
-has_failed(SfMember *member)
-{
-	return pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
 }
 
 static void
@@ -361,9 +360,9 @@ write_member(SfMember *member, void *arg)
 {
 	MemberCommit *commit = arg;
 
-	if (commit->failure)
+	if (commit->status_only)
 	{
-		write_failure(member);
+		write_status(member);
 		return;
 	}
 	if (member->closed_since != 0)
@@ -401,36 +400,39 @@ untag_windows(MemberCommit *commit)
 	}
 }
 
-/* One member's share of the transaction, in a subtransaction: its failure is its own. */
+static bool
+has_failed(const SfMember *member)
+{
+	return pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED;
+}
+
+/* Is there nothing in memory of a member that could be written? */
+static bool
+has_nothing(const SfMember *member)
+{
+	return member->flow == NULL || member->unstarted || sf_member_released(member);
+}
+
+/*
+ * One member's share of the transaction, in a subtransaction: its failure is its own.  It goes on taking in rows, and
+ * what it has closed stays in memory until this succeeds.
+ */
 static void
 commit_member(SfWorker *worker, MemberCommit *commit)
 {
 	SfMember *member = commit->member;
 
-	commit->failure = has_failed(member) && (member->cannot_commit || member->flow == NULL);
+	commit->status_only = sf_member_stopped(member) && (member->cannot_commit || has_nothing(member));
 	commit->done = sf_member_guard(member, write_member, commit);
 	if (commit->done)
 		return;
 	untag_windows(commit);
-	member->cannot_commit = true;
-	if (!has_failed(member))
-		sf_member_fail(worker, member, member->failure);
-}
-
-/*
- * A failed view holds no memory that others could use: it is read from the tables from here on, as of its last commit.
- * A statement that was reading its groups in memory fails with "snapshot too old".
- */
-static void
-release_memory(SfMember *member)
-{
-	pg_atomic_write_u32(&member->shared->released, 1);
-	pg_memory_barrier();
-	SF_FAULT("failed-before-release");
-	if (member->store != NULL)
-		sf_store_reset(member->store);
-	else
-		sf_store_discard(member->shared);
+	/* Of one that has failed, what is refused now is not tried again. */
+	if (has_failed(member) && !sf_error_may_pass(member->failure))
+		member->cannot_commit = true;
+	sf_member_trouble(worker, member, &member->commit_trouble);
+	if (has_failed(member) && member->commit_trouble.attempts == 0)
+		member->cannot_commit = true;
 }
 
 /* After the commit: what the worker remembers follows what is durable. */
@@ -441,9 +443,10 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	ListCell *cell;
 
 	member->must_commit = false;
-	if (commit->failure)
+	sf_trouble_over(member, &member->commit_trouble);
+	if (commit->status_only)
 	{
-		release_memory(member);
+		sf_member_release(worker, member);
 		return;
 	}
 	foreach (cell, commit->windows)
@@ -462,8 +465,8 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	member->committed = commit->tick;
 	sf_report_commit(member, member->commit_time);
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
-	if (has_failed(member))
-		release_memory(member);
+	if (sf_member_stopped(member))
+		sf_member_release(worker, member);
 }
 
 /* Is every member that has something to make durable in this transaction? */
@@ -518,10 +521,17 @@ delete_punctuations(SfWorker *worker, List *commits)
 	return true;
 }
 
+/* Can this member be committed now, if it is to be?  Not while it waits to be tried again, or is being started. */
+static bool
+can_commit(const SfMember *member, TimestampTz now)
+{
+	return !sf_trouble_waits(&member->commit_trouble, now) && (sf_member_stopped(member) || !has_nothing(member));
+}
+
 static bool
 is_due(SfMember *member, TimestampTz now)
 {
-	if (has_failed(member))
+	if (sf_member_stopped(member))
 		return member->must_commit;
 	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
 	       member->progress.nfailed > 0 || member->dirty_rows >= (uint64) sf_checkpoint_rows ||
@@ -535,7 +545,7 @@ is_awaited(SfWorker *worker, SfMember *member)
 {
 	uint64 asked = pg_atomic_read_u64(&worker->dataflow->commit_asked);
 
-	return !has_failed(member) && pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
+	return !sf_member_stopped(member) && pg_atomic_read_u64(&member->shared->flush_committed) < asked &&
 	       pg_atomic_read_u64(&member->shared->flush_counted) > pg_atomic_read_u64(&member->shared->flush_committed);
 }
 
@@ -563,9 +573,11 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 		TimestampTz since = member->closed_since != 0 ? member->closed_since : member->dirty_since;
 		long interval = member->closed_since != 0 ? sf_commit_interval_ms : sf_checkpoint_interval_ms;
 
+		if (!can_commit(member, now))
+			continue;
 		if (member->must_commit || is_awaited(worker, member))
 			due = true;
-		else if (has_failed(member))
+		else if (sf_member_stopped(member))
 			continue;
 		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows || member->progress.nfailed > MANY_FAILED_ROWS)
 			due = true;
@@ -595,10 +607,12 @@ choose_members(SfWorker *worker)
 		MemberCommit *commit;
 		MemoryContext old;
 
+		if (!can_commit(member, now))
+			continue;
 		if (!is_due(member, now))
 		{
 			/* Nothing that flush() promises is left to commit. */
-			if (!has_failed(member))
+			if (!sf_member_stopped(member))
 				pg_atomic_write_u64(&member->shared->flush_committed,
 				                    pg_atomic_read_u64(&member->shared->flush_counted));
 			continue;

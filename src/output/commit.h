@@ -25,7 +25,8 @@
 #define SF_PROGRESS_COMMITTED_AT 14
 #define SF_PROGRESS_FAILED_AT 15
 #define SF_PROGRESS_ROWS_FAILED 16
-#define SF_PROGRESS_NATTS 17
+#define SF_PROGRESS_RESUMES 17
+#define SF_PROGRESS_NATTS 18
 
 /* Columns of streamfuse.state, from 0. */
 #define SF_STATE_FRAGMENT 0

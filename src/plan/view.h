@@ -59,9 +59,14 @@ typedef struct SfFragmentRow
 	Oid			stream;
 	SfTime		begins_at;		/* windows starting earlier are not the view's (WITH NO DATA); MINUS_INFINITY: all */
 	SfTime		adopted_until;	/* the output came from a dump, with all windows that end up to then */
+	bool		paused;			/* by pause() */
+	uint32		resumes;		/* calls of resume() so far: a failure is of the run that it happened in */
 } SfFragmentRow;
 
 /* Rows of streamfuse.fragment visible to the snapshot (NULL: the latest) whose views are active. */
 extern List *sf_fragment_rows(Snapshot snapshot);
+
+/* The one of this view, as of now; NULL when there is none.  It may be inert. */
+extern SfFragmentRow *sf_fragment_row(Oid view);
 
 #endif /* SF_VIEW_H */

@@ -43,7 +43,9 @@ enum
 	FRAGMENT_STREAM,
 	FRAGMENT_BEGINS_AT,
 	FRAGMENT_ADOPTED_UNTIL,
-	FRAGMENT_COLUMNS = FRAGMENT_ADOPTED_UNTIL,
+	FRAGMENT_PAUSED,
+	FRAGMENT_RESUMES,
+	FRAGMENT_COLUMNS = FRAGMENT_RESUMES,
 };
 
 bool
@@ -195,6 +197,8 @@ fragment_from_tuple(HeapTuple tuple, TupleDesc desc)
 	row->adopted_until = DatumGetInt64(heap_getattr(tuple, FRAGMENT_ADOPTED_UNTIL, desc, &isnull));
 	if (isnull)
 		row->adopted_until = SF_TIME_MINUS_INFINITY;
+	row->paused = DatumGetBool(heap_getattr(tuple, FRAGMENT_PAUSED, desc, &isnull));
+	row->resumes = (uint32) DatumGetInt32(heap_getattr(tuple, FRAGMENT_RESUMES, desc, &isnull));
 	return row;
 }
 
@@ -222,6 +226,25 @@ sf_fragment_rows(Snapshot snapshot)
 	return rows;
 }
 
+SfFragmentRow *
+sf_fragment_row(Oid view)
+{
+	SfCatalog *fragment = sf_catalog_open("fragment", AccessShareLock);
+	SfFragmentRow *row = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, FRAGMENT_VIEW, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(view));
+	scan = sf_catalog_scan_begin(fragment, "fragment_view_key", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	if (HeapTupleIsValid(tuple))
+		row = fragment_from_tuple(tuple, RelationGetDescr(sf_catalog_table(fragment)));
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(fragment, AccessShareLock);
+	return row;
+}
+
 void
 sf_fragment_add(const SfFragmentRow *row)
 {
@@ -237,9 +260,47 @@ sf_fragment_add(const SfFragmentRow *row)
 	nulls[FRAGMENT_BEGINS_AT - 1] = row->begins_at == SF_TIME_MINUS_INFINITY;
 	values[FRAGMENT_ADOPTED_UNTIL - 1] = Int64GetDatum(row->adopted_until);
 	nulls[FRAGMENT_ADOPTED_UNTIL - 1] = row->adopted_until == SF_TIME_MINUS_INFINITY;
+	values[FRAGMENT_PAUSED - 1] = BoolGetDatum(row->paused);
+	values[FRAGMENT_RESUMES - 1] = Int32GetDatum((int32) row->resumes);
 	sf_catalog_insert(fragment, values, nulls);
 	sf_catalog_close(fragment, NoLock);
 	CommandCounterIncrement();
+}
+
+/*
+ * What pause() and resume() ask for; the worker follows once it is committed.  The caller's lock on the view keeps others
+ * from changing the row.  False: there is none.
+ */
+bool
+sf_fragment_pause(Oid view, bool pause)
+{
+	SfCatalog *fragment = sf_catalog_open("fragment", RowExclusiveLock);
+	Datum values[FRAGMENT_COLUMNS] = {0};
+	bool nulls[FRAGMENT_COLUMNS] = {0};
+	bool replace[FRAGMENT_COLUMNS] = {0};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found;
+
+	ScanKeyInit(&key, FRAGMENT_VIEW, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(view));
+	scan = sf_catalog_scan_begin(fragment, "fragment_view_key", 1, &key, NULL);
+	tuple = sf_catalog_scan_next(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		SfFragmentRow *row = fragment_from_tuple(tuple, RelationGetDescr(sf_catalog_table(fragment)));
+
+		values[FRAGMENT_PAUSED - 1] = BoolGetDatum(pause);
+		values[FRAGMENT_RESUMES - 1] = Int32GetDatum((int32) (row->resumes + 1));
+		replace[FRAGMENT_PAUSED - 1] = true;
+		replace[FRAGMENT_RESUMES - 1] = !pause;
+		sf_catalog_update(fragment, tuple, values, nulls, replace);
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(fragment, NoLock);
+	CommandCounterIncrement();
+	return found;
 }
 
 /*

@@ -179,7 +179,7 @@ first_window_after_stored(SfDefinition *definition)
 static void
 start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_until)
 {
-	SfFragmentRow row;
+	SfFragmentRow row = {0};
 
 	SF_FAULT("view-before-fragment");
 	sf_fragment_remove(view);

@@ -10,7 +10,6 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,44 +38,26 @@ streamfuse_output(PG_FUNCTION_ARGS)
 }
 
 /*
- * streamfuse.view_status(view): inert, starting, backfilling, running or failed.  A view that the worker does not know
- * yet is starting.
+ * streamfuse.view_status(view): inert, starting, backfilling, running, retrying, paused or failed.  A view that the
+ * worker does not know yet is starting.
  */
 Datum
 streamfuse_view_status(PG_FUNCTION_ARGS)
 {
 	Oid view = PG_GETARG_OID(0);
-	SfDataflow *dataflow;
-	SfFragment *fragment;
-	const char *status = "starting";
+	SfFragmentRow *row;
+	SfGlance glance;
 
 	sf_require_preload();
 	if (!sf_is_continuous_view(view))
 		PG_RETURN_NULL();
-	if (!OidIsValid(sf_view_output(view)))
+	row = OidIsValid(sf_view_output(view)) ? sf_fragment_row(view) : NULL;
+	if (row == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text("inert"));
-
-	/* The lock keeps the fragment in memory. */
-	LockRelationOid(view, AccessShareLock);
-	dataflow = sf_dataflow_get(MyDatabaseId, false);
-	fragment = dataflow ? sf_fragment_find(dataflow, view) : NULL;
-	if (fragment != NULL)
-		switch ((SfFragmentStatus) pg_atomic_read_u32(&fragment->status))
-		{
-			case SF_FRAGMENT_STARTING:
-				break;
-			case SF_FRAGMENT_BACKFILLING:
-				status = "backfilling";
-				break;
-			case SF_FRAGMENT_RUNNING:
-				status = "running";
-				break;
-			case SF_FRAGMENT_FAILED:
-				status = "failed";
-				break;
-		}
-	UnlockRelationOid(view, AccessShareLock);
-	PG_RETURN_TEXT_P(cstring_to_text(status));
+	if (!sf_fragment_glance(sf_dataflow_get(MyDatabaseId, false), view, &glance))
+		glance = (SfGlance){.status = SF_FRAGMENT_STARTING, .resumes = row->resumes};
+	PG_RETURN_TEXT_P(cstring_to_text(
+	    sf_status_word(glance.status, glance.retry_at != 0, row->paused, glance.resumes != row->resumes)));
 }
 
 /* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */

@@ -50,6 +50,7 @@ extern void sf_output_refuse_change(Oid output, const char *command);
 
 /* ---- view_catalog.c ---- */
 extern void sf_fragment_add(const SfFragmentRow *row);
+extern bool sf_fragment_pause(Oid view, bool pause);
 extern void sf_fragment_remove(Oid view);
 
 #endif /* SF_VIEW_INTERNAL_H */

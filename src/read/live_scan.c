@@ -254,28 +254,27 @@ statement_tick(LiveScan *scan)
 }
 
 static void
-start_shared(LiveScan *scan)
+start_shared(LiveScan *scan, SfFragment *fragment)
 {
 	EState *estate = scan->css.ss.ps.state;
-	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
 
-	if (scan->tick == SF_TICK_NONE)
-		scan->tick = statement_tick(scan);
-	if (fragment == NULL)
-		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
 	scan->blobs = (SfBlobSpace){.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
 	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
 	collect_evicted_if_any(scan, fragment);
 }
 
-/* Has the view failed and given its memory back? */
-static bool
-is_released(Oid view)
+/* The groups are in shared memory, unless the view was stopped when the statement's tick was published. */
+static SfFragment *
+fragment_in_memory(LiveScan *scan)
 {
-	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), view);
+	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
 
-	return fragment != NULL && pg_atomic_read_u32(&fragment->released) != 0;
+	if (fragment == NULL)
+		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
+	if (scan->tick == SF_TICK_NONE)
+		scan->tick = statement_tick(scan);
+	return scan->tick < pg_atomic_read_u64(&fragment->memory_from) ? NULL : fragment;
 }
 
 static void
@@ -283,13 +282,16 @@ start_scan(LiveScan *scan)
 {
 	EState *estate = scan->css.ss.ps.state;
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	SfFragment *fragment = NULL;
 
 	SF_FAULT("read-scan-start");
-	if (estate->es_snapshot->takenDuringRecovery || is_released(scan->view))
+	if (!estate->es_snapshot->takenDuringRecovery)
+		fragment = fragment_in_memory(scan);
+	if (fragment != NULL)
+		start_shared(scan, fragment);
+	else
 		scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout,
 		                                 estate->es_snapshot);
-	else
-		start_shared(scan);
 	start_projection(scan);
 	scan->started = true;
 	MemoryContextSwitchTo(old);

@@ -116,7 +116,7 @@ sf_view_is_backfilled(Oid view)
 	       DatumGetBool(backfilled);
 }
 
-/* Can the live side be read: is the fragment in memory, and, unless parts will do, complete and past recovery? */
+/* Can the live side be read: does the worker know the fragment, and is it, unless parts will do, past recovery? */
 static bool
 is_running(SfDataflow *dataflow, Oid view, bool partial)
 {
@@ -130,7 +130,12 @@ is_running(SfDataflow *dataflow, Oid view, bool partial)
 	if (pg_atomic_read_u32(&dataflow->ready) == 0)
 		return false;
 	status = pg_atomic_read_u32(&fragment->status);
-	return status == SF_FRAGMENT_RUNNING || (status == SF_FRAGMENT_FAILED && sf_view_is_backfilled(view));
+	if (status == SF_FRAGMENT_RUNNING)
+		return true;
+	/* One that is stopped, or cannot be started, is read as it stood. */
+	return (status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ||
+	        pg_atomic_read_u64(&fragment->memory_from) == SF_TICK_MAX) &&
+	       sf_view_is_backfilled(view);
 }
 
 static SfReadMode

@@ -58,8 +58,12 @@ sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 	figures->standing = fragment->standing;
 	memcpy(figures->error_sqlstate, fragment->error_sqlstate, sizeof(figures->error_sqlstate));
 	memcpy(figures->error_message, fragment->error_message, sizeof(figures->error_message));
+	figures->attempts = fragment->attempts;
+	figures->retry_at = fragment->retry_at;
 	copy_windows(fragment, figures);
 	LWLockRelease(&fragment->lock);
+	figures->resumes = pg_atomic_read_u32(&fragment->resumes);
+	pg_read_barrier();
 	figures->status = pg_atomic_read_u32(&fragment->status);
 	figures->rows_in = pg_atomic_read_u64(&fragment->rows_in);
 	figures->rows_late = pg_atomic_read_u64(&fragment->rows_late);
@@ -76,21 +80,13 @@ sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 }
 
 const char *
-sf_status_name(SfDataflow *dataflow, const SfFigures *figures)
+sf_status_name(SfDataflow *dataflow, const SfFigures *figures, const SfFragmentRow *row)
 {
-	if (dataflow == NULL || !figures->found)
-		return "starting";
-	switch (figures->status)
-	{
-		case SF_FRAGMENT_STARTING:
-			return "starting";
-		case SF_FRAGMENT_BACKFILLING:
-			return "backfilling";
-		case SF_FRAGMENT_FAILED:
-			return "failed";
-		case SF_FRAGMENT_RUNNING:
-			break;
-	}
+	const char *word = sf_status_word(figures->status, figures->retry_at != 0, row->paused,
+	                                  figures->found && figures->resumes != row->resumes);
+
+	if (strcmp(word, "running") != 0)
+		return word;
 	if (pg_atomic_read_u32(&dataflow->ready) == 0)
 		return "recovering";
 	return figures->standing.catch_up_since != 0 ? "catching up" : "running";

@@ -7,6 +7,7 @@
 
 #include "streamfuse.h"
 
+#include "plan/view.h"
 #include "state/progress.h"
 #include "state/shared.h"
 
@@ -14,6 +15,7 @@ typedef struct SfFigures
 {
 	bool		found;			/* false: no worker has come to the view yet, and all else is zero */
 	SfFragmentStatus status;
+	uint32		resumes;
 	SfTime		watermark;
 	SfTime		closed_until;
 	SfStanding	standing;
@@ -31,6 +33,8 @@ typedef struct SfFigures
 	SfSourceState *source;		/* positions as of the last published tick; NULL: none yet */
 	char		error_sqlstate[6];
 	char		error_message[512];
+	int			attempts;
+	TimestampTz retry_at;		/* 0: it is not waiting to be tried again */
 } SfFigures;
 
 /*
@@ -39,7 +43,8 @@ typedef struct SfFigures
  */
 extern void sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures);
 
-extern const char *sf_status_name(SfDataflow *dataflow, const SfFigures *figures);
+/* row: what the catalog says of the view. */
+extern const char *sf_status_name(SfDataflow *dataflow, const SfFigures *figures, const SfFragmentRow *row);
 
 /* How long the view has been behind what is committed, in microseconds; 0: it is not. */
 extern int64 sf_figures_lag_us(SfDataflow *dataflow, const SfFigures *figures, TimestampTz now);

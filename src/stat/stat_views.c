@@ -53,6 +53,8 @@ enum
 	VIEW_SQLSTATE,
 	VIEW_ERROR,
 	VIEW_FAILED_AT,
+	VIEW_ATTEMPTS,
+	VIEW_NEXT_ATTEMPT,
 	VIEW_NATTS
 };
 
@@ -102,8 +104,12 @@ waits_for(SfDataflow *dataflow, const SfFigures *figures, const SfStreamSettings
 		return NULL;
 	if (figures->status == SF_FRAGMENT_FAILED)
 		return "the failed view";
+	if (figures->status == SF_FRAGMENT_PAUSED)
+		return "the paused view";
 	if (dataflow->worker_pid == 0)
 		return "a worker process";
+	if (figures->retry_at != 0)
+		return "another attempt";
 	if (figures->standing.blocked)
 		return "a lock on the stream";
 	if (figures->standing.behind_since != 0)
@@ -143,6 +149,8 @@ static void
 fill_error(Oid view, const SfFigures *figures, Datum *values, bool *nulls)
 {
 	set_time(values, nulls, VIEW_FAILED_AT, figures->standing.failed_at);
+	set_time(values, nulls, VIEW_NEXT_ATTEMPT, figures->retry_at);
+	values[VIEW_ATTEMPTS] = Int32GetDatum(figures->attempts);
 	nulls[VIEW_SQLSTATE] = nulls[VIEW_ERROR] = figures->error_message[0] == '\0';
 	if (nulls[VIEW_ERROR])
 		return;
@@ -193,7 +201,7 @@ sf_stat_views(PG_FUNCTION_ARGS)
 		sf_figures_get(dataflow, row->view, &figures);
 		memset(nulls, !figures.found, sizeof(nulls));
 		values[VIEW_VIEW] = ObjectIdGetDatum(row->view);
-		values[VIEW_STATUS] = CStringGetTextDatum(sf_status_name(dataflow, &figures));
+		values[VIEW_STATUS] = CStringGetTextDatum(sf_status_name(dataflow, &figures, row));
 		values[VIEW_STREAM] = ObjectIdGetDatum(row->stream);
 		nulls[VIEW_VIEW] = nulls[VIEW_STATUS] = nulls[VIEW_STREAM] = false;
 		if (figures.found)
@@ -243,14 +251,14 @@ sf_stat_backfill(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		sf_figures_get(dataflow, row->view, &figures);
-		if (figures.found && (figures.status == SF_FRAGMENT_FAILED ||
+		if (figures.found && (figures.status == SF_FRAGMENT_FAILED || figures.status == SF_FRAGMENT_PAUSED ||
 		                      (figures.status == SF_FRAGMENT_RUNNING && figures.standing.catch_up_since == 0)))
 			continue;
 		sf_pages_get(row->stream, figures.source, &pages);
 		values[BACKFILL_VIEW] = ObjectIdGetDatum(row->view);
 		values[BACKFILL_STREAM] = ObjectIdGetDatum(row->stream);
-		values[BACKFILL_PHASE] = CStringGetTextDatum(figures.standing.blocked ? "waiting for a lock on the stream"
-		                                                                      : sf_status_name(dataflow, &figures));
+		values[BACKFILL_PHASE] = CStringGetTextDatum(
+		    figures.standing.blocked ? "waiting for a lock on the stream" : sf_status_name(dataflow, &figures, row));
 		values[BACKFILL_ROWS_DONE] = Int64GetDatum(figures.rows_read);
 		values[BACKFILL_BYTES_TOTAL] = Int64GetDatum(pages.total * BLCKSZ);
 		values[BACKFILL_BYTES_DONE] = Int64GetDatum(pages.read * BLCKSZ);

@@ -32,6 +32,7 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	LWLockInitialize(&dataflow->lock, tranche);
 	dataflow->fragments = InvalidDsaPointer;
 	pg_atomic_init_u32(&dataflow->launch_failures, 0);
+	pg_atomic_init_u32(&dataflow->vain_starts, 0);
 	pg_atomic_init_u64(&dataflow->published, SF_TICK_NONE);
 	pg_atomic_init_u32(&dataflow->ready, 0);
 	pg_atomic_init_u32(&dataflow->woken, 0);
@@ -209,6 +210,48 @@ sf_fragment_find(SfDataflow *dataflow, Oid view)
 	if (fragment != NULL)
 		sf_fragment_release(dataflow);
 	return fragment;
+}
+
+bool
+sf_fragment_glance(SfDataflow *dataflow, Oid view, SfGlance *glance)
+{
+	SfFragment *fragment = sf_fragment_hold(dataflow, view);
+
+	if (fragment == NULL)
+		return false;
+	/* The worker writes the status before it says which resume() that is an answer to. */
+	glance->resumes = pg_atomic_read_u32(&fragment->resumes);
+	pg_read_barrier();
+	glance->status = (SfFragmentStatus) pg_atomic_read_u32(&fragment->status);
+	glance->flush_counted = pg_atomic_read_u64(&fragment->flush_counted);
+	glance->flush_committed = pg_atomic_read_u64(&fragment->flush_committed);
+	LWLockAcquire(&fragment->lock, LW_SHARED);
+	glance->watermark = fragment->watermark;
+	glance->retry_at = fragment->retry_at;
+	memcpy(glance->error_message, fragment->error_message, sizeof(glance->error_message));
+	LWLockRelease(&fragment->lock);
+	sf_fragment_release(dataflow);
+	return true;
+}
+
+const char *
+sf_status_word(SfFragmentStatus status, bool retrying, bool paused, bool resumed)
+{
+	if (status == SF_FRAGMENT_FAILED && !resumed)
+		return "failed";
+	if (paused)
+		return "paused";
+	if (retrying)
+		return "retrying";
+	switch (status)
+	{
+		case SF_FRAGMENT_BACKFILLING:
+			return "backfilling";
+		case SF_FRAGMENT_RUNNING:
+			return "running";
+		default:
+			return "starting";
+	}
 }
 
 /*

@@ -26,6 +26,7 @@ typedef enum SfFragmentStatus
 	SF_FRAGMENT_BACKFILLING,	/* history is being worked in: reads run Q itself */
 	SF_FRAGMENT_RUNNING,
 	SF_FRAGMENT_FAILED,			/* stopped by an error; error_message says why */
+	SF_FRAGMENT_PAUSED,			/* stopped by pause() */
 } SfFragmentStatus;
 
 /* What a worker is doing. */
@@ -88,7 +89,8 @@ typedef struct SfFragment
 
 	pg_atomic_uint32 status;	/* SfFragmentStatus; worker */
 	bool		dropped;		/* worker, under dataflow->lock */
-	pg_atomic_uint32 released;	/* 1: failed, and its groups are in the state table only; worker */
+	pg_atomic_uint64 memory_from;	/* pins of earlier ticks find the groups in the state table; SF_TICK_MAX: all do; worker */
+	pg_atomic_uint32 resumes;	/* streamfuse.fragment.resumes, as the worker has taken note of it; worker */
 
 	/* The store (state/store.c); written by the worker under lock, read by anybody under lock in shared mode. */
 	dsa_pointer windows;		/* array of dsa_pointer to SfWindow, ordered by start */
@@ -123,9 +125,24 @@ typedef struct SfFragment
 	SfStanding	standing;		/* worker, under lock */
 	pg_atomic_uint64 rows_failed;
 
-	char		error_message[512]; /* under lock */
+	/* Why it has failed, or is tried again; empty when all is well.  Worker, under lock. */
+	char		error_message[512];
 	char		error_sqlstate[6];
+	int			attempts;		/* so many times in a row has it been tried again */
+	TimestampTz retry_at;		/* when it is tried next; 0: it is not waiting for that */
 } SfFragment;
+
+/* What matters to whoever waits for a fragment: a copy. */
+typedef struct SfGlance
+{
+	SfFragmentStatus status;
+	uint32		resumes;
+	SfTime		watermark;
+	uint64		flush_counted;
+	uint64		flush_committed;
+	TimestampTz retry_at;
+	char		error_message[512];
+} SfGlance;
 
 /* A worker group: all streams of one database.  In main shared memory. */
 typedef struct SfDataflow
@@ -137,10 +154,11 @@ typedef struct SfDataflow
 	/* The worker: written by the launcher and the worker under SfShared.lock. */
 	int			worker_pid;		/* 0 when none runs */
 	Latch	   *worker_latch;
-	bool		parked;			/* no worker may start (DROP DATABASE and the like are under way) */
+	int			parkers;		/* commands under way that allow no worker here (DROP DATABASE and the like) */
 
 	bool		misfit_logged;	/* the worker has said that extension and library do not fit; worker */
 	pg_atomic_uint32 launch_failures;	/* in a row, for want of a worker process; written by the launcher only */
+	pg_atomic_uint32 vain_starts;	/* workers started since one got ready or left by itself; launcher adds, worker clears */
 
 	pg_atomic_uint64 published; /* last published tick; written by the worker only */
 	pg_atomic_uint32 ready;		/* 1 once the worker has recovered and published; 0 while it starts */
@@ -217,6 +235,15 @@ extern SfFragment *sf_fragment_find(SfDataflow *dataflow, Oid view);
  */
 extern SfFragment *sf_fragment_hold(SfDataflow *dataflow, Oid view);
 extern void sf_fragment_release(SfDataflow *dataflow);
+
+/* What matters to whoever waits for a fragment.  False: no such fragment is in memory. */
+extern bool sf_fragment_glance(SfDataflow *dataflow, Oid view, SfGlance *glance);
+
+/*
+ * The word for a status.  paused: streamfuse.fragment says so, and the worker follows; resumed: a resume() is there that
+ * the worker has not taken note of.
+ */
+extern const char *sf_status_word(SfFragmentStatus status, bool retrying, bool paused, bool resumed);
 
 /* Wakes the worker of a dataflow, or the launcher when there is none.  Async-signal cheap; no locks. */
 extern void sf_wake_worker(SfDataflow *dataflow);

@@ -153,8 +153,8 @@ require_running(SfDataflow *dataflow, Oid view)
 			fragment = sf_fragment_find(dataflow, view);
 		if (fragment != NULL)
 			status = pg_atomic_read_u32(&fragment->status);
-		if (status == SF_FRAGMENT_FAILED)
-			sf_refuse_failed(fragment);
+		if (status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED)
+			sf_refuse_stopped(view);
 		if (status == SF_FRAGMENT_RUNNING)
 		{
 			ConditionVariableCancelSleep();

@@ -30,6 +30,15 @@ typedef enum SfFilling
 	SF_FILLING_BEGUN,
 } SfFilling;
 
+/* What a member raised, and when it is tried again (retry.c).  All zero: nothing. */
+typedef struct SfTrouble
+{
+	int			attempts;		/* in a row */
+	int			own_errors;		/* those that do not pass by themselves; bounded by streamfuse.restart_attempts */
+	int			delay_ms;		/* the last one after an error that may pass */
+	TimestampTz retry_at;
+} SfTrouble;
+
 /* A fragment as the worker holds it. */
 struct SfMember
 {
@@ -50,11 +59,16 @@ struct SfMember
 	bool		again;			/* undone, to take the tick again from a source of its own */
 	bool		small_ticks;	/* and in small ticks */
 	bool		taken_over;		/* its groups were found in shared memory */
+	bool		unstarted;		/* starting it has raised; it has a source of its own and is started anew */
 	bool		recovered;		/* running as soon as the groups read from the tables are published */
 	bool		adopting;		/* its output came from a dump and is yet to be compared with what is stored */
 	bool		compared;		/* in the current tick */
 	SfFilling	filling;
-	ErrorData  *failure;		/* why it stopped, while not yet durable; in context */
+	ErrorData  *failure;		/* raised, and not dealt with yet; in context */
+	bool		timed_out;		/* that is streamfuse.view_timeout */
+	SfTrouble	tick_trouble;	/* of compiling, starting, and taking in rows */
+	SfTrouble	commit_trouble;
+	SfTick		released;		/* its groups go once no pin is at this tick or before; SF_TICK_NONE: they do not */
 
 	/* What waits for a commit. */
 	TimestampTz closed_since;	/* first close not yet committed; 0: none */
@@ -86,6 +100,7 @@ struct SfSource
 	bool		reset;			/* the watermark was reset in this tick */
 	bool		small;			/* takes small ticks until it is complete: many of its rows fail */
 	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
+	SfSource   *meets;			/* has counted the same rows in this tick: its members go there once that is published */
 	bool		complete;		/* the tick took in all that its snapshot sees */
 	bool		progressed;		/* it moved a position's frontier */
 };
@@ -113,7 +128,15 @@ extern void sf_member_compile(SfMember *member);
 extern void sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status);
 extern void sf_member_abandon(SfWorker *worker, SfMember *member);
 extern void sf_member_detach(SfWorker *worker, SfMember *member);
-extern void sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error);
+extern void sf_member_pause(SfWorker *worker, SfMember *member);
+
+/* Has it failed, or is it paused?  Then it takes no rows until it is resumed. */
+extern bool sf_member_stopped(const SfMember *member);
+
+/* Its groups are read from the tables from here on; what is in memory goes once nobody reads it (sf_member_reclaim). */
+extern void sf_member_release(SfWorker *worker, SfMember *member);
+extern bool sf_member_released(const SfMember *member);
+extern void sf_member_reclaim(SfMember *member, SfTick oldest_tick);
 
 /* Runs code of a view's owner: switches the user, and the view's settings where they matter. */
 typedef struct SfOwnerScope
@@ -131,15 +154,38 @@ extern void sf_view_timeout_start(void);
 extern bool sf_view_timeout_stop(void);
 extern void sf_view_timeout_describe(ErrorData *error);
 
-/* Errors that may pass by themselves: retried, never a view's failure. */
-extern bool sf_error_may_pass(const ErrorData *error);
-
 /*
  * Runs a step for one member in a subtransaction.  False when it raised: the subtransaction is undone, the error is in
- * the member's `failure`.  An error that may pass is raised again, after the same.
+ * the member's `failure`, and the caller sees to it that sf_member_trouble is called between steps.
  */
 typedef void (*SfMemberStep) (SfMember *member, void *arg);
 extern bool sf_member_guard(SfMember *member, SfMemberStep step, void *arg);
+
+/* retry.c */
+
+/* Errors that may pass by themselves: tried again for ever. */
+extern bool sf_error_may_pass(const ErrorData *error);
+
+/*
+ * Deals with a member's `failure`: it gets a source of its own and is tried again some time later, or it has failed.
+ * What it had begun is undone before.
+ */
+extern void sf_member_trouble(SfWorker *worker, SfMember *member, SfTrouble *trouble);
+
+/* The step that had raised has succeeded, or does not matter any more. */
+extern void sf_trouble_over(SfMember *member, SfTrouble *trouble);
+
+/* All is well with a member, whatever a former worker or a former run of it has left to be seen. */
+extern void sf_trouble_forget(SfMember *member);
+
+/* Is it too early to try again? */
+extern bool sf_trouble_waits(const SfTrouble *trouble, TimestampTz now);
+
+/* Is there a member that is to be started anew by now?  sf_reconcile does it. */
+extern bool sf_start_due(SfWorker *worker);
+
+/* Until the next member is tried again, in ms; -1: none waits for that. */
+extern long sf_retry_wait(SfWorker *worker);
 
 /* source.c */
 extern SfSource *sf_source_create(SfWorker *worker, Oid stream, SfSourceState *state);
@@ -154,7 +200,11 @@ extern void sf_source_publish(SfSource *source);
 extern void sf_source_rollback(SfSource *source);
 extern void sf_source_undo_member(SfMember *member);
 extern bool sf_source_same_rows(SfSource *a, SfSource *b);
-extern void sf_source_merge(SfSource *into, SfSource *from);
+
+/* Two scans that meet in a tick: the same watermark for both in the tick, the same scan once it is published. */
+extern void sf_source_meet(SfSource *into, SfSource *from);
+extern void sf_source_follow(SfSource *from);
+extern void sf_source_join(SfWorker *worker, SfSource *from);
 extern int	sf_source_awaited(const SfSource *source, uint64 *oldest);
 extern uint64 sf_source_pages_read(const SfSource *source);
 
@@ -181,11 +231,12 @@ extern void sf_report_tick_rows(SfWorker *worker, uint64 rows);
 extern void sf_report_source(SfWorker *worker, SfSource *source);
 extern void sf_report_commit(SfMember *member, TimestampTz time);
 extern void sf_report_failure(SfMember *member, TimestampTz time);
+extern void sf_report_resumed(SfMember *member);
 extern void sf_report_recovered(SfMember *member, TimestampTz committed_at, TimestampTz failed_at);
 extern void sf_report_members(SfWorker *worker);
 extern void sf_report_fillings(SfWorker *worker);
 
-/* feed.c: one member takes a batch; when it is not in the tick any more, it has failed or is to take it again */
+/* feed.c: one member takes a batch; when it is not in the tick any more, it has raised or is to take it again */
 extern void sf_member_take_batch(SfMember *member, SfBatch *batch);
 
 /* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when something changed. */

@@ -88,17 +88,36 @@ refuse_own_view(const SfFragmentRow *row)
 		                errhint("Call streamfuse.flush() after the transaction has ended.")));
 }
 
-void
-sf_refuse_failed(SfFragment *fragment)
+static void
+refuse_paused(Oid view)
 {
-	char message[sizeof(fragment->error_message)];
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	                errmsg("continuous view \"%s\" is paused", get_rel_name(view)),
+	                errhint("Call streamfuse.resume() to let it go on.")));
+}
 
-	LWLockAcquire(&fragment->lock, LW_SHARED);
-	strlcpy(message, fragment->error_message, sizeof(message));
-	LWLockRelease(&fragment->lock);
+static void
+refuse_failed(Oid view, const SfGlance *glance)
+{
 	ereport(ERROR,
 	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-	         errmsg("continuous view \"%s\" has failed", get_rel_name(fragment->view)), errdetail("%s", message)));
+	         errmsg("continuous view \"%s\" has failed", get_rel_name(view)), errdetail("%s", glance->error_message),
+	         errhint("Call streamfuse.resume() when the cause has been removed.")));
+}
+
+void
+sf_refuse_stopped(Oid view)
+{
+	SfFragmentRow *row = sf_fragment_row(view);
+	SfGlance glance;
+
+	if (row == NULL)
+		return;
+	if (sf_fragment_glance(sf_dataflow_get(MyDatabaseId, false), view, &glance) &&
+	    glance.status == SF_FRAGMENT_FAILED && glance.resumes == row->resumes)
+		refuse_failed(view, &glance);
+	if (row->paused)
+		refuse_paused(view);
 }
 
 void
@@ -116,17 +135,23 @@ sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before)
 	                errhint("Increase max_worker_processes.")));
 }
 
+/*
+ * One that is tried again gets there, perhaps; one that was resumed and of which the worker has not taken note does, too.
+ */
 static bool
-has_reached(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number)
+has_reached(SfDataflow *dataflow, const SfFragmentRow *row, SfFlushLevel level, uint64 number)
 {
-	SfFragment *fragment = sf_fragment_find(dataflow, view);
+	SfGlance glance;
 
-	if (fragment == NULL)
-		return get_rel_relkind(view) == '\0';
-	if (pg_atomic_read_u32(&fragment->status) == SF_FRAGMENT_FAILED)
-		sf_refuse_failed(fragment);
-	return pg_atomic_read_u64(level == SF_FLUSH_COUNTED ? &fragment->flush_counted : &fragment->flush_committed) >=
-	       number;
+	if (!sf_fragment_glance(dataflow, row->view, &glance))
+		return get_rel_relkind(row->view) == '\0';
+	if ((int32) (glance.resumes - row->resumes) < 0)
+		return false;
+	if (glance.status == SF_FRAGMENT_FAILED)
+		refuse_failed(row->view, &glance);
+	if (glance.status == SF_FRAGMENT_PAUSED)
+		refuse_paused(row->view);
+	return (level == SF_FLUSH_COUNTED ? glance.flush_counted : glance.flush_committed) >= number;
 }
 
 static uint64
@@ -145,13 +170,24 @@ ask(SfDataflow *dataflow, SfFlushLevel level)
 	return number;
 }
 
+/* Why it takes so long, if it is for an error. */
+static int
+trouble_detail(SfDataflow *dataflow, Oid view)
+{
+	SfGlance glance;
+
+	if (sf_fragment_glance(dataflow, view, &glance) && glance.error_message[0] != '\0')
+		errdetail("It is tried again after an error: %s", glance.error_message);
+	return 0;
+}
+
 static void
-wait_for(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number, TimestampTz deadline)
+wait_for(SfDataflow *dataflow, const SfFragmentRow *row, SfFlushLevel level, uint64 number, TimestampTz deadline)
 {
 	uint32 launch_failures = pg_atomic_read_u32(&dataflow->launch_failures);
 
 	ConditionVariablePrepareToSleep(&dataflow->progress);
-	while (!has_reached(dataflow, view, level, number))
+	while (!has_reached(dataflow, row, level, number))
 	{
 		sf_require_worker_process(dataflow, launch_failures);
 		/* The worker broadcasts; the time-out is for a worker that is only being started. */
@@ -161,7 +197,8 @@ wait_for(SfDataflow *dataflow, Oid view, SfFlushLevel level, uint64 number, Time
 		{
 			ConditionVariableCancelSleep();
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
-			                errmsg("continuous view \"%s\" has not caught up in time", get_rel_name(view))));
+			                errmsg("continuous view \"%s\" has not caught up in time", get_rel_name(row->view)),
+			                trouble_detail(dataflow, row->view)));
 		}
 	}
 	ConditionVariableCancelSleep();
@@ -190,6 +227,7 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 			continue;
 		refuse_own_locks(row);
 		refuse_own_view(row);
+		sf_refuse_stopped(row->view);
 	}
 	number = ask(dataflow, level);
 	SF_FAULT("flush-asked");
@@ -198,7 +236,7 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 		SfFragmentRow *row = lfirst(cell);
 
 		if (!OidIsValid(view) || row->view == view)
-			wait_for(dataflow, row->view, level, number, deadline);
+			wait_for(dataflow, row, level, number, deadline);
 	}
 }
 
@@ -228,16 +266,11 @@ lowest_watermark(Oid view)
 	foreach (cell, sf_fragment_rows(NULL))
 	{
 		SfFragmentRow *row = lfirst(cell);
-		SfFragment *fragment;
+		SfGlance glance;
 
-		if (OidIsValid(view) && row->view != view)
+		if ((OidIsValid(view) && row->view != view) || !sf_fragment_glance(dataflow, row->view, &glance))
 			continue;
-		fragment = sf_fragment_find(dataflow, row->view);
-		if (fragment == NULL)
-			continue;
-		LWLockAcquire(&fragment->lock, LW_SHARED);
-		lowest = Min(lowest, fragment->watermark);
-		LWLockRelease(&fragment->lock);
+		lowest = Min(lowest, glance.watermark);
 		found = true;
 	}
 	return found ? lowest : SF_TIME_MINUS_INFINITY;

@@ -16,8 +16,8 @@ typedef enum SfFlushLevel
 } SfFlushLevel;
 
 /*
- * Waits for one view, or with InvalidOid for all continuous views of the database.  Raises at once when a view is
- * failed, when this transaction holds a lock the worker waits for, or made the view; ERRCODE_QUERY_CANCELED when
+ * Waits for one view, or with InvalidOid for all continuous views of the database, also for one that is tried again after
+ * an error.  Raises at once when a view is failed or paused, when this transaction holds a lock the worker waits for, or made the view; ERRCODE_QUERY_CANCELED when
  * timeout_ms (-1: none) is over.  Never called by the worker.
  */
 extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
@@ -28,7 +28,7 @@ extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
  */
 extern void sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before);
 
-/* Raises, with the view's own error as detail, that a view has failed.  Takes the fragment's lock. */
-extern void sf_refuse_failed(SfFragment *fragment);
+/* Raises, with the view's own error as detail, when a view has failed or is paused, and was not resumed since. */
+extern void sf_refuse_stopped(Oid view);
 
 #endif /* SF_FLUSH_H */

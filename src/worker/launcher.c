@@ -4,8 +4,8 @@
  *
  * It runs on a primary only, from the end of recovery on.  At start it visits each database once, by a worker that
  * leaves again when there are no continuous views; later, whoever makes a view, or waits for one, sets `wanted` in the
- * database's dataflow and wakes the launcher.  A worker that dies is started again; if it had lived only a moment, a
- * moment later.
+ * database's dataflow and wakes the launcher.  A worker that dies is started again, a moment after its last start; when
+ * it did not even get ready, after a growing delay.
  */
 #include "worker/worker.h"
 
@@ -34,6 +34,7 @@
 #include "state/shared.h"
 
 #define RESTART_DELAY_MS 200
+#define RESTART_DELAY_MAX_MS 10000
 #define NO_SLOT_DELAY_MS 1000
 
 /* A worker this launcher has started. */
@@ -156,7 +157,10 @@ note_launch(Oid database, bool launched)
 	if (dataflow == NULL)
 		return;
 	if (launched)
+	{
 		pg_atomic_write_u32(&dataflow->launch_failures, 0);
+		pg_atomic_fetch_add_u32(&dataflow->vain_starts, 1);
+	}
 	else
 	{
 		pg_atomic_fetch_add_u32(&dataflow->launch_failures, 1);
@@ -197,18 +201,35 @@ launch(SfStarted *entry)
 	return false;
 }
 
+/* At least so long after the last start.  vain_starts counts that one, too. */
+static long
+restart_delay(SfDataflow *dataflow)
+{
+	uint32 vain = dataflow != NULL ? pg_atomic_read_u32(&dataflow->vain_starts) : 0;
+	long delay_ms = RESTART_DELAY_MS;
+
+	while (vain > 1 && delay_ms < RESTART_DELAY_MAX_MS)
+	{
+		delay_ms *= 2;
+		vain--;
+	}
+	return Min(delay_ms, RESTART_DELAY_MAX_MS);
+}
+
 /* Starts the worker of a database unless it runs; returns how long to wait before trying again, -1: not needed. */
 static long
 ensure_worker(Oid database)
 {
 	SfStarted *entry = find_started(database);
+	long delay_ms;
 	long since;
 
 	if (is_running(entry))
 		return -1;
-	since = entry->at == 0 ? RESTART_DELAY_MS : TimestampDifferenceMilliseconds(entry->at, GetCurrentTimestamp());
-	if (since < RESTART_DELAY_MS)
-		return RESTART_DELAY_MS - since;
+	delay_ms = restart_delay(sf_dataflow_get(database, false));
+	since = entry->at == 0 ? delay_ms : TimestampDifferenceMilliseconds(entry->at, GetCurrentTimestamp());
+	if (since < delay_ms)
+		return delay_ms - since;
 	return launch(entry) ? -1 : NO_SLOT_DELAY_MS;
 }
 
@@ -235,7 +256,7 @@ ensure_workers(void)
 
 		LWLockAcquire(&sf_shared->lock, LW_SHARED);
 		database = dataflow->database;
-		wanted = OidIsValid(database) && dataflow->worker_pid == 0 && !dataflow->parked &&
+		wanted = OidIsValid(database) && dataflow->worker_pid == 0 && dataflow->parkers == 0 &&
 		         pg_atomic_read_u32(&dataflow->wanted) != 0;
 		LWLockRelease(&sf_shared->lock);
 		if (wanted)
@@ -263,6 +284,7 @@ void
 sf_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN); /* nothing it does is worth cancelling */
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);

@@ -21,6 +21,8 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "fault.h"
+
 void
 sf_owner_enter(SfMember *member, bool settings, SfOwnerScope *scope)
 {
@@ -38,25 +40,6 @@ sf_owner_leave(SfOwnerScope *scope)
 	if (scope->guc_level > 0)
 		AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->user, scope->security_context);
-}
-
-bool
-sf_error_may_pass(const ErrorData *error)
-{
-	switch (error->sqlerrcode)
-	{
-		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
-			return false; /* streamfuse.state_memory: the view's own doing */
-		case ERRCODE_LOCK_NOT_AVAILABLE:
-		case ERRCODE_QUERY_CANCELED:
-		case ERRCODE_T_R_DEADLOCK_DETECTED:
-		case ERRCODE_T_R_SERIALIZATION_FAILURE:
-		case ERRCODE_IO_ERROR:
-			return true;
-		default:
-			return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
-			       ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-	}
 }
 
 bool
@@ -79,26 +62,18 @@ sf_member_guard(SfMember *member, SfMemberStep step, void *arg)
 	PG_CATCH();
 	{
 		bool expired = sf_view_timeout_stop();
-		ErrorData *error;
-		bool passes;
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		expired = expired && error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-		passes = !expired && sf_error_may_pass(error);
-		if (!passes)
-		{
-			MemoryContextSwitchTo(member->context);
-			member->failure = CopyErrorData();
-			if (expired)
-				sf_view_timeout_describe(member->failure);
-		}
+		MemoryContextSwitchTo(member->context);
+		if (member->failure != NULL)
+			FreeErrorData(member->failure);
+		member->failure = CopyErrorData();
+		member->timed_out = expired && member->failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
+		if (member->timed_out)
+			sf_view_timeout_describe(member->failure);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		if (passes)
-			ReThrowError(error);
 	}
 	PG_END_TRY();
 	return succeeded;
@@ -116,7 +91,8 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->output = row->output;
 	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
 	pg_atomic_init_u32(&fragment->status, SF_FRAGMENT_STARTING);
-	pg_atomic_init_u32(&fragment->released, 0);
+	pg_atomic_init_u64(&fragment->memory_from, SF_TICK_NONE);
+	pg_atomic_init_u32(&fragment->resumes, row->resumes);
 	fragment->windows = InvalidDsaPointer;
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	fragment->evicted_xid = InvalidFullTransactionId;
@@ -372,20 +348,54 @@ sf_member_detach(SfWorker *worker, SfMember *member)
 	sf_source_add(sf_source_create(worker, source->stream, source->state), member);
 }
 
-/* Stops a member at its last published state.  error: in the member's context, kept until it is durable. */
-void
-sf_member_fail(SfWorker *worker, SfMember *member, ErrorData *error)
+bool
+sf_member_stopped(const SfMember *member)
 {
-	ereport(LOG, (errcode(error->sqlerrcode),
-	              errmsg("continuous view \"%s\" has failed: %s", get_rel_name(member->row.view), error->message),
-	              error->detail ? errdetail_internal("%s", error->detail) : 0));
-	member->failure = error;
+	uint32 status = pg_atomic_read_u32(&member->shared->status);
+
+	return status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED;
+}
+
+/* It stays where it was published last.  What waits to be tried again does so when it is resumed. */
+void
+sf_member_pause(SfWorker *worker, SfMember *member)
+{
 	sf_member_detach(worker, member);
-	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
-	strlcpy(member->shared->error_message, error->message, sizeof(member->shared->error_message));
-	strlcpy(member->shared->error_sqlstate, unpack_sql_state(error->sqlerrcode),
-	        sizeof(member->shared->error_sqlstate));
-	sf_report_failure(member, GetCurrentTimestamp());
-	LWLockRelease(&member->shared->lock);
-	sf_member_set_status(worker, member, SF_FRAGMENT_FAILED);
+	sf_member_set_status(worker, member, SF_FRAGMENT_PAUSED);
+}
+
+bool
+sf_member_released(const SfMember *member)
+{
+	return pg_atomic_read_u64(&member->shared->memory_from) == SF_TICK_MAX;
+}
+
+/*
+ * A stopped view holds no memory that others could use.  Whoever has pinned a tick up to now may be reading its groups;
+ * who pins one later finds them in the tables.  Its progress in memory goes at once: nobody shall take over from it.
+ */
+void
+sf_member_release(SfWorker *worker, SfMember *member)
+{
+	if (sf_member_released(member))
+		return;
+	pg_atomic_write_u64(&member->shared->memory_from, SF_TICK_MAX);
+	pg_memory_barrier();
+	member->released = pg_atomic_read_u64(&worker->dataflow->published);
+	sf_progress_unprepare(member->shared, SF_TICK_NONE);
+	/* The next tick tells which pins there are. */
+	pg_atomic_write_u32(&worker->dataflow->woken, 1);
+}
+
+void
+sf_member_reclaim(SfMember *member, SfTick oldest_tick)
+{
+	if (member->released == SF_TICK_NONE || oldest_tick <= member->released)
+		return;
+	SF_FAULT("stopped-before-release");
+	if (member->store != NULL)
+		sf_store_reset(member->store);
+	else
+		sf_store_discard(member->shared);
+	member->released = SF_TICK_NONE;
 }

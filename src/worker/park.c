@@ -4,7 +4,7 @@
  *
  * DROP DATABASE, CREATE DATABASE from a template, ALTER DATABASE RENAME and SET TABLESPACE give up when somebody is
  * connected, and PostgreSQL makes only autovacuum workers leave.  So before such a command the worker is asked to make
- * everything durable, give its memory back, and go; it may come back when the command has ended, however it ended.
+ * everything durable and go; it may come back when the last such command has ended, however it ended.
  */
 #include "worker/worker.h"
 
@@ -77,7 +77,7 @@ worker_pid(SfDataflow *dataflow, bool park)
 
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
 	if (park)
-		dataflow->parked = true;
+		dataflow->parkers++;
 	pid = dataflow->worker_pid;
 	LWLockRelease(&sf_shared->lock);
 	return pid;
@@ -103,50 +103,67 @@ park(SfDataflow *dataflow)
 	ConditionVariableCancelSleep();
 }
 
-/* Lets the worker start again; where the database is gone its place is free, and so is the memory of its views. */
-static void
-unpark(SfDataflow *dataflow, bool dropped)
+/* A command that needed a database for itself. */
+typedef struct Parking
 {
+	SfDataflow *dataflow;
+	Oid database;
+} Parking;
+
+/*
+ * Lets the worker start again, when nobody else needs the database for himself; where it is gone its place is free, and
+ * so is the memory of its views.  Of two commands the other may have dropped it: then the place is not ours any more.
+ */
+static void
+unpark(const Parking *parking, bool dropped)
+{
+	SfDataflow *dataflow = parking->dataflow;
+	bool ours;
+
 	if (dropped)
 		sf_dataflow_discard(dataflow);
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
-	dataflow->parked = false;
-	if (dropped)
+	ours = dataflow->database == parking->database;
+	if (ours && dropped)
 	{
 		dataflow->database = InvalidOid;
+		dataflow->parkers = 0;
 		pg_atomic_write_u32(&dataflow->wanted, 0);
 	}
+	else if (ours)
+		dataflow->parkers--;
 	LWLockRelease(&sf_shared->lock);
-	if (!dropped)
+	if (ours && !dropped)
 		sf_wake_worker(dataflow);
 }
 
 static void
-unpark_on_error(int code, Datum dataflow)
+unpark_on_error(int code, Datum parking)
 {
-	unpark((SfDataflow *) DatumGetPointer(dataflow), false);
+	unpark((Parking *) DatumGetPointer(parking), false);
 }
 
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree, ProcessUtilityContext context,
                 ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *completion)
 {
-	Oid database = database_to_empty(pstmt->utilityStmt);
-	SfDataflow *dataflow = OidIsValid(database) ? sf_dataflow_get(database, false) : NULL;
+	Parking parking = {NULL, database_to_empty(pstmt->utilityStmt)};
 
-	if (dataflow == NULL)
+	if (OidIsValid(parking.database))
+		parking.dataflow = sf_dataflow_get(parking.database, false);
+	if (parking.dataflow == NULL)
 	{
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
 		return;
 	}
 	/* A backend that is terminated in the command must not leave the database without a worker. */
-	PG_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
+	PG_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(&parking));
 	{
-		park(dataflow);
+		park(parking.dataflow);
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, query_env, dest, completion);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(dataflow));
-	unpark(dataflow, IsA(pstmt->utilityStmt, DropdbStmt));
+	PG_END_ENSURE_ERROR_CLEANUP(unpark_on_error, PointerGetDatum(&parking));
+	unpark(&parking, IsA(pstmt->utilityStmt, DropdbStmt));
 }
 
 void

@@ -7,7 +7,11 @@
  * after a restart of the server: progress and state as of the last durable commit, from which the rows since are
  * counted again.  Nowhere, for a new view: it starts with nothing counted.
  *
- * Fragments of one stream whose progress is the same share a source; others have their own scan until they meet.
+ * Fragments of one stream whose progress is the same share a source; others have their own scan until they meet.  One
+ * that cannot be started, or is stopped, has its own in any case: it keeps its position.
+ *
+ * pause() and resume() are rows of streamfuse.fragment, which each reconciliation follows.  A view that is resumed is
+ * started like one that a former worker left: from memory as long as its groups are there, else from the tables.
  */
 #include "worker/dataflow.h"
 
@@ -35,10 +39,19 @@ typedef struct SavedProgress
 {
 	SfSourceState *source; /* NULL: nothing is saved */
 	bool backfilled;
-	bool failed;
+	bool failed;              /* and not resumed since */
 	TimestampTz committed_at; /* 0: never */
 	TimestampTz failed_at;
 } SavedProgress;
+
+static void
+show_saved_error(SfFragment *shared, const char *sqlstate, const char *message)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	strlcpy(shared->error_sqlstate, sqlstate, sizeof(shared->error_sqlstate));
+	strlcpy(shared->error_message, message, sizeof(shared->error_message));
+	LWLockRelease(&shared->lock);
+}
 
 static void
 read_saved_progress(SfMember *member, SavedProgress *saved)
@@ -77,14 +90,11 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		saved->failed_at = nulls[SF_PROGRESS_FAILED_AT] ? 0 : DatumGetTimestampTz(values[SF_PROGRESS_FAILED_AT]);
 		member->progress.counters.rows_failed = DatumGetInt64(values[SF_PROGRESS_ROWS_FAILED]);
 		saved->backfilled = DatumGetBool(values[SF_PROGRESS_BACKFILLED]);
-		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]);
+		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]) &&
+		                (uint32) DatumGetInt32(values[SF_PROGRESS_RESUMES]) == member->row.resumes;
 		if (saved->failed)
-		{
-			strlcpy(member->shared->error_sqlstate, TextDatumGetCString(values[SF_PROGRESS_SQLSTATE]),
-			        sizeof(member->shared->error_sqlstate));
-			strlcpy(member->shared->error_message, TextDatumGetCString(values[SF_PROGRESS_ERROR]),
-			        sizeof(member->shared->error_message));
-		}
+			show_saved_error(member->shared, TextDatumGetCString(values[SF_PROGRESS_SQLSTATE]),
+			                 TextDatumGetCString(values[SF_PROGRESS_ERROR]));
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
@@ -148,6 +158,8 @@ load_state(SfMember *member, SfTick tick)
 static SfSourceState *
 recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 {
+	SfFragment *shared = member->shared;
+	SfFragmentStatus status = SF_FRAGMENT_STARTING;
 	SavedProgress saved;
 
 	sf_store_reset(member->store);
@@ -158,21 +170,21 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	member->filling = saved.backfilled ? SF_FILLING_DONE : SF_FILLING_NOT_BEGUN;
 	sf_report_recovered(member, saved.committed_at, saved.failed_at);
 	if (saved.failed)
-		pg_atomic_write_u32(&member->shared->released, 1);
+		status = SF_FRAGMENT_FAILED;
+	else if (member->row.paused)
+		status = SF_FRAGMENT_PAUSED;
 	else if (saved.source != NULL)
 	{
+		status = SF_FRAGMENT_BACKFILLING;
 		load_state(member, tick);
 		SF_FAULT("recover-loaded");
 		sf_store_publish(member->store);
 	}
 	/* Running, but not before its groups are published: a reader would find none. */
-	member->recovered = saved.backfilled && !saved.failed;
-	if (saved.failed)
-		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_FAILED);
-	else if (saved.source != NULL)
-		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_BACKFILLING);
-	else
-		pg_atomic_write_u32(&member->shared->status, SF_FRAGMENT_STARTING);
+	member->recovered = saved.backfilled && status == SF_FRAGMENT_BACKFILLING;
+	pg_atomic_write_u64(&shared->memory_from,
+	                    status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ? SF_TICK_MAX : tick);
+	pg_atomic_write_u32(&shared->status, status);
 	return saved.source;
 }
 
@@ -194,8 +206,6 @@ settle_with_tables(SfMember *member)
 
 	read_saved_progress(member, &saved);
 	member->backfilled = saved.backfilled || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING;
-	/* What has been released is in the tables as of some commit, and they must stay so. */
-	member->cannot_commit = pg_atomic_read_u32(&member->shared->released) != 0;
 	if (member->progress.counters.rows_missed == counters.rows_missed)
 		member->progress.nmissed = 0;
 	if (member->progress.counters.rows_failed == counters.rows_failed)
@@ -222,6 +232,22 @@ settle_with_tables(SfMember *member)
 	sf_catalog_close(catalog, AccessShareLock);
 }
 
+/* Of a fragment found in memory: failed unless it was resumed since; paused when the catalog says so. */
+static void
+settle_status(SfMember *member)
+{
+	SfFragment *shared = member->shared;
+	uint32 status = pg_atomic_read_u32(&shared->status);
+
+	if (status == SF_FRAGMENT_FAILED && pg_atomic_read_u32(&shared->resumes) == member->row.resumes)
+		return;
+	if (member->row.paused)
+		status = SF_FRAGMENT_PAUSED;
+	else if (status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED)
+		status = member->backfilled ? SF_FRAGMENT_RUNNING : SF_FRAGMENT_BACKFILLING;
+	pg_atomic_write_u32(&shared->status, status);
+}
+
 /* From shared memory, where a former worker left it; NULL when it never published anything. */
 static SfSourceState *
 take_over(SfWorker *worker, SfMember *member)
@@ -237,19 +263,25 @@ take_over(SfWorker *worker, SfMember *member)
 	                      &source))
 		return NULL;
 	settle_with_tables(member);
+	settle_status(member);
 	member->dirty_since = member->closed_since = GetCurrentTimestamp();
 	member->must_commit = true;
 	return source;
 }
 
+/* Does a member keep its position here, while others go on? */
 static bool
-has_failed_member(SfSource *source)
+is_held_back(SfSource *source)
 {
 	ListCell *cell;
 
 	foreach (cell, source->members)
-		if (pg_atomic_read_u32(&((SfMember *) lfirst(cell))->shared->status) == SF_FRAGMENT_FAILED)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (sf_member_stopped(member) || member->unstarted || member->tick_trouble.retry_at != 0)
 			return true;
+	}
 	return false;
 }
 
@@ -268,7 +300,7 @@ source_at(SfWorker *worker, Oid stream, SfSourceState *state)
 		SfSource *source = lfirst(cell);
 		StringInfoData have;
 
-		if (source->stream != stream || has_failed_member(source))
+		if (source->stream != stream || is_held_back(source))
 			continue;
 		if (state == NULL && source->state->positions == NIL && source->catch_up == NULL)
 			return source;
@@ -288,6 +320,7 @@ typedef struct StartStep
 	SfWorker *worker;
 	SfTick tick;
 	SfSourceState *state;
+	bool stopped; /* failed or paused, with nothing in memory */
 } StartStep;
 
 static void
@@ -296,59 +329,131 @@ compile_step(SfMember *member, void *arg)
 	sf_member_compile(member);
 }
 
+static bool
+is_in_memory(SfMember *member)
+{
+	return member->taken_over && !sf_member_released(member);
+}
+
+/* Is it one that is not to be started at all?  Its definition may be what is wrong, so it is not even compiled. */
+static void
+look_step(SfMember *member, void *arg)
+{
+	StartStep *step = arg;
+	SavedProgress saved;
+
+	if (is_in_memory(member))
+		return;
+	read_saved_progress(member, &saved);
+	step->stopped = saved.failed || member->row.paused;
+	if (!step->stopped)
+		return;
+	step->state = saved.source;
+	pg_atomic_write_u64(&member->shared->memory_from, SF_TICK_MAX);
+	pg_atomic_write_u32(&member->shared->status, saved.failed ? SF_FRAGMENT_FAILED : SF_FRAGMENT_PAUSED);
+	sf_store_discard(member->shared);
+}
+
 static void
 restore_step(SfMember *member, void *arg)
 {
 	StartStep *step = arg;
 
 	SF_FAULT("recover-member");
-	if (member->taken_over)
+	if (is_in_memory(member))
 		step->state = take_over(step->worker, member);
 	if (step->state == NULL)
 		step->state = recover_from_tables(step->worker, member, step->tick);
 }
 
+/* Only the position, of one that cannot be started: nobody may take it for one that has counted nothing. */
+static void
+position_step(SfMember *member, void *arg)
+{
+	StartStep *step = arg;
+	SavedProgress saved;
+
+	if (is_in_memory(member) && sf_progress_read(member->shared, pg_atomic_read_u64(&step->worker->dataflow->published),
+	                                             member->context, NULL, &step->state))
+		return;
+	read_saved_progress(member, &saved);
+	step->state = saved.source;
+}
+
 /*
  * State that cannot be used, because the view fails to compile or what was kept is damaged.  What a former worker left
- * unpublished must be gone in any case, or the next tick would publish it.
+ * unpublished must be gone in any case, or the next tick would publish it.  What is dropped here is in the tables as of
+ * the last commit, and so are readers and the next try sent there.
  */
 static void
 settle_broken(SfWorker *worker, SfMember *member, bool compiled)
 {
-	if (member->store == NULL)
-		sf_store_discard(member->shared);
-	else if (compiled || !member->taken_over)
-		sf_store_reset(member->store);
-	else
+	SfFragment *shared = member->shared;
+
+	if (member->store != NULL && !compiled && is_in_memory(member))
 		sf_store_take_over(member->store, pg_atomic_read_u64(&worker->dataflow->published));
+	else
+	{
+		pg_atomic_write_u64(&shared->memory_from, SF_TICK_MAX);
+		sf_progress_unprepare(shared, SF_TICK_NONE);
+		if (member->store == NULL)
+			sf_store_discard(shared);
+		else
+			sf_store_reset(member->store);
+	}
+	if (sf_member_stopped(member))
+		pg_atomic_write_u32(&shared->status, SF_FRAGMENT_STARTING);
+}
+
+/* It gets a source of its own, and is tried again. */
+static void
+place_broken(SfWorker *worker, SfMember *member, StartStep *step, bool compiled)
+{
+	ErrorData *error = member->failure;
+
+	member->failure = NULL;
+	member->unstarted = true;
+	step->state = NULL;
+	settle_broken(worker, member, compiled);
+	(void) sf_member_guard(member, position_step, step);
+	if (member->failure != NULL)
+		FreeErrorData(member->failure);
+	member->failure = error;
+	sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
+	sf_member_trouble(worker, member, &member->tick_trouble);
 }
 
 static void
 place_member(SfWorker *worker, SfMember *member, StartStep *step)
 {
-	bool compiled = sf_member_guard(member, compile_step, NULL);
+	bool looked = sf_member_guard(member, look_step, step);
+	bool compiled = looked && !step->stopped && sf_member_guard(member, compile_step, NULL);
 
-	if (!compiled || !sf_member_guard(member, restore_step, step))
-		settle_broken(worker, member, compiled);
-	if (member->failure != NULL)
-		step->state = NULL;
-	member->adopting = !member->backfilled && member->row.adopted_until != SF_TIME_MINUS_INFINITY;
-
-	/* One that has failed keeps its position, so nobody shares its scan. */
-	if (member->failure != NULL || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)
-		sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
+	if (!(looked && step->stopped) && !(compiled && sf_member_guard(member, restore_step, step)))
+		place_broken(worker, member, step, compiled);
 	else
-		sf_source_add(source_at(worker, member->row.stream, step->state), member);
-	if (member->failure != NULL)
-		sf_member_fail(worker, member, member->failure);
+	{
+		member->adopting = !member->backfilled && member->row.adopted_until != SF_TIME_MINUS_INFINITY;
+		/* One that is stopped keeps its position, so nobody shares its scan. */
+		if (sf_member_stopped(member))
+			sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
+		else
+			sf_source_add(source_at(worker, member->row.stream, step->state), member);
+		if (pg_atomic_read_u32(&member->shared->status) != SF_FRAGMENT_FAILED)
+			sf_trouble_forget(member);
+	}
+	pg_write_barrier();
+	pg_atomic_write_u32(&member->shared->resumes, member->row.resumes);
 }
 
+/* trouble: what there was with an earlier start of it. */
 static void
-start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick)
+start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick, const SfTrouble *trouble)
 {
 	SfMember *member = sf_member_create(worker, row);
-	StartStep step = {worker, tick, NULL};
+	StartStep step = {worker, tick, NULL, false};
 
+	member->tick_trouble = *trouble;
 	PG_TRY();
 	{
 		place_member(worker, member, &step);
@@ -426,23 +531,61 @@ release_floors(SfWorker *worker)
 }
 
 /*
- * Members for exactly the fragments of the catalog.  Runs in a transaction of its own; an error leaves it to be called
- * again.
+ * Starts a member anew: it was resumed, or could not be started before.  What its former self knew is in shared memory
+ * or in the tables.
  */
-void
-sf_reconcile(SfWorker *worker)
+static void
+restart_member(SfWorker *worker, SfMember *member, const SfFragmentRow *row, SfTick tick)
 {
-	SfDataflow *dataflow = worker->dataflow;
-	uint32 generation = pg_atomic_read_u32(&dataflow->catalog_generation);
-	SfTick tick = pg_atomic_read_u64(&dataflow->published) + 1;
-	bool deferred = false;
-	List *rows;
+	bool resumed = row->resumes != member->row.resumes;
+	SfTrouble trouble = {0};
+
+	if (!resumed)
+		trouble = member->tick_trouble;
+	sf_member_abandon(worker, member);
+	start_member(worker, row, tick, &trouble);
+}
+
+/* Follows what the catalog says of a member that there is.  False: it is locked just now. */
+static bool
+follow_row(SfWorker *worker, SfMember *member, const SfFragmentRow *row, SfTick tick)
+{
+	bool resumed = row->resumes != member->row.resumes;
+	bool stopped = sf_member_stopped(member);
+
+	if ((resumed && !row->paused && (stopped || member->unstarted)) ||
+	    (member->unstarted && !stopped && !sf_trouble_waits(&member->tick_trouble, GetCurrentTimestamp())))
+	{
+		if (!sf_member_lock(row))
+			return false;
+		restart_member(worker, member, row, tick);
+		return true;
+	}
+	member->row = *row;
+	if (resumed)
+	{
+		member->cannot_commit = false;
+		if (!stopped)
+			sf_trouble_forget(member);
+	}
+	if (row->paused && (!stopped || resumed))
+	{
+		sf_member_pause(worker, member);
+		sf_trouble_forget(member);
+	}
+	pg_write_barrier();
+	pg_atomic_write_u32(&member->shared->resumes, row->resumes);
+	return true;
+}
+
+/* Members for exactly these rows.  False: some are locked just now. */
+static bool
+follow_rows(SfWorker *worker, List *rows, SfTick tick)
+{
+	const SfTrouble none = {0};
+	bool complete = true;
 	ListCell *cell;
 
-	pg_memory_barrier();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	rows = sf_fragment_rows(GetActiveSnapshot());
 	foreach (cell, list_copy(worker->members))
 	{
 		SfMember *member = lfirst(cell);
@@ -451,20 +594,40 @@ sf_reconcile(SfWorker *worker)
 			sf_member_destroy(worker, member);
 	}
 	drop_left_overs(worker, rows);
-
 	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
+		SfMember *member = find_member(worker, row->id);
 
-		if (find_member(worker, row->id) != NULL)
-			continue;
 		/* Somebody is changing the view, or has just created it: locks are released after the commit that wakes us. */
-		if (sf_member_lock(row))
-			start_member(worker, row, tick);
+		if (member != NULL)
+			complete &= follow_row(worker, member, row, tick);
+		else if (sf_member_lock(row))
+			start_member(worker, row, tick, &none);
 		else
-			deferred = true;
+			complete = false;
 	}
-	if (!deferred)
+	return complete;
+}
+
+/*
+ * Brings the members in line with the catalog.  Runs in a transaction of its own; an error leaves it to be called again.
+ */
+void
+sf_reconcile(SfWorker *worker)
+{
+	SfDataflow *dataflow = worker->dataflow;
+	uint32 generation = pg_atomic_read_u32(&dataflow->catalog_generation);
+	SfTick tick = pg_atomic_read_u64(&dataflow->published) + 1;
+	bool complete;
+	ListCell *cell;
+
+	worker->catalog_generation = generation - 1;
+	pg_memory_barrier();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	complete = follow_rows(worker, sf_fragment_rows(GetActiveSnapshot()), tick);
+	if (complete)
 		release_floors(worker);
 	foreach (cell, worker->sources)
 		((SfSource *) lfirst(cell))->stale = true;
@@ -472,7 +635,7 @@ sf_reconcile(SfWorker *worker)
 	sf_report_members(worker);
 	CommitTransactionCommand();
 	worker->punctuations = true;
-	worker->catalog_generation = deferred ? generation - 1 : generation; /* not up to date: called again soon */
+	worker->catalog_generation = complete ? generation : generation - 1; /* not up to date: called again soon */
 	SF_FAULT("recover-before-publish");
 	pg_atomic_write_u64(&dataflow->published, tick);
 	foreach (cell, worker->members)

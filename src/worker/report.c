@@ -131,10 +131,10 @@ sf_report_source(SfWorker *worker, SfSource *source)
 		SfMember *member = lfirst(cell);
 		SfStanding *standing = &member->shared->standing;
 
-		if (pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_FAILED)
+		if (sf_member_stopped(member))
 			continue;
 		LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
-		standing->blocked = source->skipped;
+		standing->blocked = source->skipped && !member->unstarted && member->tick_trouble.retry_at == 0;
 		standing->awaited = awaited;
 		standing->oldest_awaited = oldest;
 		if (!source->skipped && source->complete)
@@ -157,17 +157,28 @@ sf_report_commit(SfMember *member, TimestampTz time)
 	LWLockRelease(&member->shared->lock);
 }
 
-/* A member has failed.  Under the fragment's lock. */
+/* A member has failed. */
 void
 sf_report_failure(SfMember *member, TimestampTz time)
 {
 	SfStanding *standing = &member->shared->standing;
 
+	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
 	standing->failed_at = time;
 	standing->catch_up_since = 0;
 	standing->blocked = false;
 	if (standing->behind_since == 0)
 		standing->behind_since = time;
+	LWLockRelease(&member->shared->lock);
+}
+
+/* And goes on now, or is well in any case. */
+void
+sf_report_resumed(SfMember *member)
+{
+	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
+	member->shared->standing.failed_at = 0;
+	LWLockRelease(&member->shared->lock);
 }
 
 /* What the tables say of a fragment that is not in memory yet: what has come since its last commit is to be counted. */

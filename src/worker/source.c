@@ -737,30 +737,57 @@ sf_source_same_rows(SfSource *a, SfSource *b)
 	return true;
 }
 
-/* Both scans have counted the same rows: their members may share one. */
+/*
+ * Both scans have counted the same rows in this tick.  `into` takes the watermark that is right for both; a reset that
+ * one has taken in already counts for both.
+ */
 void
-sf_source_merge(SfSource *into, SfSource *from)
+sf_source_meet(SfSource *into, SfSource *from)
 {
+	SfSourceState *own = into->next;
+	SfSourceState *other = from->next;
+
 	Assert(into->complete && (from->complete || SF_BUG("merged-source-skips-rows")) && into->stream == from->stream);
+	from->meets = into;
 	/* A reset that one has taken in already counts for both. */
-	if (into->next->punctuation < from->next->punctuation)
+	if (own->punctuation < other->punctuation)
 	{
-		into->next->max_event = from->next->max_event;
-		into->next->watermark = from->next->watermark;
-		into->next->punctuation = from->next->punctuation;
+		into->reset = into->reset || from->reset || other->watermark < own->watermark;
+		own->max_event = other->max_event;
+		own->watermark = other->watermark;
+		own->punctuation = other->punctuation;
 	}
-	else if (into->next->punctuation == from->next->punctuation)
+	else if (own->punctuation == other->punctuation)
 	{
-		into->next->max_event = Max(into->next->max_event, from->next->max_event);
-		into->next->watermark = Max(into->next->watermark, from->next->watermark);
+		own->max_event = Max(own->max_event, other->max_event);
+		own->watermark = Max(own->watermark, other->watermark);
 	}
+}
+
+/* Once all have met: a source that is going to be given up has the same watermark as the one that stays. */
+void
+sf_source_follow(SfSource *from)
+{
+	SfSource *into = from->meets;
+
+	if (into == NULL)
+		return;
+	from->reset = into->reset || into->next->watermark < from->next->watermark;
+	from->next->max_event = into->next->max_event;
+	from->next->watermark = into->next->watermark;
+	from->next->punctuation = into->next->punctuation;
+}
+
+/* The tick in which two scans met is published: their members share one. */
+void
+sf_source_join(SfWorker *worker, SfSource *from)
+{
 	while (from->members != NIL)
 	{
-		SfMember *member = linitial(from->members);
-
-		sf_source_remove(from, member);
-		sf_source_add(into, member);
+		sf_source_add(from->meets, linitial(from->members));
+		from->members = list_delete_first(from->members);
 	}
+	sf_source_destroy(worker, from);
 }
 
 /* Open transactions, as of the published tick, that have written rows where the scan has been; the first of them. */

@@ -7,12 +7,13 @@
  *	2. per source: lock the stream without waiting, copy the position, decide what is sealed;
  *	3. take the snapshot;
  *	4. per source: capture, batch, and feed each member in a subtransaction of its own;
- *	5. sources that took in all the snapshot sees merge into one per stream;
+ *	5. sources that took in all the snapshot sees meet: one watermark for them here, one scan once this is published;
  *	6. move watermarks, mark windows that end at or before them as closed;
  *	7. put each member's progress into shared memory beside the published one;
  *	8. publish: one store of the tick number;
  *	9. bookkeeping that cannot fail; then reclaim what no pin needs.
- * An error of one member in 4, 6 or 7 undoes that member and stops it; any other error undoes the tick for all.
+ * An error of one member in 4, 6 or 7 undoes that member, which is tried again later (retry.c); any other error undoes the
+ * tick for all.
  */
 #include "worker/dataflow.h"
 
@@ -27,20 +28,28 @@
 #include "fault.h"
 #include "read/pin.h"
 
+/* Is it this member's turn: neither stopped, nor to be started anew, nor waiting to be tried again? */
 static bool
-is_running(SfMember *member)
+has_turn(const SfWorker *worker, const SfMember *member)
 {
-	return pg_atomic_read_u32(&member->shared->status) != SF_FRAGMENT_FAILED;
+	return !sf_member_stopped(member) && !member->unstarted &&
+	       !sf_trouble_waits(&member->tick_trouble, worker->tick_time);
 }
 
-/* Is there a member that takes rows?  (One that could not be compiled yet has a source of its own.) */
+/* One that could not be compiled yet takes no rows, and has a source of its own. */
 static bool
-has_running_member(SfSource *source)
+takes_rows(const SfWorker *worker, const SfMember *member)
+{
+	return has_turn(worker, member) && member->flow != NULL;
+}
+
+static bool
+feeds_anybody(const SfWorker *worker, const SfSource *source)
 {
 	ListCell *cell;
 
 	foreach (cell, source->members)
-		if (is_running(lfirst(cell)) && ((SfMember *) lfirst(cell))->flow != NULL)
+		if (takes_rows(worker, lfirst(cell)))
 			return true;
 	return false;
 }
@@ -64,7 +73,7 @@ compile_stale(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!member->stale || !is_running(member))
+		if (!member->stale || !has_turn(worker, member))
 			continue;
 		if (!sf_member_lock(&member->row))
 		{
@@ -73,7 +82,7 @@ compile_stale(SfWorker *worker)
 			continue;
 		}
 		if (!sf_member_guard(member, compile_step, NULL))
-			sf_member_fail(worker, member, member->failure);
+			sf_member_trouble(worker, member, &member->tick_trouble);
 		else
 		{
 			SfSource *source = member->source;
@@ -86,7 +95,7 @@ compile_stale(SfWorker *worker)
 }
 
 static void
-begin_members(SfSource *source, SfTick tick, TimestampTz now)
+begin_members(SfWorker *worker, SfSource *source, SfTick tick)
 {
 	ListCell *cell;
 
@@ -94,28 +103,32 @@ begin_members(SfSource *source, SfTick tick, TimestampTz now)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!is_running(member))
+		if (!takes_rows(worker, member))
 			continue;
 		/* Until it has caught up, a restored view meets rows that the windows in its output have counted. */
 		member->progress.adopted_until = member->adopting ? member->row.adopted_until : SF_TIME_MINUS_INFINITY;
 		member->compared = false;
 		sf_store_begin(member->store, tick);
-		sf_flow_begin(member->flow, now);
+		sf_flow_begin(member->flow, worker->tick_time);
 		member->in_tick = true;
 	}
 }
 
-/* Sources of the same stream that both took in everything are one from here on. */
+/*
+ * Sources of the same stream that both took in everything are one from here on; but members change over only when the
+ * tick is published, since one that is undone goes back to where its own source was.
+ */
 static void
-merge_sources(SfWorker *worker)
+meet_sources(SfWorker *worker)
 {
 	ListCell *cell;
 	ListCell *other;
 
-	foreach (cell, list_copy(worker->sources))
+	foreach (cell, worker->sources)
 	{
 		SfSource *from = lfirst(cell);
 
+		from->meets = NULL;
 		if (from->skipped || (!from->complete && !SF_BUG("merged-source-skips-rows")))
 			continue;
 		foreach (other, worker->sources)
@@ -124,13 +137,30 @@ merge_sources(SfWorker *worker)
 
 			if (into == from)
 				break;
-			if (into->stream != from->stream || into->skipped || !into->complete || !sf_source_same_rows(into, from))
+			if (into->stream != from->stream || into->skipped || !into->complete || into->meets != NULL ||
+			    !sf_source_same_rows(into, from))
 				continue;
 			SF_FAULT("merge-before");
-			sf_source_merge(into, from);
-			sf_source_destroy(worker, from);
+			sf_source_meet(into, from);
 			break;
 		}
+	}
+	foreach (cell, worker->sources)
+		sf_source_follow(lfirst(cell));
+}
+
+/* After the tick is published. */
+static void
+join_sources(SfWorker *worker)
+{
+	ListCell *cell;
+
+	foreach (cell, list_copy(worker->sources))
+	{
+		SfSource *from = lfirst(cell);
+
+		if (from->meets != NULL && !from->skipped && !from->meets->skipped)
+			sf_source_join(worker, from);
 	}
 }
 
@@ -223,11 +253,11 @@ has_member_in_tick(SfSource *source)
 }
 
 /*
- * Stops the members that went wrong.  A scan whose members all did goes back to where the tick began: a member is never
- * left at a position beyond its state.
+ * The members that went wrong are left to be tried again.  A scan whose members all did goes back to where the tick
+ * began: a member is never left at a position beyond its state.
  */
 static void
-fail_broken(SfWorker *worker)
+leave_out_broken(SfWorker *worker)
 {
 	ListCell *cell;
 
@@ -235,8 +265,8 @@ fail_broken(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (member->failure != NULL && is_running(member))
-			sf_member_fail(worker, member, member->failure);
+		if (member->failure != NULL)
+			sf_member_trouble(worker, member, &member->tick_trouble);
 	}
 	foreach (cell, worker->sources)
 	{
@@ -286,6 +316,7 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 	shared->closed_until = member->progress.closed_until;
 	LWLockRelease(&shared->lock);
 	export_figures(member);
+	sf_trouble_over(member, &member->tick_trouble);
 	note_change(member, source->rows);
 	member->adopting = member->adopting && !member->compared;
 	if (source->complete && !member->adopting)
@@ -327,7 +358,7 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 			}
 		}
 		sf_report_source(worker, source);
-		if (has_running_member(source) && sf_source_awaited(source, &oldest) > 0)
+		if (feeds_anybody(worker, source) && sf_source_awaited(source, &oldest) > 0)
 			pending = true;
 	}
 	/* One that ended between the snapshot and this store found nothing that told it to wake us: look once more. */
@@ -351,6 +382,7 @@ reclaim(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
+		sf_member_reclaim(member, tick);
 		if (member->store == NULL)
 			continue;
 		if (pg_atomic_read_u64(&member->shared->undo_bytes) > (uint64) sf_reader_memory_mb * 1024 * 1024)
@@ -379,9 +411,9 @@ rollback_members(SfWorker *worker, SfTick tick)
 		sf_source_rollback(lfirst(cell));
 }
 
-/* What is wrong with a stream itself stops all views that read it by this scan, and no other. */
+/* What is wrong with a stream itself is the trouble of all views that read it by this scan, and no other. */
 static void
-blame_members(SfSource *source)
+blame_members(SfWorker *worker, SfSource *source)
 {
 	ListCell *cell;
 
@@ -390,7 +422,7 @@ blame_members(SfSource *source)
 		SfMember *member = lfirst(cell);
 		MemoryContext old = MemoryContextSwitchTo(member->context);
 
-		if (is_running(member) && member->failure == NULL)
+		if (takes_rows(worker, member) && member->failure == NULL)
 			member->failure = CopyErrorData();
 		MemoryContextSwitchTo(old);
 	}
@@ -404,7 +436,10 @@ typedef struct TickStep
 	Snapshot snapshot;
 } TickStep;
 
-/* A step of the tick for one source, in a subtransaction around those of its members. */
+/*
+ * A step of the tick for one source, in a subtransaction around those of its members.  An error that may pass is that of
+ * the whole tick, unless the scan serves one view only.
+ */
 static void
 guard_source(SfSource *source, void (*step)(SfSource *source, TickStep *tick), TickStep *arg)
 {
@@ -428,9 +463,9 @@ guard_source(SfSource *source, void (*step)(SfSource *source, TickStep *tick), T
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		passes = sf_error_may_pass(error);
+		passes = sf_error_may_pass(error) && list_length(source->members) > 1;
 		if (!passes)
-			blame_members(source);
+			blame_members(arg->worker, source);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
@@ -458,7 +493,7 @@ start_source(SfSource *source, TickStep *arg)
 static void
 scan_source(SfSource *source, TickStep *arg)
 {
-	begin_members(source, arg->tick, arg->worker->tick_time);
+	begin_members(arg->worker, source, arg->tick);
 	sf_source_scan(arg->worker, source, arg->snapshot);
 }
 
@@ -478,7 +513,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		source->complete = false;
 		source->rows = 0;
 		source->reset = false;
-		if (has_running_member(source))
+		if (feeds_anybody(worker, source))
 			guard_source(source, start_source, &step);
 	}
 	SF_FAULT("tick-before-snapshot");
@@ -495,8 +530,8 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		guard_source(source, scan_source, &step);
 		rows += source->rows;
 	}
-	fail_broken(worker);
-	merge_sources(worker);
+	leave_out_broken(worker);
+	meet_sources(worker);
 	SF_FAULT("tick-before-close");
 	foreach (cell, worker->sources)
 	{
@@ -507,7 +542,7 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		sf_source_advance(worker, source, step.snapshot);
 		finish_source(source, tick);
 	}
-	fail_broken(worker);
+	leave_out_broken(worker);
 	PopActiveSnapshot();
 	SF_FAULT("tick-before-publish");
 	return rows;
@@ -523,7 +558,7 @@ has_backlog(SfWorker *worker)
 	{
 		SfSource *source = lfirst(cell);
 
-		if (has_running_member(source) && !source->skipped && !source->complete)
+		if (feeds_anybody(worker, source) && !source->skipped && !source->complete)
 			return true;
 	}
 	return false;
@@ -535,16 +570,44 @@ has_skipped(SfWorker *worker)
 	ListCell *cell;
 
 	foreach (cell, worker->sources)
-		if (has_running_member(lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
+		if (feeds_anybody(worker, lfirst(cell)) && ((SfSource *) lfirst(cell))->skipped)
 			return true;
 	foreach (cell, worker->members)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (is_running(member) && (member->flow == NULL || (member->adopting && member->source->complete)))
+		if (has_turn(worker, member) && (member->flow == NULL || (member->adopting && member->source->complete)))
 			return true;
 	}
 	return false;
+}
+
+/* Is a member to be tried again that has yet to see what the others have seen? */
+static bool
+has_retry(SfWorker *worker)
+{
+	ListCell *cell;
+
+	foreach (cell, worker->members)
+		if (((SfMember *) lfirst(cell))->tick_trouble.retry_at != 0)
+			return true;
+	return false;
+}
+
+/* Errors of a tick that was undone as a whole: if they are not gone they are raised again. */
+static void
+forget_failures(SfWorker *worker)
+{
+	ListCell *cell;
+
+	foreach (cell, worker->members)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (member->failure != NULL)
+			FreeErrorData(member->failure);
+		member->failure = NULL;
+	}
 }
 
 bool
@@ -556,6 +619,7 @@ sf_tick(SfWorker *worker)
 
 	pg_memory_barrier();
 	worker->tick_time = GetCurrentTimestamp();
+	forget_failures(worker);
 	StartTransactionCommand();
 	PG_TRY();
 	{
@@ -573,9 +637,10 @@ sf_tick(SfWorker *worker)
 	HOLD_INTERRUPTS();
 	publish(worker, tick, flush_number);
 	worker->skipped_source = has_skipped(worker);
-	worker->punctuations = worker->punctuations && (has_backlog(worker) || worker->skipped_source);
+	worker->punctuations = worker->punctuations && (has_backlog(worker) || worker->skipped_source || has_retry(worker));
 	RESUME_INTERRUPTS();
 	SF_FAULT("tick-after-publish");
+	join_sources(worker);
 	reclaim(worker);
 	sf_report_tick_rows(worker, rows);
 	sf_report_fillings(worker);

@@ -4,7 +4,7 @@
  *
  * It knows nothing of streams and windows; sf_reconcile, sf_tick and sf_commit do.  An error that reaches the loop undoes
  * what the step had begun, is logged, and the step is tried again with growing delay; what one view does wrong is dealt
- * with below, view by view.  If the process dies in a tick its successor undoes the tick (recover.c).
+ * with below, view by view (retry.c).  If the process dies in a tick its successor undoes the tick (recover.c).
  *
  * An idle worker sleeps without a time-out.  After a tick it rests for streamfuse.tick_interval with its latch set, so
  * that committing sessions find the latch set and save themselves the signal.
@@ -36,6 +36,12 @@
 
 #define RETRY_MIN_MS 10
 #define RETRY_MAX_MS 10000
+
+/*
+ * Locks of our own are asked for without waiting.  This is for those that a user's trigger takes: it is tried again, and
+ * the others need not wait.
+ */
+#define LOCK_TIMEOUT "100ms"
 
 /* How soon a lock that was not to be had is asked for again. */
 #define LOCK_RETRY_MS 20
@@ -106,7 +112,7 @@ attach_to_dataflow(void)
 	bool mine;
 
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
-	mine = dataflow->worker_pid == 0 && !dataflow->parked;
+	mine = dataflow->worker_pid == 0 && dataflow->parkers == 0;
 	if (mine)
 	{
 		dataflow->worker_pid = MyProcPid;
@@ -145,6 +151,7 @@ leave_without_extension(uint32 generation)
 		pg_memory_barrier();
 		if (pg_atomic_read_u32(&dataflow->catalog_generation) != generation)
 			sf_want_worker(dataflow);
+		pg_atomic_write_u32(&dataflow->vain_starts, 0);
 	}
 	proc_exit(0);
 }
@@ -173,10 +180,18 @@ start(void)
 	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+}
+
+/* Of its own accord: the next worker need not be waited for. */
+static void
+leave(void)
+{
+	pg_atomic_write_u32(&the_worker.dataflow->vain_starts, 0);
+	proc_exit(0);
 }
 
 /* Nothing to do in this database: the next view's creator asks for a worker again. */
@@ -193,7 +208,7 @@ leave_if_idle(void)
 	pg_atomic_write_u32(&dataflow->wanted, 0);
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&dataflow->catalog_generation) == the_worker.catalog_generation)
-		proc_exit(0);
+		leave();
 }
 
 /*
@@ -220,7 +235,16 @@ leave_if_misfit(void)
 	pg_atomic_write_u32(&dataflow->wanted, 0);
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&dataflow->catalog_generation) == generation)
-		proc_exit(0);
+		leave();
+}
+
+/* The shorter of two waits; -1 is for ever. */
+static long
+sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : Min(a, b);
 }
 
 /* One round: everything that is to be done now.  Returns how long to sleep: 0 not at all, -1 until woken. */
@@ -233,7 +257,7 @@ work(void)
 
 	if (!sf_layout_is_known())
 		leave_if_misfit();
-	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation)
+	if (pg_atomic_read_u32(&dataflow->catalog_generation) != the_worker.catalog_generation || sf_start_due(&the_worker))
 	{
 		sf_report_activity(&the_worker, SF_ACTIVITY_RECONCILING, "reading the catalogs");
 		sf_reconcile(&the_worker);
@@ -242,6 +266,8 @@ work(void)
 
 	sf_report_activity(&the_worker, SF_ACTIVITY_TICK, "tick");
 	more = sf_tick(&the_worker);
+	if (pg_atomic_read_u32(&dataflow->vain_starts) != 0)
+		pg_atomic_write_u32(&dataflow->vain_starts, 0);
 	if (pg_atomic_exchange_u32(&dataflow->ready, 1) == 0)
 		ConditionVariableBroadcast(&dataflow->progress);
 
@@ -255,8 +281,8 @@ work(void)
 	}
 	sf_report_activity(&the_worker, SF_ACTIVITY_IDLE, NULL);
 	if (the_worker.skipped_source || the_worker.catalog_generation != pg_atomic_read_u32(&dataflow->catalog_generation))
-		wait_ms = wait_ms < 0 ? LOCK_RETRY_MS : Min(wait_ms, LOCK_RETRY_MS);
-	return more ? 0 : wait_ms;
+		wait_ms = sooner(wait_ms, LOCK_RETRY_MS);
+	return more ? 0 : sooner(wait_ms, sf_retry_wait(&the_worker));
 }
 
 static void
@@ -275,6 +301,14 @@ rest(long wait_ms)
 	(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
 }
 
+/* Between two rounds there is nothing to be cancelled. */
+static void
+check_for_exit(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* The round failed: its transaction is gone, its tick undone; the error is logged. */
 static void
 recover_from_error(int retry_ms)
@@ -290,10 +324,10 @@ recover_from_error(int retry_ms)
 
 	/* Commits in the meantime set the latch, which must not make the retries more frequent. */
 	failed_at = GetCurrentTimestamp();
-	while (!TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), retry_ms) && !the_worker.dataflow->parked)
+	while (!TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), retry_ms) && the_worker.dataflow->parkers == 0)
 	{
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		check_for_exit();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms, PG_WAIT_EXTENSION);
 	}
 }
@@ -312,19 +346,19 @@ leave_for_good(void)
 	SF_FAULT("park-leave");
 	if (the_worker.members != NIL)
 		sf_commit(&the_worker);
-	proc_exit(0);
+	leave();
 }
 
 static void
 handle_signals(void)
 {
-	CHECK_FOR_INTERRUPTS();
+	check_for_exit();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-	if (the_worker.dataflow->parked)
+	if (the_worker.dataflow->parkers > 0)
 		leave_for_good();
 }
 
@@ -353,10 +387,10 @@ sf_worker_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		(void) pg_atomic_exchange_u32(&the_worker.dataflow->woken, 0); /* a full barrier, too */
-		handle_signals();
 		MemoryContextSwitchTo(the_worker.context);
 		PG_TRY();
 		{
+			handle_signals();
 			wait_ms = work();
 		}
 		PG_CATCH();

@@ -1,4 +1,5 @@
--- An expression that raises stops its view, and no other; the view keeps what it had.
+-- A view whose expression raises is tried again, then it has failed: it alone, and it keeps what it had.  (Tests run with
+-- streamfuse.restart_delay = 0; streamfuse.restart_attempts is 3.)
 SET TimeZone = 'UTC';
 SET DateStyle = ISO;
 SET client_min_messages = warning;
@@ -13,12 +14,12 @@ SELECT streamfuse.flush();
 
 INSERT INTO orders VALUES ('2026-01-01 00:07', 8, 4), ('2026-01-01 00:08', 8, 0);
 SELECT streamfuse.flush('sums');
+SELECT streamfuse.flush('shares');
 SELECT view, status, sqlstate, error FROM streamfuse.stat_views ORDER BY view::text;
 SELECT * FROM sums ORDER BY 1;
 SELECT window_start, share FROM shares_closed;
 
--- Who waits for it, or for all, is told at once.
-SELECT streamfuse.flush('shares');
+-- Who waits for all is told, too; at once.
 SELECT streamfuse.flush();
 
 -- The other goes on, through whatever comes.

@@ -13,6 +13,7 @@ $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'streamfuse'
 streamfuse.commit_interval = '10ms'
 streamfuse.checkpoint_interval = '1s'
+streamfuse.restart_delay = 0
 timezone = 'UTC'
 });
 $node->start;
