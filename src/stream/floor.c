@@ -22,6 +22,7 @@
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "fault.h"
@@ -67,14 +68,27 @@ struct SfSections
 /* Copies are made every few milliseconds at most, and an inserter may have to wait for a processor for long. */
 #define LATELY_COPIES 256
 
+/*
+ * The page this backend is filling.  Heap keeps it with the open file, which an invalidation of the relation closes; and
+ * since streams do not look for room in older pages, each ANALYZE would leave a page part empty for each inserter.
+ */
+typedef struct SfTarget
+{
+	Oid relid; /* hash key */
+	Oid relfilenode;
+	BlockNumber block;
+} SfTarget;
+
 /* What rd_amcache of a stream holds; a plain chunk in CacheMemoryContext, freed by the relation cache. */
 typedef struct SfFloorCache
 {
 	uint32 generation;
 	SfFloorSlot *slot; /* NULL: not captured */
+	SfTarget *target;
 } SfFloorCache;
 
 static SfFloors *floors;
+static HTAB *targets; /* SfTarget: of this backend, one for each stream it has inserted into */
 
 /* Has this transaction written a stream?  Captured or not: a capture may begin while the row is on its way. */
 static bool wrote_stream;
@@ -215,6 +229,33 @@ sf_floor_init(void)
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
+static SfTarget *
+target_of(Relation rel)
+{
+	Oid relid = RelationGetRelid(rel);
+	SfTarget *target;
+	bool found;
+
+	if (targets == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(SfTarget), .hcxt = TopMemoryContext};
+
+		targets = hash_create("streamfuse target pages", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	target = hash_search(targets, &relid, HASH_ENTER, &found);
+	if (!found)
+		target->relfilenode = InvalidOid;
+	return target;
+}
+
+/* Back to the page that was being filled, if it is still there. */
+static void
+restore_target(Relation rel, const SfTarget *target)
+{
+	if (target->relfilenode == sf_file_number(rel) && target->block < RelationGetNumberOfBlocks(rel))
+		RelationSetTargetBlock(rel, target->block);
+}
+
 /* The slot that covers the relation's present file, or NULL. */
 static SfFloorSlot *
 cached_slot(Relation rel)
@@ -228,8 +269,13 @@ cached_slot(Relation rel)
 
 	if (cache == NULL)
 	{
+		SfTarget *target = target_of(rel);
+
 		cache = MemoryContextAllocZero(CacheMemoryContext, sizeof(SfFloorCache));
+		cache->target = target;
 		rel->rd_amcache = cache;
+		if (RelationGetTargetBlock(rel) == InvalidBlockNumber)
+			restore_target(rel, target);
 	}
 	LWLockAcquire(&floors->lock, LW_SHARED);
 	slot = find_slot(MyDatabaseId, RelationGetRelid(rel));
@@ -294,9 +340,17 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 }
 
 void
-sf_insert_end(void)
+sf_insert_end(Relation rel)
 {
 	pg_atomic_uint64 *counter = &floors->counters[sf_backend_number()].value;
+	SfFloorCache *cache = rel->rd_amcache;
+
+	/* Without a cache entry an invalidation came during the insert: what was noted last is all there is. */
+	if (cache != NULL)
+	{
+		cache->target->relfilenode = sf_file_number(rel);
+		cache->target->block = RelationGetTargetBlock(rel);
+	}
 
 	Assert(pg_atomic_read_u64(counter) & 1);
 	SF_FAULT("insert-in-section");

@@ -29,11 +29,12 @@ extern void sf_floor_init(void);	/* transaction callbacks; from _PG_init */
 
 /*
  * The insert section.  Begin returns with the counter odd and with the relation's target block and the bulk state
- * (may be NULL) forgotten where they lie below the floor.  No ereport may happen between the two except through the
- * insert itself; the transaction callbacks make the counter even again after an error.
+ * (may be NULL) forgotten where they lie below the floor; a target block that an invalidation took away is back.  No
+ * ereport may happen between the two except through the insert itself; the transaction callbacks make the counter even
+ * again after an error.
  */
 extern void sf_insert_begin(Relation rel, BulkInsertState bistate);
-extern void sf_insert_end(void);
+extern void sf_insert_end(Relation rel);
 
 /*
  * The capture's side.  sf_floor_attach finds or makes the slot of a relation (ERRCODE_CONFIGURATION_LIMIT_EXCEEDED when

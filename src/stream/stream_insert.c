@@ -24,7 +24,7 @@ sf_stream_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int op
 {
 	sf_insert_begin(rel, bistate);
 	GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, options | HEAP_INSERT_SKIP_FSM, bistate);
-	sf_insert_end();
+	sf_insert_end(rel);
 }
 
 void
@@ -33,7 +33,7 @@ sf_stream_tuple_insert_speculative(Relation rel, TupleTableSlot *slot, CommandId
 {
 	sf_insert_begin(rel, bistate);
 	GetHeapamTableAmRoutine()->tuple_insert_speculative(rel, slot, cid, options | HEAP_INSERT_SKIP_FSM, bistate, token);
-	sf_insert_end();
+	sf_insert_end(rel);
 }
 
 /*
@@ -164,6 +164,6 @@ sf_stream_multi_insert(Relation rel, TupleTableSlot **slots, int nslots, Command
 		insert_by_pages(rel, slots, counts, npages, cid, options, bistate);
 	else
 		GetHeapamTableAmRoutine()->multi_insert(rel, slots, nslots, cid, options, bistate);
-	sf_insert_end();
+	sf_insert_end(rel);
 	pfree(counts);
 }
