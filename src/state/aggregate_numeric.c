@@ -71,9 +71,9 @@ take_apart(const struct varlena *value, Parts *parts)
 		parts->ndigits = (size - 2) / 2;
 	}
 	else if ((head & 0x3000) == 0)
-		parts->special = NUMERIC_SUM_NAN;
+		*parts = (Parts){.special = NUMERIC_SUM_NAN};
 	else
-		parts->special = (head & 0x2000) ? NUMERIC_SUM_MINUS_INFINITY : NUMERIC_SUM_PLUS_INFINITY;
+		*parts = (Parts){.special = (head & 0x2000) ? NUMERIC_SUM_MINUS_INFINITY : NUMERIC_SUM_PLUS_INFINITY};
 }
 
 static const int64 small_powers[] = {1, 10000, 100000000, INT64CONST(1000000000000), INT64CONST(10000000000000000)};
@@ -322,15 +322,55 @@ best_set(SfBlobSpace *blobs, NumericBest *state, Datum value)
 	state->length = length;
 }
 
+static inline int
+sign_of(const Parts *parts)
+{
+	return parts->ndigits == 0 ? 0 : parts->negative ? -1 : 1;
+}
+
+/* As numeric_cmp for finite values: stored ones have no zeros in front or behind. */
+static inline int
+compare_parts(const Parts *a, const Parts *b)
+{
+	int sign = sign_of(a);
+
+	if (sign != sign_of(b))
+		return sign < sign_of(b) ? -1 : 1;
+	if (a->weight != b->weight)
+		return a->weight < b->weight ? -sign : sign;
+	for (int i = 0; i < Min(a->ndigits, b->ndigits); i++)
+	{
+		int difference = get_word(a->digits + 2 * i) - get_word(b->digits + 2 * i);
+
+		if (difference != 0)
+			return difference < 0 ? -sign : sign;
+	}
+	return a->ndigits == b->ndigits ? 0 : a->ndigits < b->ndigits ? -sign : sign;
+}
+
+/* A short header is no reason to copy a value that is only compared. */
+static inline int
+best_compare(SfBlobSpace *blobs, const NumericBest *state, struct varlena *value)
+{
+	Datum best = best_value(blobs, state);
+	Parts a;
+	Parts b;
+
+	take_apart((struct varlena *) DatumGetPointer(best), &a);
+	take_apart(value, &b);
+	if (likely(a.special == 0 && b.special == 0))
+		return compare_parts(&a, &b);
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, best, PointerGetDatum(value)));
+}
+
 /* sign: 1 for max, -1 for min.  Equal values may look different (1.0, 1.00): the newer stays, as in PostgreSQL. */
 static inline void
 best_fold(SfBlobSpace *blobs, NumericBest *state, Datum value, int sign)
 {
-	Datum flat = NumericGetDatum(DatumGetNumeric(value));
+	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
 
-	if (state->length == 0 ||
-	    DatumGetInt32(DirectFunctionCall2(numeric_cmp, best_value(blobs, state), flat)) * sign <= 0)
-		best_set(blobs, state, flat);
+	if (state->length == 0 || best_compare(blobs, state, flat) * sign <= 0)
+		best_set(blobs, state, NumericGetDatum(DatumGetNumeric(PointerGetDatum(flat))));
 }
 
 void
