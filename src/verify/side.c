@@ -59,15 +59,37 @@ keep_counted(Query *query)
 	add_condition(query, own_function("counted", 3, types), args);
 }
 
+static Const *
+time_constant(const SfVerification *verification, SfTime time)
+{
+	return makeConst(verification->definition->time_type, -1, InvalidOid, sizeof(int64), Int64GetDatum(time), false,
+	                 FLOAT8PASSBYVAL);
+}
+
 /* Only windows that end, by this column, at or before a time. */
 void
 sf_verify_keep_until(const SfVerification *verification, Query *query, Index varno, AttrNumber attnum, SfTime until)
 {
 	Oid type = verification->definition->time_type;
 	Var *end = makeVar(varno, attnum, type, -1, InvalidOid, 0);
-	Const *bound = makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(until), false, FLOAT8PASSBYVAL);
 
-	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LE : F_TIMESTAMP_LE, list_make2(end, bound));
+	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LE : F_TIMESTAMP_LE,
+	              list_make2(end, time_constant(verification, until)));
+}
+
+/* Windows outside the range are not compared; nor are they computed, for their rows may raise and be in no error table. */
+static void
+keep_range(const SfVerification *verification, Query *query)
+{
+	Oid type = verification->definition->time_type;
+	Var *start = makeVar(find_entry(query, RTE_FUNCTION), 1, type, -1, InvalidOid, 0);
+
+	if (verification->from != SF_TIME_MINUS_INFINITY)
+		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE,
+		              list_make2(start, time_constant(verification, verification->from)));
+	if (verification->to != SF_TIME_INFINITY)
+		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LT : F_TIMESTAMP_LT,
+		              list_make2(copyObject(start), time_constant(verification, verification->to)));
 }
 
 /* sum(magnitude(argument)) over the rows that an aggregate takes. */
@@ -189,7 +211,9 @@ sf_verify_side(const SfVerification *verification, bool magnitude)
 
 	if (!verification->adoption || verification->nfailed > 0)
 		keep_counted(query);
-	if (verification->adoption)
+	if (!verification->adoption)
+		keep_range(verification, query);
+	else
 		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->adopted_until);
 	if (verification->final)
 		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->last_closed);

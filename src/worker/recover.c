@@ -164,6 +164,8 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 
 	sf_store_reset(member->store);
 	read_saved_progress(member, &saved);
+	member->progress.nmissed = 0;
+	sf_progress_cut_failed(&member->progress, 0, 0);
 	if (saved.source == NULL)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
 	member->backfilled = saved.backfilled;

@@ -537,10 +537,12 @@ part_with_members(SfWorker *worker, SfSource *source)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!member->again)
-			continue;
-		sf_member_detach(worker, member);
-		member->source->small = member->source->small || member->small_ticks;
+		/* The wish of a tick that was undone as a whole is forgotten. */
+		if (member->again && !member->in_tick)
+		{
+			sf_member_detach(worker, member);
+			member->source->small = member->source->small || member->small_ticks;
+		}
 		member->again = member->small_ticks = false;
 	}
 }
