@@ -20,12 +20,12 @@
 
 #include "fault.h"
 
-/* Is this error the row's own?  Not one that may pass, and not want of state memory or damaged data. */
+/* Is this error the row's own?  Not one that may pass, such as want of memory, and not damaged data. */
 static bool
 is_of_row(const ErrorData *error)
 {
-	return !sf_error_may_pass(error) && error->sqlerrcode != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED &&
-	       error->sqlerrcode != ERRCODE_DATA_CORRUPTED && error->sqlerrcode != ERRCODE_INDEX_CORRUPTED;
+	return !sf_error_may_pass(error) && error->sqlerrcode != ERRCODE_DATA_CORRUPTED &&
+	       error->sqlerrcode != ERRCODE_INDEX_CORRUPTED;
 }
 
 /* Runs a step in a subtransaction.  False: it raised at a row, which has been set aside. */
@@ -93,9 +93,11 @@ static void
 name_row(SfMember *member, const SfFailedRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(member->context);
+	char *message = member->failure->message;
 
-	member->failure->message = psprintf("%s, in row (%u,%u) of stream \"%s\"", member->failure->message, row->block,
-	                                    row->offset, get_rel_name(row->relid));
+	member->failure->message = psprintf("%s, in row (%u,%u) of stream \"%s\"", message, row->block, row->offset,
+	                                    get_rel_name(row->relid));
+	pfree(message);
 	MemoryContextSwitchTo(old);
 }
 

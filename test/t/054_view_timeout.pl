@@ -13,6 +13,7 @@ $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'streamfuse'
 streamfuse.commit_interval = '10ms'
 streamfuse.view_timeout = '200ms'
+streamfuse.restart_attempts = 0
 timezone = 'UTC'
 });
 $node->start;
