@@ -598,16 +598,39 @@ has_watermark_of(SfSource *source, Oid relid)
 	return relid == source->stream || list_member_oid(get_partition_ancestors(source->stream), relid);
 }
 
-/* Is it part of what this source has published, and only not deleted yet?  A reset must not be done twice. */
+/* Has a scan of the stream taken it in, and is it only not deleted yet? */
 static bool
-is_applied(SfWorker *worker, SfSource *source, int64 id)
+is_noted(SfWorker *worker, int64 id)
 {
 	ListCell *cell;
 
 	foreach (cell, worker->applied_punctuations)
 		if (*(int64 *) lfirst(cell) == id)
-			return source->state->punctuation >= id;
+			return true;
 	return false;
+}
+
+/* To be deleted with the next commit.  Once, however many scans of the stream take it in. */
+static void
+note_punctuation(SfWorker *worker, int64 id)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->context);
+	int64 *noted;
+
+	if (!is_noted(worker, id))
+	{
+		noted = palloc(sizeof(int64));
+		*noted = id;
+		worker->applied_punctuations = lappend(worker->applied_punctuations, noted);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Is it part of what this source has published, and only not deleted yet?  A reset must not be done twice. */
+static bool
+is_applied(SfWorker *worker, SfSource *source, int64 id)
+{
+	return is_noted(worker, id) && source->state->punctuation >= id;
 }
 
 /* Rows of streamfuse.punctuation for this stream, once all rows committed with them are counted. */
@@ -625,8 +648,6 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		Datum values[4];
 		bool nulls[4];
 		SfTime watermark;
-		int64 *id;
-		MemoryContext old;
 		ListCell *cell;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
@@ -644,11 +665,7 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 			                                                 : SF_TIME_MINUS_INFINITY;
 		}
 		next->punctuation = Max(next->punctuation, DatumGetInt64(values[1]));
-		old = MemoryContextSwitchTo(worker->context);
-		id = palloc(sizeof(int64));
-		*id = DatumGetInt64(values[1]);
-		worker->applied_punctuations = lappend(worker->applied_punctuations, id);
-		MemoryContextSwitchTo(old);
+		note_punctuation(worker, DatumGetInt64(values[1]));
 		foreach (cell, source->members)
 			((SfMember *) lfirst(cell))->must_commit = true;
 	}

@@ -411,6 +411,17 @@ rollback_members(SfWorker *worker, SfTick tick)
 		sf_source_rollback(lfirst(cell));
 }
 
+/* Punctuations that an undone tick had taken in are to be taken in again, and not to be deleted before. */
+static void
+forget_punctuations(SfWorker *worker, int kept)
+{
+	while (list_length(worker->applied_punctuations) > kept)
+	{
+		pfree(llast(worker->applied_punctuations));
+		worker->applied_punctuations = list_delete_last(worker->applied_punctuations);
+	}
+}
+
 /* What is wrong with a stream itself is the trouble of all views that read it by this scan, and no other. */
 static void
 blame_members(SfWorker *worker, SfSource *source)
@@ -615,6 +626,7 @@ sf_tick(SfWorker *worker)
 {
 	SfTick tick = pg_atomic_read_u64(&worker->dataflow->published) + 1;
 	uint64 flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
+	int applied = list_length(worker->applied_punctuations);
 	volatile uint64 rows = 0;
 
 	pg_memory_barrier();
@@ -631,6 +643,7 @@ sf_tick(SfWorker *worker)
 	PG_CATCH();
 	{
 		rollback_members(worker, tick);
+		forget_punctuations(worker, applied);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
