@@ -29,7 +29,7 @@ sub new
 	my ($class, $server, $case) = @_;
 
 	return bless { server => $server, case => $case, log => [], missed => {}, known => {}, prepared => [], prepared_names => {},
-		views => {}, readers => {}, peeks => [], parts => 2, savepoints => {}, step => 0, counts => {} }, $class;
+		views => {}, readers => {}, peeks => [], parts => 2, savepoints => {}, step => 0, counts => {}, delay => $case->{delay}, floor => '-infinity' }, $class;
 }
 
 # undef when all is well, or what was found.
@@ -49,6 +49,7 @@ sub run
 		}
 		1;
 	} or $found = $@;
+	eval { $self->state } if $found;
 	eval { $self->cleanup; 1 } or $found //= "while the case was cleaned up: $@";
 	if ($found)
 	{
@@ -56,6 +57,18 @@ sub run
 		$found =~ s/ at \S+ line \d+\.?$//;
 	}
 	return $found;
+}
+
+# Where the views stand when something was found.
+sub state
+{
+	my $self = shift;
+	my $rows = $self->ask('c', "SELECT format('%s is %s: watermark %s, closed until %s, %s rows in, %s missed; dirty: %s', v.view, v.status, v.watermark, "
+		. "v.closed_until, v.rows_in, v.rows_missed, (SELECT string_agg(format('%s (%s)', d.window_start, d.missed), ', ') FROM streamfuse.dirty_windows d WHERE d.view = v.view)) "
+		. "FROM streamfuse.stat_views v WHERE v.view::text ~ '^v[0-9]\$' ORDER BY 1");
+
+	$self->remark($_->[0]) for @$rows;
+	return;
 }
 
 # All statements so far, each with its session: what to give to a person.
@@ -177,7 +190,7 @@ sub setup
 	my @columns = @{ $case->{columns} };
 	my (@types, @values);
 
-	$self->{server}->configure($case->{tick_pages});
+	$self->{server}->configure(test_tick_pages => $case->{tick_pages}, test_lag_pages => $case->{lag_pages});
 	for my $name (@columns)
 	{
 		push @types, column($name)->{type};
@@ -197,7 +210,7 @@ sub setup
 	my $definitions = join ', ', map { "$names[$_] $all_types[$_]" . ($names[$_] eq 'at' ? ' NOT NULL' : '') } 0 .. $#names;
 	my $returns = join ', ', map { (my $type = $all_types[$_]) =~ s/ COLLATE .*//; "$names[$_] $type" } 0 .. $#names;
 	my $schema = $self->{schema} = "case_$case->{seed}";
-	my @settings = ("SET search_path = $schema, public, streamfuse", "SET TimeZone = '$case->{zone}'",
+	my @settings = ('SET lock_timeout = 20000', "SET search_path = $schema, public, streamfuse", "SET TimeZone = '$case->{zone}'",
 		'SET plan_cache_mode = ' . ($case->{generic} ? 'force_generic_plan' : 'auto'));
 
 	$self->note('c', "CREATE SCHEMA $schema");
@@ -450,13 +463,13 @@ sub do_restart
 	return;
 }
 
-# kill -9 of the worker makes the server drop all of shared memory and recover.
+# kill -9 of any process makes the server drop all of shared memory and recover.
 sub do_kill
 {
-	my ($self) = @_;
-	my $pid = $self->ask('c', 'SELECT pid FROM streamfuse.stat_workers')->[0] // return;
+	my ($self, $step) = @_;
+	my $pid = $self->ask('c', $step->{who} eq 'c' ? 'SELECT pg_backend_pid()' : 'SELECT pid FROM streamfuse.stat_workers')->[0] // return;
 
-	$self->remark('kill -9 of the worker');
+	$self->remark($step->{who} eq 'c' ? 'kill -9 of a session' : 'kill -9 of the worker');
 	$self->{server}->crash($pid->[0]);
 	$self->forget_sessions;
 	return;
@@ -482,7 +495,7 @@ sub do_attach
 {
 	my ($self, $step) = @_;
 
-	return unless $self->{case}{partitions} && $self->alone && $self->{parts} < 5;
+	return unless $self->{case}{partitions} && $self->{parts} < 5;
 	my $part = $self->{parts};
 	my $columns = join ', ', @{ $self->{names} };
 	my @rest = grep { $_ ne 'part' } @{ $self->{names} };
@@ -541,6 +554,11 @@ sub do_create_view
 	$self->{views}{ $view->{name} } = $view;
 	$self->{known}{ $view->{name} } = undef;
 	$self->sql('c', "CREATE INDEX ON $view->{name} (ws)") if $view->{index};
+	if ($step->{settle})
+	{
+		my $missed = $self->settle->{ $view->{name} }{rows_missed};
+		die "view $view->{name} has missed $missed rows of the history before it\n" if $missed;
+	}
 	return;
 }
 
@@ -552,7 +570,8 @@ sub do_drop_view
 	return unless $self->{views}{ $view->{name} } && $self->idle('r1', 'r2');
 	$self->sql('c', "DROP MATERIALIZED VIEW $view->{name}");
 	delete $self->{views}{ $view->{name} };
-	$self->{peeks} = [];
+	delete $self->{checked}{ $view->{name} };
+	delete $_->{ $view->{name} } for @{ $self->{peeks} };
 	return;
 }
 
@@ -565,6 +584,18 @@ sub do_emit
 	my $final = !$self->{final}{ $view->{name} };
 	$self->sql('c', "ALTER MATERIALIZED VIEW $view->{name} SET (streamfuse.emit = '" . ($final ? 'final' : 'live') . "')");
 	$self->{final}{ $view->{name} } = $final;
+	return;
+}
+
+# Another delay: the watermark follows with the next tick, if that does not take it back.
+sub do_delay
+{
+	my ($self, $step) = @_;
+
+	$self->settle;
+	$self->sql('c', "SELECT streamfuse.set_watermark('s', 'at', delay => '$step->{delay} s')");
+	$self->{delay} = $step->{delay};
+	$self->{floor} = $self->{reached} // '-infinity';
 	return;
 }
 
@@ -617,6 +648,7 @@ sub settle
 		my %view;
 		@view{@keys} = @$row;
 		$info{ $view{view} } = \%view;
+		$self->{reached} = $view{watermark} if $view{view} eq $names[0];
 		die "view $view{view} is $view{status}: " . ($view{error} // '') . "\n" if $view{status} ne 'running';
 	}
 	for my $name (@names) { die "view $name is not in stat_views\n" unless $info{$name}; }
@@ -733,13 +765,14 @@ sub check_counters
 	my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
 	my $watermark = $case->{time} eq 'timestamp' ? q{at AT TIME ZONE 'UTC'} : 'at';
 	my $row = $self->ask('c', "SELECT (SELECT count(*) FROM s, tumble(at, $view->{window})$where), "
-		. "(SELECT coalesce(max($watermark) - interval '$case->{delay} s', '-infinity') FROM s WHERE at < '2090-01-01')")->[0];
+		. "(SELECT coalesce(max($watermark) - interval '$self->{delay} s', '-infinity') FROM s WHERE at < '2090-01-01'), "
+		. "(SELECT greatest(coalesce(max($watermark) - interval '$self->{delay} s', '-infinity'), '$self->{floor}') FROM s WHERE at < '2090-01-01')")->[0];
 	die "view $name: $info->{rows_in} rows counted and $info->{rows_missed} missed of $row->[0] in the stream\n"
 	  if $info->{rows_in} + $info->{rows_missed} != $row->[0];
 	die "view $name: $info->{rows_missed} rows missed, " . ($info->{missed} // 0) . " in its dirty windows\n"
 	  if $info->{rows_missed} != ($info->{missed} // 0);
 	die "view $name: the watermark is $info->{watermark} instead of $row->[1]\n"
-	  if !$self->{watermark_set} && $info->{watermark} ne $row->[1];
+	  if !$self->{watermark_set} && $info->{watermark} ne $row->[1] && $info->{watermark} ne $row->[2];
 	if ($info->{dirty} && $view->{counts} && !$view->{having})
 	{
 		my $window = $case->{time} eq 'timestamp' ? q{(d.window_start AT TIME ZONE 'UTC')} : 'd.window_start';
@@ -771,20 +804,23 @@ sub check_reads
 
 # ---- one point of the stream ----
 
-# Two views in one statement, at any moment: if neither has missed rows, and they count the same, they agree.
+# All rows that a view counts, at any moment, if it can be told.
+sub total
+{
+	my ($self, $view) = @_;
+
+	return $view->{counts} && !$view->{having} && $view->{data} && !$self->{final}{ $view->{name} } && defined $self->{checked}{ $view->{name} };
+}
+
+# Views in one statement, without waiting: each shows what it showed before, and what is in one is in all.
 sub peek
 {
 	my $self = shift;
-	my @views = grep { $_->{counts} && !$_->{having} && $_->{data} && !$self->{final}{ $_->{name} } && $self->{checked}{ $_->{name} } } values %{ $self->{views} };
+	my @views = sort { $a->{name} cmp $b->{name} } grep { $self->total($_) } values %{ $self->{views} };
 
-	@views = sort { $a->{name} cmp $b->{name} } @views;
-	for my $i (1 .. $#views)
-	{
-		my ($a, $b) = @views[ $i - 1, $i ];
-		next if $a->{filter} ne $b->{filter};
-		my $row = $self->sql('r2', "SELECT (SELECT sum(n) FROM $a->{name}), (SELECT sum(n) FROM $b->{name})")->[0];
-		push @{ $self->{peeks} }, [ $a->{name}, $b->{name}, map { $_ // 0 } @$row ];
-	}
+	return unless @views;
+	my $row = $self->sql('r2', 'SELECT ' . join ', ', map { "(SELECT coalesce(sum(n), 0) FROM $_->{name})" } @views)->[0];
+	push @{ $self->{peeks} }, { map { $views[$_]{name} => $row->[$_] } 0 .. $#views };
 	return;
 }
 
@@ -802,12 +838,21 @@ sub check_peeks
 
 	for my $peek (@{ $self->{peeks} })
 	{
-		my ($one, $other, $a, $b) = @$peek;
-		next if $info->{$one}{dirty} || $info->{$other}{dirty};
-		die "one statement counted $a rows in $one and $b in $other\n" if $a != $b;
+		my $first;
+		for my $name (sort keys %$peek)
+		{
+			my ($n, $view) = ($peek->{$name}, $self->{views}{$name});
+			die "a statement counted $n rows in $name, where $self->{checked}{$name} had been\n" if $n < $self->{checked}{$name};
+			die "a statement counted $n rows in $name, where $info->{$name}{rows_in} are now\n" if $n > $info->{$name}{rows_in};
+			next if $info->{$name}{dirty};
+			$first //= $name;
+			die "one statement counted $peek->{$first} rows in $first and $n in $name\n"
+			  if $n != $peek->{$first} && $view->{filter} eq $self->{views}{$first}{filter};
+			$self->{checked}{$name} = $n;
+		}
 	}
 	$self->{peeks} = [];
-	$self->{checked}{$_} = 1 for keys %$info;
+	$self->{checked}{$_} = $info->{$_}{rows_in} for keys %$info;
 	return;
 }
 
@@ -846,7 +891,7 @@ sub do_cursor
 	my $info = $self->settle->{$name};
 	$self->sql($step->{s}, 'BEGIN');
 	$self->sql($step->{s}, "DECLARE k NO SCROLL CURSOR FOR SELECT extract(epoch FROM ws), hash_record_extended(v, 0) FROM $name v");
-	my $first = $self->sql($step->{s}, 'FETCH 1 FROM k');
+	my $first = $step->{begun} ? $self->sql($step->{s}, 'FETCH 1 FROM k') : [];
 	$self->{readers}{ $step->{s} } = { kind => 'cursor', first => $first, info => $info, name => $name,
 		batch => $self->hashes('c', $self->batch($name, $info)) };
 	return;
@@ -873,7 +918,7 @@ sub do_snapshot
 
 	return unless $self->{views}{$name} && $self->idle($step->{s});
 	my $info = $self->settle->{$name};
-	$self->sqls($step->{s}, 'BEGIN ISOLATION LEVEL REPEATABLE READ', "SELECT count(*) FROM $name");
+	$self->sqls($step->{s}, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) FROM ' . ($step->{begun} ? $name : 'pg_am'));
 	$self->{readers}{ $step->{s} } = { kind => 'snapshot', name => $name, info => $info,
 		batch => $self->{final}{$name} ? $self->hashes('c', $self->batch($name, $info)) : undef };
 	return;

@@ -196,7 +196,7 @@ sub column { return $columns{ $_[0] }; }
 my @pairs = (
 	[ 'i', 'sm', 'sum(i * sm)' ], [ 'f', 'i', rounded('regr_slope(f, i)') ], [ 'f', 'i', rounded('covar_samp(f, i)') ],
 	[ 'f', 'i', 'regr_sxy(f, i) IS NULL' ], [ 'n', 't', q{sum(n) FILTER (WHERE t = 'a')} ], [ 'p', 'bo', 'sum(CASE WHEN bo THEN p ELSE -p END)' ],
-	[ 'b', 'sm', 'min(sm) FILTER (WHERE b IS NULL)' ], [ 'p', 'i', 'sum(p * i) + 1' ], [ 't', 'i', q{max(t || i)} ],
+	[ 'b', 'sm', 'min(sm) FILTER (WHERE b IS NULL)' ], [ 'p', 'i', 'sum(p * i) + 1' ], [ 't', 'i', q{max(t || i::text)} ],
 	[ 'd', 'i', 'max(d - i) FILTER (WHERE isfinite(d))' ]);
 
 # ---- windows: name, length in seconds ----
@@ -254,39 +254,13 @@ sub view_query
 
 # ---- steps ----
 
-my @fault_points = ('tick-after-snapshot', 'tick-in-apply', 'tick-before-close', 'tick-before-publish', 'tick-after-publish',
-	'commit-before', 'commit-after-output', 'commit-after-state', 'commit-after');
-
-# How the steps of a history are chosen: rows, transactions, and what else happens, by weight.
-my @weights = (
-	insert => 40, begin => 16, end => 20, savepoint => 6, back_to_savepoint => 5, prepare => 3, finish_prepared => 4,
-	subtransactions => 3, copy => 3, together => 6,
-	vacuum => 5, checkpoint => 2, terminate => 4, kill_at => 4, fault => 2, restart => 0.7, kill => 0.25,
-	drop_view => 1.5, create_view => 4, attach => 3, add_column => 1.5, create_index => 1.5, emit => 1.5,
-	advance => 2, reset => 0.7, ahead => 0.7,
-	cursor => 4, cursor_check => 5, snapshot => 4, snapshot_check => 5, latest => 3, peek => 4, flush => 6);
-
-sub choose
-{
-	my %except = map { $_ => 1 } @_;
-	my $sum = 0;
-	my @from;
-
-	for (my $i = 0; $i < @weights; $i += 2)
-	{
-		next if $except{ $weights[$i] };
-		$sum += $weights[ $i + 1 ];
-		push @from, [ $weights[$i], $sum ];
-	}
-	my $at = rand $sum;
-	for (@from) { return $_->[0] if $at < $_->[1]; }
-	return 'insert';
-}
+my @fault_points = ('tick-after-snapshot', 'tick-in-apply', 'tick-before-close', 'tick-before-publish', 'tick-before-publish',
+	'tick-after-publish', 'commit-before', 'commit-after-output', 'commit-after-state', 'commit-after');
 
 sub size
 {
 	my $case = shift;
-	my $n = pick(1, 1, 2, 5, 10, 30, 100, chance(0.3) ? 700 : 40, chance(0.1) ? 2500 : 3);
+	my $n = pick(1, 1, 2, 5, 10, 30, 100, 300, chance(0.4) ? 900 : 40, chance(0.4) ? 2500 : 3);
 
 	return $case->{wide} ? min($n, 150) : $n;
 }
@@ -299,36 +273,98 @@ sub rows
 	my $step = $case->{unit} * pick(0.0003, 0.005, 0.05, 0.05, 0.4, 1.5);
 	# Not so many windows that a case takes long, nor so much time that it reaches the present.
 	$step = $case->{unit} * 50 / $n if $step * $n > $case->{unit} * 50;
-	my $rows = { n => $n, from => $case->{clock}, step => $step, back => $case->{disorder} * pick(0, 1, 1, 1, 1) };
+	my $rows = { n => $n, from => $case->{clock}, step => $step, back => $case->{disorder} * pick(0, 1, 1, 1, 1), salt => ++$case->{salts} };
 
 	$case->{clock} += $n * $step;
-	$rows->{salt} = ++$case->{salts};
 	return $rows;
 }
 
-sub writer { return pick('w1', 'w1', 'w1', 'w2', 'w2', 'w3'); }
-sub reader { return pick('r1', 'r2'); }
+sub insert { my ($case, $s) = @_; return { op => pick('insert', 'insert', 'insert', 'insert', 'copy', 'subtransactions'), s => $s, %{ rows($case) } }; }
 
-sub make_step
+# What a session does from a transaction's beginning to its end.
+sub transaction
 {
-	my ($case, $op) = @_;
-	my $step = { op => $op };
+	my ($case, $s) = @_;
+	my @steps = ({ op => 'begin', s => $s }, insert($case, $s));
 
-	if ($op =~ /^(insert|copy|subtransactions)$/) { $step = { %$step, s => writer(), %{ rows($case) } }; }
-	elsif ($op =~ /^(begin|savepoint|back_to_savepoint|prepare)$/) { $step->{s} = writer(); }
-	elsif ($op eq 'end') { $step->{s} = writer(); $step->{commit} = chance(0.7) ? 1 : 0; }
-	elsif ($op eq 'finish_prepared') { $step->{commit} = chance(0.7) ? 1 : 0; }
-	elsif ($op eq 'together') { $step->{parts} = [ map { { s => "w$_", %{ rows($case) } } } some(2, 3, 1, 2, 3) ]; }
+	for (1 .. number(0, 2))
+	{
+		push @steps, { op => 'savepoint', s => $s }, insert($case, $s);
+		push @steps, { op => 'back_to_savepoint', s => $s } if chance(0.5);
+		push @steps, insert($case, $s) if chance(0.6);
+	}
+	return (@steps, { op => 'prepare', s => $s }, { op => 'finish_prepared', commit => chance(0.7) ? 1 : 0 }) if chance(0.15);
+	return (@steps, { op => 'end', s => $s, commit => chance(0.75) ? 1 : 0 });
+}
+
+# What the writer s does.
+sub writing
+{
+	my ($case, $s) = @_;
+
+	return transaction($case, $s) if chance(0.3);
+	return { op => pick('advance', 'advance', 'reset'), s => $s, to => $case->{clock} + $case->{unit} * pick(-3, -1, 0, 1) } if chance(0.05);
+	return { op => 'ahead', s => $s, salt => ++$case->{salts} } if chance(0.02);
+	return insert($case, $s);
+}
+
+# What the reader s does: it stays open while others write.
+sub reading
+{
+	my ($case, $s) = @_;
+	my $view = number(1, $case->{nviews});
+	my $kind = pick('cursor', 'snapshot', 'snapshot', 'latest', 'peek', 'peek');
+
+	return { op => 'peek' } if $kind eq 'peek';
+	return { op => 'latest', s => $s, view => $view } if $kind eq 'latest';
+	return ({ op => $kind, s => $s, view => $view, begun => chance(0.5) ? 1 : 0 }, { op => "${kind}_check", s => $s });
+}
+
+# What happens to the server, the stream and the views, by weight.
+my @events = (
+	flush => 5, vacuum => 5, checkpoint => 1, terminate => 4, kill_at => 7, fault => 4, kill => 4, restart => 0.4, together => 4,
+	drop_view => 1.5, create_view => 5, attach => 6, add_column => 2, create_index => 1.5, emit => 1.5, delay => 1.5);
+
+sub event
+{
+	my $case = shift;
+	my ($sum, $op) = (0);
+
+	for (my $i = 1; $i < @events; $i += 2) { $sum += $events[$i]; }
+	my $at = rand $sum;
+	for (my $i = 0; $i < @events && $at >= 0; $i += 2) { $op = $events[$i]; $at -= $events[ $i + 1 ]; }
+	my $step = { op => $op };
+	if ($op eq 'together') { $step->{parts} = [ map { { s => "w$_", %{ rows($case) } } } some(2, 3, 1, 2, 3) ]; }
 	elsif ($op eq 'vacuum') { $step->{how} = pick('VACUUM', 'VACUUM (FREEZE)', 'VACUUM (FREEZE, DISABLE_PAGE_SKIPPING)', 'VACUUM ANALYZE', 'ANALYZE'); }
-	elsif ($op eq 'kill_at') { $step = { %$step, s => 'w1', point => pick(@fault_points), %{ rows($case) } }; }
-	elsif ($op eq 'fault') { $step = { %$step, s => 'w1', point => pick(grep { !/in-apply|after-output|after-state|commit-after/ } @fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'kill_at') { $step = { %$step, s => 'c', point => pick(@fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'fault') { $step = { %$step, s => 'c', point => pick(grep { !/in-apply|after-output|after-state|commit-after/ } @fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'kill') { $step->{who} = pick('worker', 'worker', 'c'); }
 	elsif ($op eq 'restart') { $step->{how} = pick('fast', 'immediate'); }
-	elsif ($op =~ /^(advance|reset)$/) { $step->{s} = writer(); $step->{to} = $case->{clock} + $case->{unit} * pick(-3, -1, 0, 1); }
-	elsif ($op =~ /^(drop_view|create_view|emit|peek)$/) { $step->{view} = number(1, $case->{nviews}); }
-	elsif ($op =~ /^(cursor|snapshot|latest)$/) { $step->{s} = reader(); $step->{view} = number(1, $case->{nviews}); }
-	elsif ($op =~ /^(cursor|snapshot)_check$/) { $step->{s} = reader(); }
-	elsif ($op eq 'ahead') { $step->{s} = writer(); $step->{salt} = ++$case->{salts}; }
+	elsif ($op eq 'delay') { $step->{delay} = $case->{unit} * pick(0, 0.5, 2); }
+	elsif ($op =~ /view|emit/) { $step->{view} = number(1, $case->{nviews}); $step->{settle} = chance(0.5) ? 1 : 0; }
 	return $step;
+}
+
+# A part of a history: what each session does, in some order between sessions.
+sub history
+{
+	my ($case, $most) = @_;
+	my %todo;
+
+	for (1 .. number(1, $most))
+	{
+		my $who = pick('w1', 'w1', 'w2', 'w2', 'w3', 'r1', 'r2', 'c', 'c', 'c');
+		push @{ $todo{$who} }, $who =~ /^w/ ? writing($case, $who) : $who =~ /^r/ ? reading($case, $who) : event($case);
+	}
+	my (@steps, $last);
+	while (my @who = sort keys %todo)
+	{
+		my $who = defined $last && $todo{$last} && chance(0.3) ? $last : pick(@who);
+		push @steps, shift @{ $todo{$who} };
+		delete $todo{$who} unless @{ $todo{$who} };
+		$last = $who;
+	}
+	return @steps;
 }
 
 # ---- reads: questions put to the view and to its query, which must have the same answer ----
@@ -346,13 +382,13 @@ sub make_read
 		"SELECT * FROM {1} v WHERE ws >= $moment", "SELECT * FROM {1} v WHERE ws = $moment", "SELECT * FROM {1} v WHERE ws < $moment",
 		'SELECT ws FROM {1} v ORDER BY ws LIMIT 5', 'SELECT ws FROM {1} v ORDER BY ws DESC LIMIT 3', 'SELECT max(ws), count(*) FROM {1} v',
 		'SELECT v.ws, o.ws AS o FROM {1} v JOIN {2} o USING (ws)', 'SELECT * FROM {1} v WHERE ws IN (SELECT ws FROM {2} o)',
-		'SELECT * FROM {1} v WHERE NOT EXISTS (SELECT FROM {2} o WHERE o.ws = v.ws)', 'SELECT count(*) FROM {1} v, LATERAL (SELECT 1 FROM {2} o WHERE o.ws <= v.ws LIMIT 1) o',
+		'SELECT * FROM {1} v WHERE NOT EXISTS (SELECT FROM {2} o WHERE o.ws = v.ws)', 'SELECT v.ws, n FROM (SELECT ws FROM {1} w ORDER BY ws LIMIT 2) v, LATERAL (SELECT count(*) AS n FROM {2} o WHERE o.ws <= v.ws) o',
 		'SELECT DISTINCT ws FROM {1} v UNION ALL SELECT ws FROM {2} o', 'SELECT ws, row_number() OVER (ORDER BY ws) FROM (SELECT DISTINCT ws FROM {1} v) d');
 	push @forms, 'SELECT sum(n) FROM {1} v', 'SELECT ws, sum(n) AS n FROM {1} v GROUP BY ws' if $view->{counts};
 	if ($i)
 	{
 		push @forms, "SELECT * FROM {1} v WHERE k$i IS NULL", "SELECT k$i, count(*) FROM {1} v GROUP BY k$i", "SELECT DISTINCT k$i FROM {1} v";
-		push @forms, "SELECT * FROM {1} v WHERE k$i IN (SELECT k$i FROM {1} o WHERE o.ws = v.ws)";
+		push @forms, "SELECT * FROM {1} v WHERE k$i IN (SELECT k$i FROM {1} o WHERE ws < $moment)";
 	}
 	if ($column)
 	{
@@ -376,28 +412,31 @@ sub make_case
 	$case->{window} = [ q{'1 day'}, 86400 ] if $case->{time} eq 'timestamp' && $window->[0] =~ /timezone/;
 	$case->{columns} = [ sort { $a cmp $b } some(2, 6, grep { $_ ne 'extra' } sort keys %columns) ];
 	$case->{wide} = chance(0.3) ? pick(300, 1900) : 0;
-	$case->{partitions} = chance(0.2) ? 1 : 0;
+	$case->{partitions} = chance(0.25) ? 1 : 0;
 	$case->{constraint} = chance(0.1) ? 1 : 0;
 	$case->{delay} = $case->{unit} * pick(0, 0, 0.3, 1, 3, 100);
-	$case->{disorder} = pick(0, $case->{delay}, $case->{delay}, $case->{delay} * 0.5, $case->{delay} * 1.5, $case->{unit} * 4);
+	$case->{disorder} = pick(0, $case->{delay}, $case->{delay} * 0.5, $case->{delay} + $case->{unit} * 2, $case->{unit} * 4);
 	$case->{lockstep} = chance(0.25) ? 1 : 0;
-	$case->{tick_pages} = pick(0, 0, 0, 0, 1, 3);
+	$case->{tick_pages} = pick(0, 0, 0, 1, 3);
+	$case->{lag_pages} = pick(0, 1, 1, 2);
 	$case->{generic} = chance(0.3) ? 1 : 0;
 	$case->{nviews} = pick(1, 1, 2, 2, 3);
 	$case->{views} = [ map { make_view($case, "v$_", @{ $case->{columns} }, $_ == $case->{nviews} && $_ > 1 ? ('extra') : ()) } 1 .. $case->{nviews} ];
 	$case->{reads} = [ map { make_read($case) } 1 .. 4 ];
 
 	my @steps;
-	push @steps, make_step($case, choose(qw(drop_view create_view emit))) for 1 .. (chance(0.5) ? number(0, 4) : 0);
-	push @steps, { op => 'create_view', view => 1 };
-	push @steps, { op => 'create_view', view => 2 } if $case->{nviews} > 1 && chance(0.7);
-	for my $round (1 .. number(1, 3))
+	push @steps, grep { $_->{op} !~ /view|emit/ } history($case, 5) if chance(0.6);
+	push @steps, { op => 'create_view', view => 1, settle => chance(0.5) ? 1 : 0 };
+	push @steps, { op => 'create_view', view => 2, settle => 0 } if $case->{nviews} > 1 && chance(0.5);
+	# A transaction that is open all the time keeps everything undecided that it wrote.
+	push @steps, { op => 'begin', s => 'w3' }, insert($case, 'w3') if chance(0.3);
+	for (1 .. number(1, 3))
 	{
-		push @steps, make_step($case, choose()) for 1 .. number(2, 9);
-		push @steps, { op => 'check', verify => chance(0.3) ? 1 : 0 };
+		push @steps, history($case, 8);
+		push @steps, { op => 'check', verify => chance(0.25) ? 1 : 0 };
 	}
 	push @steps, map { { op => 'end', s => $_, commit => 1 } } 'w1', 'w2', 'w3';
-	push @steps, { op => 'check', last => 1, verify => chance(0.5) ? 1 : 0 };
+	push @steps, { op => 'check', last => 1, verify => chance(0.4) ? 1 : 0 };
 	$case->{steps} = \@steps;
 	return $case;
 }

@@ -14,7 +14,7 @@ use Streamfuse::Shrink qw(shrink);
 sub new
 {
 	my ($class, %self) = @_;
-	my $self = bless { port => 5432, database => 'postgres', sessions => {}, tick_pages => 0, bug => '', totals => {}, %self }, $class;
+	my $self = bless { port => 5432, database => 'postgres', sessions => {}, settings => {}, bug => '', totals => {}, %self }, $class;
 
 	$self->session('c')->query($_) for grep { /\S/ } split /;\s*\n/, prelude();
 	return $self;
@@ -46,7 +46,7 @@ sub stop
 # Settings a server needs.
 sub settings
 {
-	return ('fsync = off', 'autovacuum = off', 'max_prepared_transactions = 20', 'client_min_messages = error',
+	return ('fsync = off', 'autovacuum = off', 'max_prepared_transactions = 20', 'client_min_messages = error', 'restart_after_crash = on', 'log_statement = none',
 		q{streamfuse.commit_interval = '5ms'}, q{streamfuse.checkpoint_interval = '50ms'});
 }
 
@@ -107,20 +107,22 @@ sub crash
 
 	kill 'KILL', $pid or return;
 	# The server says goodbye to every session before it recovers.
-	eval { $self->session('c')->query('SELECT pg_sleep(60)') };
+	eval { $self->session('w1')->query('SELECT pg_sleep(60)'); $self->session('w1')->query('SELECT pg_sleep(60)') };
 	$self->reconnect;
 	return;
 }
 
+# Settings of the whole server that a case wants.
 sub configure
 {
-	my ($self, $tick_pages) = @_;
-
-	return if $self->{tick_pages} == $tick_pages;
-	$self->{tick_pages} = $tick_pages;
+	my ($self, %settings) = @_;
 	my $c = $self->session('c');
-	$c->query("ALTER SYSTEM SET streamfuse.test_tick_pages = $tick_pages");
+	my @changed = grep { $settings{$_} != ($self->{settings}{$_} // 0) } sort keys %settings;
+
+	return unless @changed;
+	$c->query("ALTER SYSTEM SET streamfuse.$_ = $settings{$_}") for @changed;
 	$c->query('SELECT pg_reload_conf()');
+	$self->{settings} = \%settings;
 	return;
 }
 
