@@ -43,8 +43,9 @@ lock_compared(const SfFragmentRow *row)
 }
 
 /*
- * Under the tick's snapshot.  Where a lock is not to be had the member goes on adopting, and is asked again.  A query that
- * raises says nothing of what is missing, and does not stop the view: it raises for rows that the view never takes in.
+ * Under the tick's snapshot.  Where a lock is not to be had the member goes on adopting, and is asked again; so it is
+ * after an error that may pass.  A query that raises for another reason says nothing of what is missing, and does not
+ * stop the view: it raises for rows that the view never takes in.
  */
 void
 sf_member_check_adopted(SfMember *member)
@@ -56,10 +57,14 @@ sf_member_check_adopted(SfMember *member)
 		return;
 	if (!sf_member_guard(member, compare_step, &differences))
 	{
+		bool passes = sf_error_may_pass(member->failure);
+
 		ereport(LOG, (errcode(member->failure->sqlerrcode),
 		              errmsg("restored windows of continuous view \"%s\" could not be compared with its stream: %s",
 		                     get_rel_name(member->row.view), member->failure->message)));
-		member->failure = NULL;
+		sf_member_forget_error(member);
+		if (passes)
+			return;
 		differences = NIL;
 	}
 	foreach (cell, differences)

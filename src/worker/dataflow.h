@@ -64,7 +64,8 @@ struct SfMember
 	bool		adopting;		/* its output came from a dump and is yet to be compared with what is stored */
 	bool		compared;		/* in the current tick */
 	SfFilling	filling;
-	ErrorData  *failure;		/* raised, and not dealt with yet; in context */
+	ErrorData  *failure;		/* raised, and not dealt with yet; in error_context */
+	MemoryContext error_context;	/* FreeErrorData does not free all of an error */
 	bool		timed_out;		/* that is streamfuse.view_timeout */
 	SfTrouble	tick_trouble;	/* of compiling, starting, and taking in rows */
 	SfTrouble	commit_trouble;
@@ -156,12 +157,19 @@ extern void sf_view_timeout_describe(ErrorData *error);
 
 /*
  * Runs a step for one member in a subtransaction.  False when it raised: the subtransaction is undone, the error is in
- * the member's `failure`, and the caller sees to it that sf_member_trouble is called between steps.
+ * the member's `failure` (the first one is kept), and the caller sees to it that sf_member_trouble is called between steps.
  */
 typedef void (*SfMemberStep) (SfMember *member, void *arg);
 extern bool sf_member_guard(SfMember *member, SfMemberStep step, void *arg);
 
 /* retry.c */
+
+/*
+ * Copies the error that is being caught into `failure`, unless there is one already.  timed_out: it is that of
+ * streamfuse.view_timeout, if it is a cancellation.
+ */
+extern void sf_member_note_error(SfMember *member, bool timed_out);
+extern void sf_member_forget_error(SfMember *member);
 
 /* Errors that may pass by themselves: tried again for ever. */
 extern bool sf_error_may_pass(const ErrorData *error);

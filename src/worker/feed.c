@@ -92,7 +92,7 @@ take_batch(SfMember *member, void *arg)
 static void
 name_row(SfMember *member, const SfFailedRow *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(member->context);
+	MemoryContext old = MemoryContextSwitchTo(member->error_context);
 	char *message = member->failure->message;
 
 	member->failure->message = psprintf("%s, in row (%u,%u) of stream \"%s\"", message, row->block, row->offset,
@@ -113,8 +113,7 @@ sf_member_take_batch(SfMember *member, SfBatch *batch)
 		else if (sf_flow_works_by_columns(member->flow) && is_of_row(member->failure))
 		{
 			sf_flow_work_by_rows(member->flow);
-			FreeErrorData(member->failure);
-			member->failure = NULL;
+			sf_member_forget_error(member);
 			member->again = true;
 		}
 		sf_source_undo_member(member);

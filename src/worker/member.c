@@ -63,13 +63,8 @@ sf_member_guard(SfMember *member, SfMemberStep step, void *arg)
 	{
 		bool expired = sf_view_timeout_stop();
 
-		MemoryContextSwitchTo(member->context);
-		if (member->failure != NULL)
-			FreeErrorData(member->failure);
-		member->failure = CopyErrorData();
-		member->timed_out = expired && member->failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
-		if (member->timed_out)
-			sf_view_timeout_describe(member->failure);
+		MemoryContextSwitchTo(context);
+		sf_member_note_error(member, expired);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
@@ -150,6 +145,7 @@ sf_member_create(SfWorker *worker, const SfFragmentRow *row)
 
 	member->row = *row;
 	member->context = own;
+	member->error_context = AllocSetContextCreate(own, "streamfuse error", ALLOCSET_SMALL_SIZES);
 	member->stale = true;
 	sf_progress_init(&member->progress, own);
 	member->shared_pointer = find_left_over(worker, row);

@@ -411,16 +411,10 @@ settle_broken(SfWorker *worker, SfMember *member, bool compiled)
 static void
 place_broken(SfWorker *worker, SfMember *member, StartStep *step, bool compiled)
 {
-	ErrorData *error = member->failure;
-
-	member->failure = NULL;
 	member->unstarted = true;
 	step->state = NULL;
 	settle_broken(worker, member, compiled);
 	(void) sf_member_guard(member, position_step, step);
-	if (member->failure != NULL)
-		FreeErrorData(member->failure);
-	member->failure = error;
 	sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
 	sf_member_trouble(worker, member, &member->tick_trouble);
 }

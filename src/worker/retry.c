@@ -15,6 +15,7 @@
 
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "state/shared.h"
@@ -37,6 +38,28 @@ sf_error_may_pass(const ErrorData *error)
 			return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
 			       ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 	}
+}
+
+void
+sf_member_note_error(SfMember *member, bool timed_out)
+{
+	MemoryContext old;
+
+	if (member->failure != NULL)
+		return;
+	old = MemoryContextSwitchTo(member->error_context);
+	member->failure = CopyErrorData();
+	member->timed_out = timed_out && member->failure->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	if (member->timed_out)
+		sf_view_timeout_describe(member->failure);
+	MemoryContextSwitchTo(old);
+}
+
+void
+sf_member_forget_error(SfMember *member)
+{
+	member->failure = NULL;
+	MemoryContextReset(member->error_context);
 }
 
 bool
@@ -120,8 +143,7 @@ sf_member_trouble(SfWorker *worker, SfMember *member, SfTrouble *trouble)
 	}
 	else
 		fail(worker, member, error);
-	member->failure = NULL;
-	FreeErrorData(error);
+	sf_member_forget_error(member);
 }
 
 void

@@ -429,14 +429,8 @@ blame_members(SfWorker *worker, SfSource *source)
 	ListCell *cell;
 
 	foreach (cell, source->members)
-	{
-		SfMember *member = lfirst(cell);
-		MemoryContext old = MemoryContextSwitchTo(member->context);
-
-		if (takes_rows(worker, member) && member->failure == NULL)
-			member->failure = CopyErrorData();
-		MemoryContextSwitchTo(old);
-	}
+		if (takes_rows(worker, lfirst(cell)))
+			sf_member_note_error(lfirst(cell), false);
 }
 
 /* What the steps on a source are given. */
@@ -616,8 +610,7 @@ forget_failures(SfWorker *worker)
 		SfMember *member = lfirst(cell);
 
 		if (member->failure != NULL)
-			FreeErrorData(member->failure);
-		member->failure = NULL;
+			sf_member_forget_error(member);
 	}
 }
 
