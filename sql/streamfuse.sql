@@ -207,6 +207,10 @@ CREATE FUNCTION streamfuse.view_hints(view regclass, stream regclass) RETURNS te
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'streamfuse_view_hints';
 COMMENT ON FUNCTION streamfuse.view_hints(regclass, regclass) IS 'what the user of a continuous view should know';
 
+CREATE FUNCTION streamfuse.view_exemptions(view regclass) RETURNS text[]
+  LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_exemptions';
+COMMENT ON FUNCTION streamfuse.view_exemptions(regclass) IS 'in what a continuous view may differ from its query run as a batch';
+
 CREATE VIEW streamfuse.views AS
 SELECT c.oid::regclass AS view, f.output::regclass AS output, f.stream::regclass AS stream,
        coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
@@ -214,12 +218,19 @@ SELECT c.oid::regclass AS view, f.output::regclass AS output, f.stream::regclass
        coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE  o.option_name = 'streamfuse.on_error'), 'stop') AS on_error,
        streamfuse.view_status(c.oid) AS status,
+       x.exemptions = '{}' AS exact, x.exemptions,
        streamfuse.view_hints(c.oid, f.stream) AS hints
 FROM   pg_catalog.pg_class c
        JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'streamfuse_view'
        LEFT JOIN streamfuse.fragment f ON f.view = c.oid
+       CROSS JOIN LATERAL streamfuse.view_exemptions(c.oid) x (exemptions)
 WHERE  c.relkind = 'm';
 COMMENT ON VIEW streamfuse.views IS 'the continuous views of this database';
+COMMENT ON COLUMN streamfuse.views.output IS 'the table of closed results; null for a view that has been restored and not been refreshed';
+COMMENT ON COLUMN streamfuse.views.status IS 'inert, starting, backfilling, running or failed';
+COMMENT ON COLUMN streamfuse.views.exact IS 'does the view answer exactly what its query does, run as a batch?';
+COMMENT ON COLUMN streamfuse.views.exemptions IS 'if not: in what it may differ';
+COMMENT ON COLUMN streamfuse.views.hints IS 'what its user should know';
 GRANT SELECT ON streamfuse.views TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
@@ -241,6 +252,11 @@ CREATE FUNCTION streamfuse.flush(target regclass DEFAULT NULL, timeout interval 
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sf_flush';
 COMMENT ON FUNCTION streamfuse.flush(regclass, interval) IS
   'waits until all rows committed before the call are counted, and what they close is committed; returns the watermark';
+
+CREATE FUNCTION streamfuse.checkpoint() RETURNS void
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sf_checkpoint';
+COMMENT ON FUNCTION streamfuse.checkpoint() IS
+  'makes the state of all views of this database durable, as of the rows committed before the call';
 
 CREATE FUNCTION streamfuse.verify(view regclass, "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
   RETURNS TABLE (side text, "row" jsonb, n bigint)

@@ -465,6 +465,7 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	member->committed = commit->tick;
 	sf_report_commit(member, member->commit_time);
 	pg_atomic_write_u64(&member->shared->flush_committed, pg_atomic_read_u64(&member->shared->flush_counted));
+	pg_atomic_write_u64(&member->shared->flush_checkpointed, pg_atomic_read_u64(&member->shared->flush_counted));
 	if (sf_member_stopped(member))
 		sf_member_release(worker, member);
 }
@@ -528,6 +529,16 @@ can_commit(const SfMember *member, TimestampTz now)
 	return !sf_trouble_waits(&member->commit_trouble, now) && (sf_member_stopped(member) || !has_nothing(member));
 }
 
+/* Has somebody called checkpoint(), and this member has not done it yet? */
+static bool
+is_to_checkpoint(SfWorker *worker, SfMember *member)
+{
+	uint64 done = pg_atomic_read_u64(&member->shared->flush_checkpointed);
+
+	return !sf_member_stopped(member) && done < pg_atomic_read_u64(&worker->dataflow->checkpoint_asked) &&
+	       pg_atomic_read_u64(&member->shared->flush_counted) > done;
+}
+
 static bool
 is_due(SfMember *member, TimestampTz now)
 {
@@ -575,7 +586,7 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 
 		if (!can_commit(member, now))
 			continue;
-		if (member->must_commit || is_awaited(worker, member))
+		if (member->must_commit || is_awaited(worker, member) || is_to_checkpoint(worker, member))
 			due = true;
 		else if (sf_member_stopped(member))
 			continue;
@@ -594,6 +605,19 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 	return due;
 }
 
+/* Nothing that flush() promises is left to commit. */
+static void
+note_nothing_due(SfMember *member)
+{
+	uint64 counted = pg_atomic_read_u64(&member->shared->flush_counted);
+
+	if (sf_member_stopped(member))
+		return;
+	pg_atomic_write_u64(&member->shared->flush_committed, counted);
+	if (member->dirty_since == 0)
+		pg_atomic_write_u64(&member->shared->flush_checkpointed, counted);
+}
+
 static List *
 choose_members(SfWorker *worker)
 {
@@ -609,12 +633,9 @@ choose_members(SfWorker *worker)
 
 		if (!can_commit(member, now))
 			continue;
-		if (!is_due(member, now))
+		if (!is_due(member, now) && !(member->dirty_since != 0 && is_to_checkpoint(worker, member)))
 		{
-			/* Nothing that flush() promises is left to commit. */
-			if (!sf_member_stopped(member))
-				pg_atomic_write_u64(&member->shared->flush_committed,
-				                    pg_atomic_read_u64(&member->shared->flush_counted));
+			note_nothing_due(member);
 			continue;
 		}
 		if (!lock_member(member))

@@ -7,12 +7,18 @@
  */
 #include "plan/view.h"
 
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "state/shared.h"
 #include "stream/settings.h"
@@ -20,6 +26,7 @@
 PG_FUNCTION_INFO_V1(streamfuse_output);
 PG_FUNCTION_INFO_V1(streamfuse_view_status);
 PG_FUNCTION_INFO_V1(streamfuse_view_hints);
+PG_FUNCTION_INFO_V1(streamfuse_view_exemptions);
 
 /* streamfuse.output(view): the table of closed results. */
 Datum
@@ -86,4 +93,85 @@ streamfuse_view_hints(PG_FUNCTION_ARGS)
 			                         false, TEXTOID, CurrentMemoryContext);
 	}
 	PG_RETURN_DATUM(makeArrayResult(hints, CurrentMemoryContext));
+}
+
+/* In what a view may differ from its query run as a batch, by its aggregates. */
+typedef struct Exemptions
+{
+	bool rounding;
+	bool order;
+} Exemptions;
+
+static bool
+collects_in_order(const Aggref *aggregate)
+{
+	switch (aggregate->aggfnoid)
+	{
+		case F_ARRAY_AGG_ANYNONARRAY:
+		case F_ARRAY_AGG_ANYARRAY:
+		case F_STRING_AGG_TEXT_TEXT:
+		case F_STRING_AGG_BYTEA_BYTEA:
+		case F_JSON_AGG:
+		case F_JSONB_AGG:
+		case F_JSON_OBJECT_AGG:
+		case F_JSONB_OBJECT_AGG:
+			return aggregate->aggorder == NIL;
+		default:
+			return aggregate->aggfnoid >= FirstNormalObjectId && aggregate->aggorder == NIL;
+	}
+}
+
+/* min and max have an operator that sorts; whatever else adds floating-point numbers up depends on the order. */
+static bool
+rounds(const Aggref *aggregate)
+{
+	HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate->aggfnoid));
+	Form_pg_aggregate form;
+	bool result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for aggregate %u", aggregate->aggfnoid);
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	result = !OidIsValid(form->aggsortop) && (form->aggtranstype == FLOAT4OID || form->aggtranstype == FLOAT8OID ||
+	                                          form->aggtranstype == FLOAT8ARRAYOID);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+find_exemptions(Node *node, void *arg)
+{
+	Exemptions *exemptions = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, find_exemptions, arg, 0);
+	if (IsA(node, Aggref))
+	{
+		exemptions->rounding = exemptions->rounding || rounds((Aggref *) node);
+		exemptions->order = exemptions->order || collects_in_order((Aggref *) node);
+	}
+	return expression_tree_walker(node, find_exemptions, arg);
+}
+
+/* streamfuse.view_exemptions(view): in what its answer may differ from its query run as a batch; an empty array: nothing. */
+Datum
+streamfuse_view_exemptions(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+	ArrayBuildState *result = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	Exemptions exemptions = {0};
+
+	sf_require_preload();
+	if (!sf_is_continuous_view(view))
+		PG_RETURN_NULL();
+	find_exemptions((Node *) sf_view_query(view), &exemptions);
+	if (exemptions.rounding)
+		result = accumArrayResult(result, CStringGetTextDatum("floating-point results agree to rounding"), false,
+		                          TEXTOID, CurrentMemoryContext);
+	if (exemptions.order)
+		result = accumArrayResult(result, CStringGetTextDatum("an aggregate takes rows in any order"), false, TEXTOID,
+		                          CurrentMemoryContext);
+	PG_RETURN_DATUM(makeArrayResult(result, CurrentMemoryContext));
 }

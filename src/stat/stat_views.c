@@ -7,12 +7,9 @@
  */
 #include "streamfuse.h"
 
-#include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -21,6 +18,7 @@
 #include "stat/figures.h"
 #include "stream/settings.h"
 #include "time/watermark.h"
+#include "worker/flush.h"
 
 PG_FUNCTION_INFO_V1(sf_stat_views);
 PG_FUNCTION_INFO_V1(sf_stat_backfill);
@@ -72,13 +70,6 @@ enum
 	BACKFILL_TIME_LEFT,
 	BACKFILL_NATTS
 };
-
-/* An error's text may hold data of rows. */
-static bool
-may_see_error(Oid view)
-{
-	return sf_owns_relation(view, GetUserId()) || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
-}
 
 static Datum
 interval_datum(int64 microseconds)
@@ -155,7 +146,8 @@ fill_error(Oid view, const SfFigures *figures, Datum *values, bool *nulls)
 	if (nulls[VIEW_ERROR])
 		return;
 	values[VIEW_SQLSTATE] = CStringGetTextDatum(figures->error_sqlstate);
-	values[VIEW_ERROR] = CStringGetTextDatum(may_see_error(view) ? figures->error_message : "<insufficient privilege>");
+	values[VIEW_ERROR] = CStringGetTextDatum(sf_may_see_error(view) ? figures->error_message
+	                                                                : "<insufficient privilege>");
 }
 
 static void

@@ -40,6 +40,7 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	pg_atomic_init_u32(&dataflow->catalog_generation, 0);
 	pg_atomic_init_u64(&dataflow->flush_asked, 0);
 	pg_atomic_init_u64(&dataflow->commit_asked, 0);
+	pg_atomic_init_u64(&dataflow->checkpoint_asked, 0);
 	pg_atomic_init_u32(&dataflow->wanted, 0);
 	ConditionVariableInit(&dataflow->progress);
 	pg_atomic_init_u64(&dataflow->ticks, 0);
@@ -225,6 +226,7 @@ sf_fragment_glance(SfDataflow *dataflow, Oid view, SfGlance *glance)
 	glance->status = (SfFragmentStatus) pg_atomic_read_u32(&fragment->status);
 	glance->flush_counted = pg_atomic_read_u64(&fragment->flush_counted);
 	glance->flush_committed = pg_atomic_read_u64(&fragment->flush_committed);
+	glance->flush_checkpointed = pg_atomic_read_u64(&fragment->flush_checkpointed);
 	LWLockAcquire(&fragment->lock, LW_SHARED);
 	glance->watermark = fragment->watermark;
 	glance->retry_at = fragment->retry_at;

@@ -112,6 +112,7 @@ typedef struct SfFragment
 	/* flush: requests up to these are covered by a published tick, by a durable commit; worker, then broadcast. */
 	pg_atomic_uint64 flush_counted;
 	pg_atomic_uint64 flush_committed;
+	pg_atomic_uint64 flush_checkpointed;	/* the same, and its changed state is durable */
 
 	/* Figures for statistics; written by the worker without a lock, each read on its own. */
 	pg_atomic_uint64 bytes;		/* DSA memory in use by this fragment */
@@ -140,6 +141,7 @@ typedef struct SfGlance
 	SfTime		watermark;
 	uint64		flush_counted;
 	uint64		flush_committed;
+	uint64		flush_checkpointed;
 	TimestampTz retry_at;
 	char		error_message[512];
 } SfGlance;
@@ -169,6 +171,7 @@ typedef struct SfDataflow
 	/* flush: a backend takes a number from flush_asked and waits for its fragments to reach it. */
 	pg_atomic_uint64 flush_asked;	/* last number given out; see worker/flush.h */
 	pg_atomic_uint64 commit_asked;	/* highest number that waits for a commit */
+	pg_atomic_uint64 checkpoint_asked;	/* highest number that waits for a checkpoint */
 	pg_atomic_uint32 wanted;		/* a worker is wanted: set by backends, cleared by a worker that finds no views */
 	ConditionVariable progress; /* broadcast when flush_*, ready or a status changes */
 

@@ -11,6 +11,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -18,6 +19,7 @@
 #include "storage/condition_variable.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -31,6 +33,7 @@
 #include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(sf_flush);
+PG_FUNCTION_INFO_V1(sf_checkpoint);
 
 static bool
 holds_lock(Oid relid, LOCKMODE mode)
@@ -88,6 +91,12 @@ refuse_own_view(const SfFragmentRow *row)
 		                errhint("Call streamfuse.flush() after the transaction has ended.")));
 }
 
+bool
+sf_may_see_error(Oid view)
+{
+	return sf_owns_relation(view, GetUserId()) || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
+
 static void
 refuse_paused(Oid view)
 {
@@ -99,10 +108,10 @@ refuse_paused(Oid view)
 static void
 refuse_failed(Oid view, const SfGlance *glance)
 {
-	ereport(ERROR,
-	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-	         errmsg("continuous view \"%s\" has failed", get_rel_name(view)), errdetail("%s", glance->error_message),
-	         errhint("Call streamfuse.resume() when the cause has been removed.")));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	                errmsg("continuous view \"%s\" has failed", get_rel_name(view)),
+	                sf_may_see_error(view) ? errdetail_internal("%s", glance->error_message) : 0,
+	                errhint("Call streamfuse.resume() when the cause has been removed.")));
 }
 
 void
@@ -135,6 +144,22 @@ sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before)
 	                errhint("Increase max_worker_processes.")));
 }
 
+/* The last number that a fragment has reached. */
+static uint64
+reached(const SfGlance *glance, SfFlushLevel level)
+{
+	switch (level)
+	{
+		case SF_FLUSH_COUNTED:
+			return glance->flush_counted;
+		case SF_FLUSH_COMMITTED:
+			return glance->flush_committed;
+		case SF_FLUSH_CHECKPOINTED:
+			break;
+	}
+	return glance->flush_checkpointed;
+}
+
 /*
  * One that is tried again gets there, perhaps; one that was resumed and of which the worker has not taken note does, too.
  */
@@ -147,11 +172,14 @@ has_reached(SfDataflow *dataflow, const SfFragmentRow *row, SfFlushLevel level, 
 		return get_rel_relkind(row->view) == '\0';
 	if ((int32) (glance.resumes - row->resumes) < 0)
 		return false;
+	/* The state of one that is stopped is durable as it is. */
+	if (level == SF_FLUSH_CHECKPOINTED && (glance.status == SF_FRAGMENT_FAILED || glance.status == SF_FRAGMENT_PAUSED))
+		return true;
 	if (glance.status == SF_FRAGMENT_FAILED)
 		refuse_failed(row->view, &glance);
 	if (glance.status == SF_FRAGMENT_PAUSED)
 		refuse_paused(row->view);
-	return (level == SF_FLUSH_COUNTED ? glance.flush_counted : glance.flush_committed) >= number;
+	return reached(&glance, level) >= number;
 }
 
 static uint64
@@ -159,11 +187,12 @@ ask(SfDataflow *dataflow, SfFlushLevel level)
 {
 	uint64 number = pg_atomic_add_fetch_u64(&dataflow->flush_asked, 1);
 
-	if (level == SF_FLUSH_COMMITTED)
+	if (level != SF_FLUSH_COUNTED)
 	{
-		uint64 old = pg_atomic_read_u64(&dataflow->commit_asked);
+		pg_atomic_uint64 *asked = level == SF_FLUSH_COMMITTED ? &dataflow->commit_asked : &dataflow->checkpoint_asked;
+		uint64 old = pg_atomic_read_u64(asked);
 
-		while (old < number && !pg_atomic_compare_exchange_u64(&dataflow->commit_asked, &old, number))
+		while (old < number && !pg_atomic_compare_exchange_u64(asked, &old, number))
 			;
 	}
 	sf_want_worker(dataflow);
@@ -312,4 +341,12 @@ sf_flush(PG_FUNCTION_ARGS)
 		sf_view_require_active(target);
 	sf_flush_wait(target, SF_FLUSH_COMMITTED, timeout_ms);
 	PG_RETURN_TIMESTAMPTZ(lowest_watermark(target));
+}
+
+/* checkpoint() returns void */
+Datum
+sf_checkpoint(PG_FUNCTION_ARGS)
+{
+	sf_flush_wait(InvalidOid, SF_FLUSH_CHECKPOINTED, -1);
+	PG_RETURN_VOID();
 }

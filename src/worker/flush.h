@@ -13,6 +13,7 @@ typedef enum SfFlushLevel
 {
 	SF_FLUSH_COUNTED,			/* all rows committed before the call are in a published tick */
 	SF_FLUSH_COMMITTED,			/* and what that tick closes is committed */
+	SF_FLUSH_CHECKPOINTED,		/* and changed state is durable; a failed view's is, as it stands */
 } SfFlushLevel;
 
 /*
@@ -28,7 +29,10 @@ extern void sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms);
  */
 extern void sf_require_worker_process(SfDataflow *dataflow, uint32 failures_before);
 
-/* Raises, with the view's own error as detail, when a view has failed or is paused, and was not resumed since. */
+/* An error's text may hold data of rows: may the current user see that of this view? */
+extern bool sf_may_see_error(Oid view);
+
+/* Raises, with the view's own error as detail where the user may see it, when a view has failed or is paused, and was not resumed since. */
 extern void sf_refuse_stopped(Oid view);
 
 #endif /* SF_FLUSH_H */

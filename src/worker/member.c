@@ -94,6 +94,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->watermark = fragment->closed_until = SF_TIME_MINUS_INFINITY;
 	pg_atomic_init_u64(&fragment->flush_counted, 0);
 	pg_atomic_init_u64(&fragment->flush_committed, 0);
+	pg_atomic_init_u64(&fragment->flush_checkpointed, 0);
 	pg_atomic_init_u64(&fragment->bytes, 0);
 	pg_atomic_init_u64(&fragment->undo_bytes, 0);
 	pg_atomic_init_u64(&fragment->groups, 0);

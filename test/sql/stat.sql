@@ -50,6 +50,23 @@ FROM streamfuse.stat_workers WHERE datid = (SELECT oid FROM pg_database WHERE da
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'streamfuse worker' AND application_name = 'streamfuse' AND datname = current_database();
 
+-- In what a view may differ from its query, run as a batch: most in nothing.
+CREATE MATERIALIZED VIEW averages WITH (streamfuse.continuous) AS
+SELECT window_start, avg(amount / 3.0::float8) AS average, max(amount::float8) AS most FROM orders, tumble(event_time, '5 minutes')
+GROUP BY window_start, window_end;
+SELECT view, exact, exemptions, hints FROM streamfuse.views ORDER BY view::text;
+DROP MATERIALIZED VIEW averages;
+
+-- checkpoint() makes open windows durable, too, which flush() leaves to the checkpoint interval.
+CREATE TABLE pages (event_time timestamptz NOT NULL) USING stream;
+CREATE MATERIALIZED VIEW hits WITH (streamfuse.continuous) AS
+SELECT window_start, count(*) FROM pages, tumble(event_time, '5 minutes') GROUP BY window_start, window_end;
+SELECT streamfuse.flush();
+INSERT INTO pages VALUES ('2026-01-01 00:01');
+SELECT streamfuse.checkpoint();
+SELECT rows_in, committed_rows_in FROM streamfuse.stat_views WHERE view = 'hits'::regclass;
+DROP TABLE pages CASCADE;
+
 -- A view that has failed: anybody sees that, and who may see data sees why.
 CREATE ROLE regress_stat_owner;
 CREATE ROLE regress_stat_other;
@@ -65,7 +82,11 @@ SET ROLE regress_stat_other;
 SELECT view, status, sqlstate, error FROM streamfuse.stat_views ORDER BY view::text;
 SET ROLE regress_stat_monitor;
 SELECT error FROM streamfuse.stat_views WHERE view = 'numbers'::regclass;
+SET ROLE regress_stat_other;
+SELECT streamfuse.flush('numbers');
 RESET ROLE;
+-- It keeps nobody from a checkpoint of the others.
+SELECT streamfuse.checkpoint();
 
 -- All that is dropped is gone from here.
 DROP TABLE orders, clicks CASCADE;
