@@ -632,6 +632,8 @@ fold(SfFlow *flow)
 		SfCall *call = &flow->calls[agg];
 		Size offset = layout->state_offset[agg];
 
+		if (layout->shares_state[agg])
+			continue;
 		for (int i = 0; i < flow->nselected; i++)
 			flow->states[i] = call->filter != NULL && !call->passes[i] ? NULL : flow->groups[i]->data + offset;
 		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
@@ -668,7 +670,7 @@ fold_row(SfFlow *flow, int i)
 	{
 		SfCall *call = &flow->calls[agg];
 
-		if (call->filter != NULL && !call->passes[i])
+		if (layout->shares_state[agg] || (call->filter != NULL && !call->passes[i]))
 			continue;
 		for (int arg = 0; arg < call->nargs; arg++)
 		{

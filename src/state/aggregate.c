@@ -75,6 +75,16 @@ sf_aggregate_create(MemoryContext context, Aggref *aggref)
 	return &agg->public;
 }
 
+bool
+sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b)
+{
+	const Kernel *kernel_a = ((const AggregateImpl *) a)->kernel;
+	const Kernel *kernel_b = ((const AggregateImpl *) b)->kernel;
+
+	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch &&
+	       equal(a->aggref->args, b->aggref->args) && equal(a->aggref->aggfilter, b->aggref->aggfilter);
+}
+
 /* All zeros is every state's beginning; the catalogued initial value comes in with the first row or the result. */
 void
 sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state)

@@ -39,6 +39,9 @@ struct SfAggregate
  */
 extern SfAggregate *sf_aggregate_create(MemoryContext context, Aggref *aggref);
 
+/* Is the state of both the same after the same rows?  Then one may fold rows in for both. */
+extern bool sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b);
+
 /* Fills a fresh state (initial value). */
 extern void sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state);
 

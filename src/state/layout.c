@@ -70,6 +70,20 @@ key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid
 	fmgr_info_copy(&key->equal, &type->eq_opr_finfo, context);
 }
 
+/* sum and avg of the same keep one state. */
+static bool
+share_state(SfLayout *layout, int agg)
+{
+	for (int i = 0; i < agg; i++)
+		if (sf_aggregate_same_state(layout->aggs[i], layout->aggs[agg]))
+		{
+			layout->state_offset[agg] = layout->state_offset[i];
+			layout->shares_state[agg] = true;
+			return true;
+		}
+	return false;
+}
+
 SfLayout *
 sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods, const Oid *collations,
                  int naggs, SfAggregate **aggs)
@@ -91,11 +105,14 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	layout->naggs = naggs;
 	layout->aggs = palloc(sizeof(SfAggregate *) * Max(naggs, 1));
 	layout->state_offset = palloc(sizeof(Size) * Max(naggs, 1));
+	layout->shares_state = palloc0(sizeof(bool) * Max(naggs, 1));
 	layout->blob_offset = palloc(sizeof(Size) * Max(naggs, 1));
 	for (int i = 0; i < naggs; i++)
 	{
 		Assert(aggs[i]->size == MAXALIGN(aggs[i]->size));
 		layout->aggs[i] = aggs[i];
+		if (share_state(layout, i))
+			continue;
 		layout->state_offset[i] = offset;
 		if (aggs[i]->blob_offset >= 0)
 			layout->blob_offset[layout->nblobs++] = offset + aggs[i]->blob_offset;

@@ -57,6 +57,7 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	SfAggregate **aggs;
 	Size		nulls_offset;	/* uint64 bitmap, bit i: key i is null */
 	Size	   *state_offset;	/* per aggregate */
+	bool	   *shares_state;	/* per aggregate: its state is that of one before it, which folds rows in for both */
 	Size		data_size;		/* MAXALIGNed size of a group's data */
 	int			nblobs;
 	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
