@@ -128,6 +128,7 @@ unpark(const Parking *parking, bool dropped)
 	{
 		dataflow->database = InvalidOid;
 		dataflow->parkers = 0;
+		pg_atomic_write_u32(&dataflow->vain_starts, 0);
 		pg_atomic_write_u32(&dataflow->wanted, 0);
 	}
 	else if (ours)

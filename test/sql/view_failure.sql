@@ -47,3 +47,53 @@ GROUP BY window_start, window_end;
 SELECT streamfuse.flush();
 SELECT * FROM shares ORDER BY 1;
 DROP TABLE orders CASCADE;
+
+-- Whatever code of a view raises, and whenever: it is that view which fails, and when the cause is gone it goes on.
+CREATE FUNCTION careful(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+$$ BEGIN IF n = 13 THEN RAISE EXCEPTION 'thirteen'; END IF; RETURN n; END $$;
+CREATE FUNCTION careful_add(state int, n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+$$ BEGIN RETURN state + careful(n); END $$;
+CREATE AGGREGATE sum_of_careful(int) (SFUNC = careful_add, STYPE = int, INITCOND = '0');
+CREATE AGGREGATE careful_sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0', FINALFUNC = careful);
+CREATE FUNCTION careful_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM careful(NEW.n::int); RETURN NULL; END $$;
+CREATE FUNCTION differences(view text, query text, OUT closed bigint, OUT more bigint, OUT less bigint) LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE format('SELECT (SELECT count(*) FROM %1$I_closed), (SELECT count(*) FROM (TABLE %1$I EXCEPT ALL (%2$s)) d),
+                                (SELECT count(*) FROM ((%2$s) EXCEPT ALL TABLE %1$I) d)', view, query) INTO closed, more, less; END $$;
+CREATE TABLE steps (event_time timestamptz NOT NULL, n int) USING stream;
+SELECT streamfuse.set_watermark('steps', 'event_time');
+CREATE TABLE kinds (kind text, query text);
+INSERT INTO kinds VALUES
+  ('calm', 'SELECT window_start, sum(n) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_filter', 'SELECT window_start, sum(n) AS n FROM steps, tumble(event_time, ''5 min'') WHERE careful(n) > 0 GROUP BY window_start, window_end'),
+  ('in_key', 'SELECT window_start, careful(n) AS n, count(*) FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end, careful(n)'),
+  ('in_argument', 'SELECT window_start, sum(careful(n)) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_aggregate_filter', 'SELECT window_start, count(*) FILTER (WHERE careful(n) > 0) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_transition', 'SELECT window_start, sum_of_careful(n) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_final', 'SELECT window_start, careful_sum(n) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_having', 'SELECT window_start, sum(n) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end HAVING careful(sum(n)::int) > 0'),
+  ('in_select_list', 'SELECT window_start, careful(sum(n)::int) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end'),
+  ('in_trigger', 'SELECT window_start, sum(n) AS n FROM steps, tumble(event_time, ''5 min'') GROUP BY window_start, window_end');
+SELECT format('CREATE MATERIALIZED VIEW %I WITH (streamfuse.continuous) AS %s', kind, query) FROM kinds \gexec
+CREATE TRIGGER careful AFTER INSERT ON in_trigger_closed FOR EACH ROW EXECUTE FUNCTION careful_row();
+INSERT INTO steps VALUES ('2026-01-01 00:01', 1), ('2026-01-01 00:06', 2);
+SELECT streamfuse.flush();
+INSERT INTO steps VALUES ('2026-01-01 00:11', 13), ('2026-01-01 00:16', 3), ('2026-01-01 00:21', 4);
+SELECT streamfuse.flush('calm');
+CREATE FUNCTION flush_error(view text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN PERFORM streamfuse.flush(view::regclass); RETURN NULL; EXCEPTION WHEN object_not_in_prerequisite_state THEN RETURN sqlerrm; END $$;
+SELECT kind, flush_error(kind) FROM kinds;
+SELECT view, status, sqlstate, error FROM streamfuse.stat_views ORDER BY view::text COLLATE "C";
+
+INSERT INTO steps VALUES ('2026-01-01 00:22', 5), ('2026-01-01 00:26', 6), ('2026-01-01 00:31', 7);
+SELECT streamfuse.flush('calm');
+SELECT * FROM calm ORDER BY 1;
+CREATE OR REPLACE FUNCTION careful(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN n; END $$;
+SELECT count(streamfuse.resume(kind::regclass)::text) FROM kinds;
+SELECT streamfuse.flush();
+SELECT view, status, rows_in, rows_late, error FROM streamfuse.stat_views ORDER BY view::text COLLATE "C";
+SELECT kind, d.* FROM kinds, differences(kind, query) d;
+DROP TABLE steps CASCADE;
+DROP TABLE kinds;
+DROP FUNCTION careful CASCADE;
+DROP FUNCTION careful_add CASCADE;
+DROP FUNCTION careful_row, flush_error, differences;

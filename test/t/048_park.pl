@@ -57,6 +57,32 @@ is_right('store', 'after a command whose session was terminated');
 is($session->query_safe('SELECT sum(orders) FROM sales'), $next, 'a session that stayed reads on');
 $session->quit;
 
+# Two commands at a time: the worker stays away until both have ended.  The first waits for a lock; the second gives up.
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN');
+$holder->query_safe('COMMENT ON DATABASE store IS $$held$$');
+$holder->query_safe('ALTER DATABASE store RENAME TO held');
+my $waiter = $node->background_psql('postgres', on_error_stop => 0);
+$waiter->query_until(qr/go/, "\\echo go\nALTER DATABASE store RENAME TO shop;\n");
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'ALTER%shop%' AND wait_event_type = 'Lock')})
+	or die 'the second command does not wait';
+my ($status, undef, $stderr) = $node->psql('postgres', q{SET lock_timeout = '1ms'; ALTER DATABASE store RENAME TO other});
+like($stderr, qr/lock timeout/, 'a third command gives up');
+# A worker that was free to come would be there before the next one of another database.
+$node->safe_psql('postgres', q{CREATE EXTENSION streamfuse; CREATE TABLE t (event_time timestamptz NOT NULL) USING stream;
+	CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+	SELECT window_start, count(*) FROM t, tumble(event_time, '5 minutes') GROUP BY window_start, window_end;
+	SELECT streamfuse.flush()});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'streamfuse worker' AND datname <> 'postgres' AND datname <> 'copy'}),
+	'0', 'the worker does not come back while another command waits');
+$holder->query_safe('ROLLBACK');
+$waiter->query('');
+is($waiter->{stderr}, '', 'so that the one that waited is alone');
+$holder->quit;
+$waiter->quit;
+is_right('shop', 'after both');
+$node->safe_psql('postgres', 'ALTER DATABASE shop RENAME TO store');
+
 $node->safe_psql('postgres', 'DROP DATABASE store');
 is_right('copy', 'another database is not disturbed');
 $node->safe_psql('copy', 'DROP EXTENSION streamfuse CASCADE');

@@ -284,6 +284,21 @@ others_go_on('launcher terminated');
 terminate_worker($node);
 all_is_well('launcher and worker terminated');
 
+# A worker that dies at every start is started again after 200, 400, 800 and 1600 ms, counted from start to start.
+fault($node, 'recover-before-publish', 'wait');
+terminate_worker($node);
+my @starts = ('-infinity');
+for (1 .. 5)
+{
+	my $started = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'streamfuse worker' AND backend_start > '$starts[-1]'";
+	$node->poll_query_until('postgres', "SELECT EXISTS ($started)") or die 'no worker is started';
+	push @starts, sql($started);
+	terminate_worker($node);
+}
+cmp_ok(sql("SELECT extract(epoch FROM '$starts[5]'::timestamptz - '$starts[1]')"), '>', 2.5, 'workers that die at start are started with growing delay');
+fault($node, 'recover-before-publish', 'none');
+all_is_well('workers that die at start');
+
 unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal/, 'nothing crashed');
 $node->stop;
 done_testing();
