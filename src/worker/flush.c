@@ -205,7 +205,7 @@ trouble_detail(SfDataflow *dataflow, Oid view)
 {
 	SfGlance glance;
 
-	if (sf_fragment_glance(dataflow, view, &glance) && glance.error_message[0] != '\0')
+	if (sf_fragment_glance(dataflow, view, &glance) && glance.error_message[0] != '\0' && sf_may_see_error(view))
 		errdetail("It is tried again after an error: %s", glance.error_message);
 	return 0;
 }
@@ -256,7 +256,8 @@ sf_flush_wait(Oid view, SfFlushLevel level, long timeout_ms)
 			continue;
 		refuse_own_locks(row);
 		refuse_own_view(row);
-		sf_refuse_stopped(row->view);
+		if (level != SF_FLUSH_CHECKPOINTED)
+			sf_refuse_stopped(row->view);
 	}
 	number = ask(dataflow, level);
 	SF_FAULT("flush-asked");
