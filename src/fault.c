@@ -25,6 +25,7 @@
 #include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -134,7 +135,9 @@ set_fault(const char *name, const char *word, uint64 after)
 	pg_atomic_write_u32(&fault->action, action);
 	if (action == FAULT_BUG)
 		pg_atomic_fetch_add_u32(&faults->bugs_on, 1);
-	ConditionVariableBroadcast(&faults->changed);
+	/* The postmaster, which sets presets, cannot wake anybody, and nobody is there. */
+	if (MyProc != NULL)
+		ConditionVariableBroadcast(&faults->changed);
 }
 
 static void
