@@ -13,12 +13,15 @@
 #include "worker/dataflow.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "fault.h"
+
+#define LONGEST_MESSAGE 380
 
 /* Is this error the row's own?  Not one that may pass, such as want of memory, and not damaged data. */
 static bool
@@ -95,8 +98,10 @@ name_row(SfMember *member, const SfFailedRow *row)
 	MemoryContext old = MemoryContextSwitchTo(member->error_context);
 	char *message = member->failure->message;
 
-	member->failure->message = psprintf("%s, in row (%u,%u) of stream \"%s\"", message, row->block, row->offset,
-	                                    get_rel_name(row->relid));
+	/* Of a long message the beginning: what is shown in the end has 511 bytes. */
+	member->failure->message = psprintf("%.*s, in row (%u,%u) of stream \"%s\"",
+	                                    pg_mbcliplen(message, strlen(message), LONGEST_MESSAGE), message, row->block,
+	                                    row->offset, get_rel_name(row->relid));
 	pfree(message);
 	MemoryContextSwitchTo(old);
 }

@@ -117,6 +117,31 @@ INSERT INTO steps VALUES (14, '2026-01-01 00:12', 'd', 501, '1 day');
 SELECT streamfuse.flush('bounded');
 SELECT id FROM steps WHERE ctid = '(0,14)';
 
+-- A failed view that skips from now on is resumed: the row that stopped it is set aside.
+ALTER MATERIALIZED VIEW bounded SET (streamfuse.on_error = skip);
+SELECT streamfuse.resume('bounded');
+SELECT streamfuse.flush('bounded');
+SELECT * FROM bounded WHERE kind = 'd' ORDER BY 1;
+SELECT "row"->>'id' AS id, message FROM streamfuse.errors WHERE view = 'bounded'::regclass ORDER BY ("row"->>'id')::int;
+SELECT count(*) FROM streamfuse.verify('bounded');
+
+-- The stream of an error is the partition; the columns shown are those of the stream, wherever they are in it.
+CREATE TABLE visits (id int, event_time timestamptz NOT NULL, pages int) PARTITION BY RANGE (event_time);
+CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2026-01-02') USING stream;
+CREATE TABLE visits_2 (pages int, event_time timestamptz NOT NULL, id int) USING stream;
+ALTER TABLE visits ATTACH PARTITION visits_2 FOR VALUES FROM ('2026-01-02') TO ('2026-01-03');
+SELECT streamfuse.set_watermark('visits', 'event_time');
+CREATE MATERIALIZED VIEW visits_1h WITH (streamfuse.continuous, streamfuse.on_error = skip) AS
+SELECT window_start, sum(100 / pages) AS pages FROM visits, tumble(event_time, '1 hour') GROUP BY window_start, window_end;
+INSERT INTO visits VALUES (1, '2026-01-01 00:01', 4), (2, '2026-01-01 00:02', 0), (3, '2026-01-02 00:01', 0), (4, '2026-01-02 00:02', 5);
+SELECT streamfuse.flush('visits_1h');
+SELECT * FROM visits_1h ORDER BY 1;
+SELECT stream, tid, "row" FROM streamfuse.errors WHERE view = 'visits_1h'::regclass ORDER BY 1;
+SELECT count(*) FROM streamfuse.verify('visits_1h');
+-- What is known of a row that is gone stays.
+DROP TABLE visits_1;
+SELECT stream::text ~ '^[0-9]+$' AS gone, tid, event_time, message, "row" FROM streamfuse.errors WHERE view = 'visits_1h'::regclass ORDER BY event_time;
+
 -- Messages and rows are data: they are for who owns the view.
 CREATE ROLE sf_clerk;
 SET ROLE sf_clerk;
@@ -137,7 +162,7 @@ RESET ROLE;
 
 -- Gone with the view.
 SELECT count(*) > 0 AS some FROM streamfuse.error_row;
-DROP TABLE orders, events, steps CASCADE;
+DROP TABLE orders, events, steps, visits CASCADE;
 SELECT count(*) FROM streamfuse.error_row;
 SELECT count(*) FROM streamfuse.errors;
 DROP OWNED BY sf_clerk;

@@ -25,13 +25,18 @@ my %batch = (
 	sales => q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
 		FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category},
 	total => q{SELECT window_start, count(*) AS orders
-		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end});
+		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end},
+	shares => q{SELECT window_start, count(*) AS orders, sum(100 / (id % 10 - 3)) AS share
+		FROM good_orders AS orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end});
 
 $node->safe_psql('postgres', qq{
 	CREATE TABLE orders (id int, category text, amount numeric, event_time timestamptz NOT NULL) USING stream;
 	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS $batch{sales};
 	CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS $batch{total};
+	CREATE MATERIALIZED VIEW shares WITH (streamfuse.continuous, streamfuse.on_error = skip) AS @{[ $batch{shares} =~ s/good_orders AS //r ]};
+	CREATE VIEW good_orders AS SELECT * FROM orders WHERE id % 10 <> 3 OFFSET 0;
+	CREATE VIEW failed_rows AS SELECT stream::oid, tid FROM streamfuse.errors;
 	SELECT streamfuse.flush()});
 
 # ---- what makes the worker come to a point ----
@@ -151,6 +156,8 @@ sub check
 
 	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
 	same_rows($node, $_, $batch{$_}, "$name: $_") for sort keys %batch;
+	same_rows($node, 'failed_rows', q{SELECT tableoid, ctid FROM orders WHERE id % 10 = 3},
+		"$name: rows that raise");
 	return;
 }
 
