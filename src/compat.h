@@ -67,21 +67,20 @@ typedef struct RelFileNode SfFileLocator;
 #endif
 
 /*
- * Pages that a bulk insert has added and goes to without asking anybody: since 16 a range of them in its state.  They
- * are forgotten where the first lies below the block, and stay empty then.
+ * Since 16 a bulk insert keeps a range of pages that it has added, up to 64, and fills them one after the other, however
+ * long that takes.  Those below the block are given up, and stay empty.
  */
 #if PG_VERSION_NUM >= 160000
-#define sf_forget_added_pages(bistate, block)                                                                          \
+#define sf_give_up_pages(bistate, block)                                                                               \
 	do                                                                                                                 \
 	{                                                                                                                  \
 		if ((bistate)->next_free != InvalidBlockNumber && (bistate)->next_free < (block))                              \
-		{                                                                                                              \
-			(bistate)->next_free = InvalidBlockNumber;                                                                 \
-			(bistate)->last_free = InvalidBlockNumber;                                                                 \
-		}                                                                                                              \
+			(bistate)->next_free = (block);                                                                            \
+		if ((bistate)->next_free != InvalidBlockNumber && (bistate)->next_free > (bistate)->last_free)                 \
+			(bistate)->next_free = (bistate)->last_free = InvalidBlockNumber;                                          \
 	} while (0)
 #else
-#define sf_forget_added_pages(bistate, block) ((void) 0)
+#define sf_give_up_pages(bistate, block) ((void) 0)
 #endif
 
 /* ---- permissions: 16 moved them from range table entries into entries of their own, RTEPermissionInfo ---- */
@@ -110,6 +109,13 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_move_perms(rte, own)                                                                                        \
 	((rte)->relkind = 0, (rte)->rellockmode = 0, (rte)->requiredPerms = 0, (rte)->checkAsUser = InvalidOid,            \
 	 (rte)->selectedCols = NULL)
+#endif
+
+/* An entry that nobody needs a permission for: since 16 one that is scanned must say even that. */
+#if PG_VERSION_NUM >= 160000
+#define sf_add_no_perms(query, rte) ((void) addRTEPermissionInfo(&(query)->rteperminfos, rte))
+#else
+#define sf_add_no_perms(query, rte) ((void) 0)
 #endif
 
 /* 16 has one function for all classes of objects. */
@@ -152,6 +158,18 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_flatten_vars(query, node) flatten_join_alias_vars(query, node)
 #endif
 
+/*
+ * 16 gave array_agg and string_agg transition states that can be serialised.  Such a state holds all its inputs, would
+ * be serialised whole for each batch that adds to it, and shows the order in which rows came.
+ */
+#if PG_VERSION_NUM >= 160000
+#define sf_serialises_inputs(function)                                                                                 \
+	((function) == F_ARRAY_AGG_SERIALIZE || (function) == F_ARRAY_AGG_ARRAY_SERIALIZE ||                               \
+	 (function) == F_STRING_AGG_SERIALIZE)
+#else
+#define sf_serialises_inputs(function) false
+#endif
+
 /* ---- execution ---- */
 
 /* 18: a plan runs once only, so that execute_once went away. */
@@ -182,6 +200,13 @@ typedef struct RelFileNode SfFileLocator;
 #else
 #define sf_insert_index_entries(target, slot, estate)                                                                  \
 	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* The first columns of a descriptor.  In 18 its size is part of where its columns lie, so that it takes a copy. */
+#if PG_VERSION_NUM >= 180000
+#define sf_truncated_desc(desc, size) CreateTupleDescTruncatedCopy(desc, size)
+#else
+#define sf_truncated_desc(desc, size) ((desc)->natts = (size), (desc))
 #endif
 
 /* 18 moved ExplainPropertyText and its like. */

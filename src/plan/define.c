@@ -567,7 +567,7 @@ build_output(SfDefinition *definition)
 		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
 
 	/* What was reserved and not needed is cut off. */
-	definition->output_desc->natts = natts;
+	definition->output_desc = sf_truncated_desc(definition->output_desc, natts);
 }
 
 SfDefinition *

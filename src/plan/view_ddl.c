@@ -664,6 +664,20 @@ run_on_output(const UtilityCall *call, RangeVar *relation)
 	run(call, pstmt);
 }
 
+/* ---- COPY ---- */
+
+/* As until PostgreSQL 17 of any materialized view: from then on their rows are copied, and a view has none of its own. */
+static void
+refuse_copy_to(CopyStmt *stmt)
+{
+	bool is_output;
+
+	if (!stmt->is_from && stmt->relation != NULL && OidIsValid(find_view(stmt->relation, &is_output)) && !is_output)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		                errmsg("cannot copy from materialized view \"%s\"", stmt->relation->relname),
+		                errhint("Try the COPY (SELECT ...) TO variant.")));
+}
+
 /* ---- VACUUM ---- */
 
 /* The command outlives the transactions that VACUUM makes, hence the portal's memory. */
@@ -770,6 +784,9 @@ process_command(const UtilityCall *call)
 		case T_DropOwnedStmt:
 			run_dropping(call);
 			return;
+		case T_CopyStmt:
+			refuse_copy_to((CopyStmt *) stmt);
+			break;
 		case T_VacuumStmt:
 			vacuum_tables(call, (VacuumStmt *) stmt);
 			return;

@@ -100,6 +100,7 @@ make_leaf_query(RangeTblEntry *rte, TupleDesc columns)
 	query->commandType = CMD_SELECT;
 	query->canSetTag = true;
 	query->rtable = list_make1(rte);
+	sf_add_no_perms(query, rte);
 	query->jointree = makeFromExpr(list_make1(make_range_ref(1)), NULL);
 	query->targetList = make_target(columns, 1);
 	return query;

@@ -331,6 +331,8 @@ sf_insert_begin(Relation rel, BulkInsertState bistate)
 		ReleaseBuffer(bistate->current_buf);
 		bistate->current_buf = InvalidBuffer;
 	}
+	if (bistate != NULL)
+		sf_give_up_pages(bistate, floor);
 	target = RelationGetTargetBlock(rel);
 	if (target != InvalidBlockNumber && target >= floor)
 		return;

@@ -28,8 +28,8 @@ extern void sf_floor_shmem_init(void);
 extern void sf_floor_init(void);	/* transaction callbacks; from _PG_init */
 
 /*
- * The insert section.  Begin returns with the counter odd and with the relation's target block and the bulk state
- * (may be NULL) forgotten where they lie below the floor; a target block that an invalidation took away is back.  No
+ * The insert section.  Begin returns with the counter odd and with the relation's target block and the bulk state's pages
+ * (it may be NULL) forgotten where they lie below the floor; a target block that an invalidation took away is back.  No
  * ereport may happen between the two except through the insert itself; the transaction callbacks make the counter even
  * again after an error.
  */

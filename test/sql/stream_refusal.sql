@@ -40,7 +40,6 @@ ALTER TABLE events ATTACH PARTITION events_2 FOR VALUES IN (2);
 CREATE TEMPORARY TABLE scratch (a int) USING stream;
 CREATE UNLOGGED TABLE scratch (a int) USING stream;
 ALTER TABLE orders SET UNLOGGED;
-CREATE TABLE events_by_month (id int) PARTITION BY RANGE (id) USING stream;
 
 -- Without continuous views, a stream can be rewritten and emptied as any table.
 CREATE TABLE copied (LIKE orders) USING stream;

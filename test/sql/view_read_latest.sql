@@ -29,8 +29,17 @@ SELECT c.* FROM closed_sales AS c ORDER BY 1;
 INSERT INTO orders VALUES (6, 60, '2026-01-01 10:16');
 CREATE TABLE copied AS SELECT * FROM closed_sales;
 SELECT * FROM copied ORDER BY 1;
+-- EXPLAIN ANALYZE runs the query, so it waits as well.  PostgreSQL's versions write the rows as 4 or 4.00.
+CREATE FUNCTION explain_analyze(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS OFF, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+    RETURN NEXT replace(line, '.00', '');
+  END LOOP;
+END $$;
 INSERT INTO orders VALUES (7, 70, '2026-01-01 10:21');
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM closed_sales;
+SELECT explain_analyze('SELECT * FROM closed_sales');
 
 -- Rows of an open transaction of one's own are not waited for.
 BEGIN;
@@ -73,3 +82,4 @@ COMMIT;
 SET client_min_messages = warning;
 DROP MATERIALIZED VIEW sales, closed_sales;
 DROP TABLE orders, copied;
+DROP FUNCTION explain_analyze;

@@ -12,9 +12,20 @@ SELECT window_start, window_end, count(*), sum(amount)
 FROM orders, tumble(at, '5 minutes') GROUP BY 1, 2 ORDER BY 1;
 
 -- The planner puts the function's body in its place: no Function Scan, whatever the arguments.
-EXPLAIN (COSTS OFF) SELECT window_start, window_end, count(*) FROM orders, tumble(at, '5 minutes') GROUP BY 1, 2;
-EXPLAIN (COSTS OFF) SELECT * FROM orders, tumble(at, size => '1 day', "offset" => '6 hours', timezone => 'Asia/Tokyo');
-EXPLAIN (COSTS OFF) SELECT * FROM orders LEFT JOIN tumble(at::timestamp, '1 month') ON true;
+CREATE FUNCTION scans_function(query text) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+  found bool := false;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+    found := found OR line LIKE '%Function Scan%';
+  END LOOP;
+  RETURN found;
+END $$;
+SELECT scans_function($$ SELECT * FROM orders, generate_series(1, amount) $$);
+SELECT scans_function($$ SELECT window_start, window_end, count(*) FROM orders, tumble(at, '5 minutes') GROUP BY 1, 2 $$);
+SELECT scans_function($$ SELECT * FROM orders, tumble(at, size => '1 day', "offset" => '6 hours', timezone => 'Asia/Tokyo') $$);
+SELECT scans_function($$ SELECT * FROM orders LEFT JOIN tumble(at::timestamp, '1 month') ON true $$);
 
 -- Origins: Monday 2000-01-03 for weeks and less, 2000-01-01 for months and years.  Days and months follow the calendar
 -- of the session's time zone or the one that is given; hours and less are elapsed time from 00:00 UTC, or from a
@@ -55,7 +66,7 @@ FROM (VALUES ('Europe/London', '2024-03-31'), ('Europe/London', '2024-10-27'),
      tumble((day || ' 15:00')::timestamp AT TIME ZONE zone, '1 day', timezone => zone);
 
 -- Every hour of such a day is in it, and 24 hours stay 24 hours.
-SELECT size, window_start, count(*)
+SELECT size::text, window_start, count(*)
 FROM generate_series('2024-03-30 00:00 Europe/London'::timestamptz, '2024-04-01 22:59 Europe/London', '1 hour') at,
      (VALUES ('1 day'::interval), ('24 hours')) w (size), tumble(at, size, timezone => 'Europe/London')
 GROUP BY 1, 2 ORDER BY 1, 2;
@@ -217,3 +228,4 @@ BEGIN
 END $$;
 
 DROP TABLE orders, times, zones, elapsed_windows, calendar_windows, calendar, zoned_calendar;
+DROP FUNCTION scans_function;
