@@ -269,12 +269,15 @@ static SfFragment *
 fragment_in_memory(LiveScan *scan)
 {
 	SfFragment *fragment = sf_fragment_find(sf_dataflow_get(MyDatabaseId, false), scan->view);
+	SfTick until;
 
 	if (fragment == NULL)
 		elog(ERROR, "continuous view %u has no fragment in memory", scan->view);
 	if (scan->tick == SF_TICK_NONE)
 		scan->tick = statement_tick(scan);
-	return scan->tick < pg_atomic_read_u64(&fragment->memory_from) ? NULL : fragment;
+	until = pg_atomic_read_u64(&fragment->memory_until);
+	pg_read_barrier();
+	return scan->tick <= until && scan->tick >= pg_atomic_read_u64(&fragment->memory_from) ? fragment : NULL;
 }
 
 static void

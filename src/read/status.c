@@ -134,7 +134,7 @@ is_running(SfDataflow *dataflow, Oid view, bool partial)
 		return true;
 	/* One that is stopped, or cannot be started, is read as it stood. */
 	return (status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ||
-	        pg_atomic_read_u64(&fragment->memory_from) == SF_TICK_MAX) &&
+	        pg_atomic_read_u64(&fragment->memory_until) != SF_TICK_MAX) &&
 	       sf_view_is_backfilled(view);
 }
 

@@ -89,7 +89,9 @@ typedef struct SfFragment
 
 	pg_atomic_uint32 status;	/* SfFragmentStatus; worker */
 	bool		dropped;		/* worker, under dataflow->lock */
-	pg_atomic_uint64 memory_from;	/* pins of earlier ticks find the groups in the state table; SF_TICK_MAX: all do; worker */
+	/* Pins of ticks from the one to the other find the groups here, all others in the state table; worker. */
+	pg_atomic_uint64 memory_from;
+	pg_atomic_uint64 memory_until;	/* SF_TICK_MAX: unless the view is stopped, or could not be started */
 	pg_atomic_uint32 resumes;	/* streamfuse.fragment.resumes, as the worker has taken note of it; worker */
 
 	/* The store (state/store.c); written by the worker under lock, read by anybody under lock in shared mode. */

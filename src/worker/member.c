@@ -87,6 +87,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
 	pg_atomic_init_u32(&fragment->status, SF_FRAGMENT_STARTING);
 	pg_atomic_init_u64(&fragment->memory_from, SF_TICK_NONE);
+	pg_atomic_init_u64(&fragment->memory_until, SF_TICK_MAX);
 	pg_atomic_init_u32(&fragment->resumes, row->resumes);
 	fragment->windows = InvalidDsaPointer;
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
@@ -364,11 +365,11 @@ sf_member_pause(SfWorker *worker, SfMember *member)
 bool
 sf_member_released(const SfMember *member)
 {
-	return pg_atomic_read_u64(&member->shared->memory_from) == SF_TICK_MAX;
+	return pg_atomic_read_u64(&member->shared->memory_until) != SF_TICK_MAX;
 }
 
 /*
- * A stopped view holds no memory that others could use.  Whoever has pinned a tick up to now may be reading its groups;
+ * A stopped view holds no memory that others could use.  Whoever has pinned a tick up to now reads its groups in memory,
  * who pins one later finds them in the tables.  Its progress in memory goes at once: nobody shall take over from it.
  */
 void
@@ -376,9 +377,9 @@ sf_member_release(SfWorker *worker, SfMember *member)
 {
 	if (sf_member_released(member))
 		return;
-	pg_atomic_write_u64(&member->shared->memory_from, SF_TICK_MAX);
-	pg_memory_barrier();
 	member->released = pg_atomic_read_u64(&worker->dataflow->published);
+	pg_atomic_write_u64(&member->shared->memory_until, member->released);
+	pg_memory_barrier();
 	sf_progress_unprepare(member->shared, SF_TICK_NONE);
 	/* The next tick tells which pins there are. */
 	pg_atomic_write_u32(&worker->dataflow->woken, 1);

@@ -184,8 +184,10 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	}
 	/* Running, but not before its groups are published: a reader would find none. */
 	member->recovered = saved.backfilled && status == SF_FRAGMENT_BACKFILLING;
-	pg_atomic_write_u64(&shared->memory_from,
-	                    status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ? SF_TICK_MAX : tick);
+	pg_atomic_write_u64(&shared->memory_from, tick);
+	pg_write_barrier();
+	pg_atomic_write_u64(&shared->memory_until,
+	                    status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ? SF_TICK_NONE : SF_TICK_MAX);
 	pg_atomic_write_u32(&shared->status, status);
 	return saved.source;
 }
@@ -351,7 +353,7 @@ look_step(SfMember *member, void *arg)
 	if (!step->stopped)
 		return;
 	step->state = saved.source;
-	pg_atomic_write_u64(&member->shared->memory_from, SF_TICK_MAX);
+	pg_atomic_write_u64(&member->shared->memory_until, SF_TICK_NONE);
 	pg_atomic_write_u32(&member->shared->status, saved.failed ? SF_FRAGMENT_FAILED : SF_FRAGMENT_PAUSED);
 	sf_store_discard(member->shared);
 }
@@ -396,7 +398,7 @@ settle_broken(SfWorker *worker, SfMember *member, bool compiled)
 		sf_store_take_over(member->store, pg_atomic_read_u64(&worker->dataflow->published));
 	else
 	{
-		pg_atomic_write_u64(&shared->memory_from, SF_TICK_MAX);
+		pg_atomic_write_u64(&shared->memory_until, SF_TICK_NONE);
 		sf_progress_unprepare(shared, SF_TICK_NONE);
 		if (member->store == NULL)
 			sf_store_discard(shared);

@@ -387,10 +387,10 @@ sf_worker_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		(void) pg_atomic_exchange_u32(&the_worker.dataflow->woken, 0); /* a full barrier, too */
+		handle_signals();
 		MemoryContextSwitchTo(the_worker.context);
 		PG_TRY();
 		{
-			handle_signals();
 			wait_ms = work();
 		}
 		PG_CATCH();
