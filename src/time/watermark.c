@@ -10,14 +10,18 @@
 
 #include "access/htup_details.h"
 #include "access/skey.h"
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "state/catalog.h"
 #include "state/shared.h"
+#include "stream/stream.h"
 
 PG_FUNCTION_INFO_V1(sf_advance_watermark);
 PG_FUNCTION_INFO_V1(sf_reset_watermark);
@@ -79,6 +83,64 @@ sf_ahead_limit(const SfStreamSettings *settings, TimestampTz now)
 	return Min(limit, SF_TIME_INFINITY - 1);
 }
 
+/* Does no view read this stream, or a partition of it? */
+static bool
+is_unread(Oid stream)
+{
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(stream, NoLock, NULL))
+		if (sf_stream_has_views(lfirst_oid(cell)))
+			return false;
+	return true;
+}
+
+/* Only one transaction at a time takes rows of a stream away; until it ends, others leave theirs. */
+static bool
+lock_punctuations(Oid stream)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, sf_catalog_relation(PUNCTUATION), stream, 0);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * The rows of a stream that no view reads wait for one that does.  So that they do not grow in number those go that say
+ * no more than a new one.  False: the new one says no more than those that are there.
+ */
+static bool
+supersede(SfCatalog *catalog, Oid stream, bool reset, SfTime watermark)
+{
+	TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
+	int64 last_reset = PG_INT64_MIN;
+	int64 higher = PG_INT64_MIN; /* the last row that advances as far */
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (!is_unread(stream) || !lock_punctuations(stream))
+		return true;
+	ScanKeyInit(&key, ANUM_STREAM, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(stream));
+	scan = sf_catalog_scan_begin(catalog, NULL, 1, &key, NULL);
+	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
+	{
+		Datum values[4];
+		bool nulls[4];
+
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, desc, values, nulls);
+		if (reset || (!DatumGetBool(values[2]) && DatumGetTimestampTz(values[3]) < watermark))
+			sf_catalog_delete(catalog, tuple);
+		else if (DatumGetBool(values[2]))
+			last_reset = Max(last_reset, DatumGetInt64(values[1]));
+		else
+			higher = Max(higher, DatumGetInt64(values[1]));
+	}
+	sf_catalog_scan_end(scan);
+	return reset || higher <= last_reset;
+}
+
 static void
 punctuate(FunctionCallInfo fcinfo, bool reset)
 {
@@ -100,12 +162,18 @@ punctuate(FunctionCallInfo fcinfo, bool reset)
 	sf_lock_stream_owned(stream, AccessShareLock);
 
 	catalog = sf_catalog_open(PUNCTUATION, RowExclusiveLock);
+	if (!supersede(catalog, stream, reset, watermark))
+	{
+		sf_catalog_close(catalog, NoLock);
+		return;
+	}
 	values[0] = ObjectIdGetDatum(stream);
 	values[1] = Int64GetDatum(sf_catalog_nextval(PUNCTUATION_SEQUENCE));
 	values[2] = BoolGetDatum(reset);
 	values[3] = TimestampTzGetDatum(watermark);
 	sf_catalog_insert(catalog, values, NULL);
 	sf_catalog_close(catalog, NoLock);
+	CommandCounterIncrement();
 	sf_catalog_changed_at_commit();
 }
 

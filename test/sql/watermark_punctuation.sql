@@ -53,4 +53,20 @@ SELECT streamfuse.flush('sales');
 SELECT window_start, revenue FROM sales ORDER BY 1;
 SELECT window_start, missed FROM streamfuse.dirty_windows ORDER BY 1;
 
+-- What is set before a view reads the stream waits for it, but only as much as still matters.
+CREATE TABLE visits (event_time timestamptz NOT NULL) USING stream;
+SELECT streamfuse.set_watermark('visits', 'event_time', delay => '1 hour');
+INSERT INTO visits VALUES ('2026-01-01 00:01'), ('2026-01-01 00:06'), ('2026-01-01 00:11');
+SELECT streamfuse.advance_watermark('visits', '2026-01-01 00:20');
+SELECT streamfuse.reset_watermark('visits', '2026-01-01 00:03');
+SELECT count(streamfuse.advance_watermark('visits', '2026-01-01 00:03'::timestamptz + g * '1 second'::interval)::text) FROM generate_series(1, 120) g;
+SELECT streamfuse.advance_watermark('visits', '2026-01-01 00:04');
+SELECT reset, watermark FROM streamfuse.punctuation ORDER BY id;
+CREATE MATERIALIZED VIEW visitors WITH (streamfuse.continuous) AS
+  SELECT window_start, count(*) AS n FROM visits, tumble(event_time, '5 minutes') GROUP BY window_start, window_end;
+SELECT streamfuse.flush();
+SELECT window_start, n FROM visitors_closed ORDER BY 1;
+SELECT count(*) FROM streamfuse.punctuation;
+DROP TABLE visits CASCADE;
+
 DROP TABLE orders CASCADE;
