@@ -26,6 +26,8 @@ compare_step(SfMember *member, void *arg)
 	SfOwnerScope scope;
 
 	sf_owner_enter(member, true, &scope);
+	/* This is work of ours, in proportion to the stream; no function of the view is at fault. */
+	(void) sf_view_timeout_stop();
 	XactReadOnly = true;
 	(void) set_config_option("streamfuse.read_consistency", "available", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 	                         true, 0, false);
@@ -43,28 +45,26 @@ lock_compared(const SfFragmentRow *row)
 }
 
 /*
- * Under the tick's snapshot.  Where a lock is not to be had the member goes on adopting, and is asked again; so it is
- * after an error that may pass.  A query that raises for another reason says nothing of what is missing, and does not
- * stop the view: it raises for rows that the view never takes in.
+ * Under the tick's snapshot.  Where a lock is not to be had the member goes on adopting, and is asked again.  A query that
+ * raises says nothing of what is missing, and does not stop the view: it raises for rows that the view never takes in.
+ * False: an error that may pass; the member's tick is to be undone.
  */
-void
+bool
 sf_member_check_adopted(SfMember *member)
 {
 	List *differences = NIL;
 	ListCell *cell;
 
 	if (!lock_compared(&member->row))
-		return;
+		return true;
 	if (!sf_member_guard(member, compare_step, &differences))
 	{
-		bool passes = sf_error_may_pass(member->failure);
-
+		if (sf_error_may_pass(member->failure))
+			return false;
 		ereport(LOG, (errcode(member->failure->sqlerrcode),
 		              errmsg("restored windows of continuous view \"%s\" could not be compared with its stream: %s",
 		                     get_rel_name(member->row.view), member->failure->message)));
 		sf_member_forget_error(member);
-		if (passes)
-			return;
 		differences = NIL;
 	}
 	foreach (cell, differences)
@@ -79,4 +79,5 @@ sf_member_check_adopted(SfMember *member)
 		                            list_length(differences), list_length(differences), get_rel_name(member->row.view)),
 		              errhint("See streamfuse.dirty_windows.")));
 	member->compared = true;
+	return true;
 }

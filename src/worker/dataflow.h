@@ -228,7 +228,7 @@ typedef struct SfAdoptedDifference
 } SfAdoptedDifference;
 typedef List *(*SfCompareAdoptedHook) (const SfFragmentRow *row, SfDefinition *definition, const SfProgress *progress);
 extern SfCompareAdoptedHook sf_compare_adopted_hook;
-extern void sf_member_check_adopted(SfMember *member);
+extern bool sf_member_check_adopted(SfMember *member);
 
 /* report.c: what others are told; nothing here decides anything. */
 extern void sf_report_start(SfWorker *worker);

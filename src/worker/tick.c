@@ -230,9 +230,8 @@ finish_source(SfSource *source, SfTick tick)
 
 		if (!member->in_tick)
 			continue;
-		if (member->adopting && source->complete)
-			sf_member_check_adopted(member);
-		if (!sf_member_guard(member, finish_member, &step))
+		if ((member->adopting && source->complete && !sf_member_check_adopted(member)) ||
+		    !sf_member_guard(member, finish_member, &step))
 		{
 			sf_source_undo_member(member);
 			sf_progress_unprepare(member->shared, tick);
