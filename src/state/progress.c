@@ -26,7 +26,7 @@ typedef struct FlatHeader
 /* How many of the last failed rows are looked at for the same message. */
 #define SAME_MESSAGE_ROWS 8
 
-#define SOURCE_VERSION 1
+#define SOURCE_VERSION 2
 
 typedef struct SourceHeader
 {
@@ -35,13 +35,15 @@ typedef struct SourceHeader
 	SfTime max_event;
 	SfTime watermark;
 	int64 punctuation;
+	int64 last_reset;
 } SourceHeader;
 
 void
 sf_source_state_save(const SfSourceState *state, StringInfo out)
 {
-	SourceHeader header = {SOURCE_VERSION, list_length(state->positions), state->max_event, state->watermark,
-	                       state->punctuation};
+	SourceHeader header = {SOURCE_VERSION,     list_length(state->positions),
+	                       state->max_event,   state->watermark,
+	                       state->punctuation, state->last_reset};
 	ListCell *cell;
 
 	appendBinaryStringInfo(out, (char *) &header, sizeof(header));
@@ -75,6 +77,7 @@ sf_source_state_load(MemoryContext context, const char *data, Size size)
 	state->max_event = header.max_event;
 	state->watermark = header.watermark;
 	state->punctuation = header.punctuation;
+	state->last_reset = header.last_reset;
 	for (int i = 0; i < header.npositions; i++)
 	{
 		int32 length;

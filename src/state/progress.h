@@ -22,6 +22,7 @@ typedef struct SfSourceState
 	SfTime		max_event;		/* largest event time counted that was not ahead; MINUS_INFINITY: none */
 	SfTime		watermark;
 	int64		punctuation;	/* id of the last row of streamfuse.punctuation taken in */
+	int64		last_reset;		/* and of the last one that was a reset */
 	List	   *positions;		/* SfPosition *, one for each leaf */
 } SfSourceState;
 

@@ -99,6 +99,7 @@ struct SfSource
 	SfCatchUp  *catch_up;		/* while history is worked through in slices */
 	uint64		rows;			/* seen in this tick */
 	bool		reset;			/* the watermark was reset in this tick */
+	bool		behind_reset;	/* a reset is known that it has not taken in: it judges nothing by the watermark before it */
 	bool		small;			/* takes small ticks until it is complete: many of its rows fail */
 	bool		skipped;		/* not scanned in this tick: a lock was not to be had, or an error */
 	SfSource   *meets;			/* has counted the same rows in this tick: its members go there once that is published */
@@ -202,6 +203,7 @@ extern void sf_source_add(SfSource *source, SfMember *member);
 extern void sf_source_remove(SfSource *source, SfMember *member);
 extern bool sf_source_lock(SfSource *source);
 extern void sf_source_seal(SfSource *source);
+extern void sf_source_look_for_reset(SfWorker *worker, SfSource *source);
 extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_publish(SfSource *source);

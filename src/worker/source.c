@@ -660,6 +660,7 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		else
 		{
 			next->watermark = watermark;
+			next->last_reset = Max(next->last_reset, DatumGetInt64(values[1]));
 			source->reset = true;
 			next->max_event = source->settings.has_watermark ? sf_watermark_origin(&source->settings, watermark)
 			                                                 : SF_TIME_MINUS_INFINITY;
@@ -673,6 +674,74 @@ apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	sf_catalog_close(catalog, AccessShareLock);
 }
 
+/* Is there a reset of this stream's watermark that others of its scans have taken in, or that waits in the table? */
+static bool
+has_new_reset(SfWorker *worker, SfSource *source)
+{
+	SfCatalog *catalog;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
+	ListCell *cell;
+
+	foreach (cell, worker->sources)
+	{
+		SfSource *other = lfirst(cell);
+
+		if (other->stream == source->stream && other->state->last_reset > source->state->last_reset)
+			return true;
+	}
+	if (!worker->punctuations)
+		return false;
+	catalog = sf_catalog_open("punctuation", AccessShareLock);
+	scan = sf_catalog_scan_begin(catalog, "punctuation_pkey", 0, NULL, NULL);
+	while (!found && (tuple = sf_catalog_scan_next(scan)) != NULL)
+	{
+		Datum values[4];
+		bool nulls[4];
+
+		heap_deform_tuple(tuple, RelationGetDescr(sf_catalog_table(catalog)), values, nulls);
+		found = DatumGetBool(values[2]) && DatumGetInt64(values[1]) > source->state->last_reset &&
+		        has_watermark_of(source, DatumGetObjectId(values[0]));
+	}
+	sf_catalog_scan_end(scan);
+	sf_catalog_close(catalog, AccessShareLock);
+	return found;
+}
+
+/* Was one of its views filled before?  (One that is being filled would keep all of its windows open.) */
+static bool
+was_filled(SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, source->members)
+		if (((SfMember *) lfirst(cell))->backfilled)
+			return true;
+	return false;
+}
+
+/*
+ * A scan that was held back meets rows from before a reset of the watermark and from after it in one tick, and they are
+ * not told apart.  So none is judged by the watermark from before: windows that were passed over without a row are open.
+ */
+void
+sf_source_look_for_reset(SfWorker *worker, SfSource *source)
+{
+	ListCell *cell;
+
+	source->behind_reset = was_filled(source) && has_new_reset(worker, source);
+	if (!source->behind_reset)
+		return;
+	source->next->watermark = source->next->max_event = SF_TIME_MINUS_INFINITY;
+	foreach (cell, source->members)
+	{
+		SfProgress *progress = &((SfMember *) lfirst(cell))->progress;
+
+		progress->closed_until = Min(progress->closed_until, progress->last_closed);
+	}
+}
+
 /*
  * Moves the watermark at the end of a tick.  While rows wait that the snapshot sees, it stays below the smallest event
  * time among them; and where it is, when an insert that takes its time keeps everything else from being read.
@@ -683,6 +752,9 @@ sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
 	SfSourceState *next = source->next;
 	SfTime watermark = next->watermark;
 
+	/* What is right after a reset comes from the punctuation, or from a scan that has taken it in. */
+	if (source->behind_reset)
+		next->max_event = SF_TIME_MINUS_INFINITY;
 	if (source->settings.has_watermark && next->max_event != SF_TIME_MINUS_INFINITY)
 		watermark = Max(watermark, sf_watermark_of(&source->settings, next->max_event));
 	if (source->complete)
@@ -769,14 +841,16 @@ sf_source_meet(SfSource *into, SfSource *from)
 	Assert(into->complete && (from->complete || SF_BUG("merged-source-skips-rows")) && into->stream == from->stream);
 	from->meets = into;
 	/* A reset that one has taken in already counts for both. */
-	if (own->punctuation < other->punctuation)
+	own->punctuation = Max(own->punctuation, other->punctuation);
+	if (own->last_reset < other->last_reset)
 	{
-		into->reset = into->reset || from->reset || other->watermark < own->watermark;
+		into->reset = true;
+		into->behind_reset = from->behind_reset;
 		own->max_event = other->max_event;
 		own->watermark = other->watermark;
-		own->punctuation = other->punctuation;
+		own->last_reset = other->last_reset;
 	}
-	else if (own->punctuation == other->punctuation)
+	else if (own->last_reset == other->last_reset)
 	{
 		own->max_event = Max(own->max_event, other->max_event);
 		own->watermark = Max(own->watermark, other->watermark);
@@ -791,10 +865,12 @@ sf_source_follow(SfSource *from)
 
 	if (into == NULL)
 		return;
-	from->reset = into->reset || into->next->watermark < from->next->watermark;
+	from->reset = into->reset || from->next->last_reset < into->next->last_reset;
+	from->behind_reset = into->behind_reset;
 	from->next->max_event = into->next->max_event;
 	from->next->watermark = into->next->watermark;
 	from->next->punctuation = into->next->punctuation;
+	from->next->last_reset = into->next->last_reset;
 }
 
 /* The tick in which two scans met is published: their members share one. */

@@ -491,6 +491,7 @@ start_source(SfSource *source, TickStep *arg)
 		return;
 	SF_FAULT("seal-before");
 	sf_source_seal(source);
+	sf_source_look_for_reset(arg->worker, source);
 	source->skipped = false;
 }
 
