@@ -3,13 +3,14 @@ use strict;
 use warnings;
 
 use Getopt::Long;
+use File::Basename;
 use JSON::PP;
 
 use Streamfuse::Random;
 
 my %option = (shrink => 1);
 my $cases;
-GetOptions(\%option, 'seed=i', 'save=s', 'stop', 'shrink!', 'replay=s', 'bugs', 'cases=i') or die "test/random begins by saying what it takes\n";
+GetOptions(\%option, 'seed=i', 'stop', 'shrink!', 'replay=s', 'bugs', 'cases=i') or die "test/random begins by saying what it takes\n";
 my $given = defined $option{seed};
 $option{seed} //= time;
 $option{cases} //= $given ? 1 : 100;
@@ -36,15 +37,14 @@ sub report
 
 	$failed++;
 	print Streamfuse::Random::describe($report);
-	return unless $option{save};
-	open my $file, '>', "$option{save}/$report->{case}{seed}.json" or die "$option{save}: $!\n";
-	print $file JSON::PP->new->canonical->pretty->encode($report->{case});
+	print 'saved: ', JSON::PP->new->canonical->encode($report->{case}), "\n";
 	return;
 }
 
 sub replay
 {
-	open my $file, '<', $option{replay} or die "$option{replay}: $!\n";
+	my $saved = "$ENV{SF_WORK}/data/" . basename($option{replay});
+	open my $file, '<', $saved or die "$option{replay}: $!\n";
 	my $report = $random->run_case(decode_json(join '', <$file>), 0);
 
 	$run = 1;

@@ -1,5 +1,5 @@
 # Batch = stream, for views nobody thought of: random definitions over random histories, with everything that happens to
-# a server in between.  What a case holds views to is told in test/perl/Streamfuse/Case.pm.
+# a server in between.  What a case holds views to is told in test/perl/Streamfuse/Law.pm.
 #
 # STREAMFUSE_SEED repeats a run, STREAMFUSE_CASES makes it longer; test/random does the same by hand.
 use strict;
@@ -9,6 +9,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use JSON::PP;
+
 use Streamfuse::Random;
 
 my $seed = $ENV{STREAMFUSE_SEED} || time;
@@ -16,6 +18,16 @@ my $cases = $ENV{STREAMFUSE_CASES} || 300;
 my $random = Streamfuse::Random->start('random');
 
 note("seeds $seed to ", $seed + $cases - 1);
+
+# Cases that have failed once.
+for my $file (glob "$ENV{TESTDIR}/cases/*.json")
+{
+	open my $in, '<', $file or die "$file: $!";
+	my $case = decode_json(join '', <$in>);
+	my $report = $random->run_case($case, 0);
+	ok(!$report, "no more: $case->{about}");
+	diag(Streamfuse::Random::describe($report)) if $report;
+}
 
 for my $case ($seed .. $seed + $cases - 1)
 {

@@ -1,25 +1,17 @@
 # Runs a case of Streamfuse::Grammar on a server and says what is wrong.  The session `c` makes and checks; w1, w2 and w3
 # write; r1 and r2 read.  Steps that make no sense where they stand (COMMIT without a transaction) are passed over, so
 # that any subset of a case's steps is a case.
-#
-# What must hold, at every check:
-#   - each view equals its query, run as a batch, by EXCEPT ALL both ways, but for the windows listed as dirty
-#   - so does every question put to it: by key, by window, in joins and subqueries, through a prepared statement
-#   - rows counted and rows missed are the rows of the stream; each dirty window lacks as many rows as it is said to miss
-#   - the watermark is the largest event time less the delay
-#   - one statement sees two views at the same point of the stream; a cursor answers as of its opening; REPEATABLE READ
-#     shows no window twice or not at all; read_consistency = 'latest' shows what is committed
-#   - where each step is waited for, exactly the rows whose windows had closed before it are missed
 package Streamfuse::Case;
 
 use strict;
 use warnings;
 
-use JSON::PP;
 use Time::HiRes qw(usleep);
 
 use Streamfuse::Grammar qw(column view_query);
 use Streamfuse::Session;
+
+use parent 'Streamfuse::Law';
 
 my @sessions = qw(c w1 w2 w3 r1 r2);
 
@@ -358,8 +350,10 @@ sub do_begin
 {
 	my ($self, $step) = @_;
 
-	$self->sql($step->{s}, 'BEGIN') if $self->idle($step->{s});
+	return unless $self->idle($step->{s});
+	$self->sql($step->{s}, 'BEGIN');
 	$self->{savepoints}{ $step->{s} } = 0;
+	$self->{punctuates}{ $step->{s} } = 0;
 	return;
 }
 
@@ -393,7 +387,7 @@ sub do_prepare
 {
 	my ($self, $step) = @_;
 
-	return if $self->idle($step->{s}) || @{ $self->{prepared} } >= 5;
+	return if $self->idle($step->{s}) || @{ $self->{prepared} } >= 5 || $self->{punctuates}{ $step->{s} };
 	my $gid = 'p' . ++$self->{gids};
 	$self->sql($step->{s}, "PREPARE TRANSACTION '$gid'");
 	push @{ $self->{prepared} }, $gid;
@@ -413,7 +407,7 @@ sub do_finish_prepared
 
 sub do_vacuum { my ($self, $step) = @_; $self->sql('c', "$step->{how} s"); return; }
 sub do_checkpoint { my ($self) = @_; $self->sql('c', 'CHECKPOINT'); return; }
-sub do_flush { my ($self) = @_; $self->sql('c', q{SELECT streamfuse.flush('s')}); return; }
+sub do_flush { my ($self) = @_; $self->resume; $self->sql('c', q{SELECT streamfuse.flush('s')}); return; }
 
 my $terminate = 'SELECT pg_terminate_backend(pid) FROM streamfuse.stat_workers';
 
@@ -424,7 +418,48 @@ sub do_kill_at
 {
 	my ($self, $step) = @_;
 
-	$self->at_point($step, 'wait', sub { $self->sql('c', $terminate) });
+	$self->at_point($step, 'exit', sub { }) if $step->{exit};
+	$self->at_point($step, 'wait', sub { $self->sql('c', $terminate) }) unless $step->{exit};
+	return;
+}
+
+# The server crashes while its worker is there, if it comes there.
+sub do_crash_at
+{
+	my ($self, $step) = @_;
+
+	$self->at_point($step, 'wait', sub { $self->do_kill });
+	return;
+}
+
+# A paused view stands still, and goes on from there.
+sub do_pause
+{
+	my ($self, $step) = @_;
+	my $name = $self->view($step->{view})->{name};
+
+	return unless $self->{views}{$name} && $self->idle('r1', 'r2');
+	if ($self->{paused}{$name})
+	{
+		$self->sql('c', "SELECT streamfuse.resume('$name')");
+		delete $self->{paused}{$name};
+		return;
+	}
+	$self->sql('c', "SELECT streamfuse.pause('$name')");
+	$self->{paused}{$name} = 1;
+	return;
+}
+
+# Before anything is asked of it.
+sub resume
+{
+	my $self = shift;
+
+	for my $name (sort keys %{ $self->{paused} || {} })
+	{
+		$self->sql('c', "SELECT streamfuse.resume('$name')") if $self->{views}{$name};
+	}
+	$self->{paused} = {};
 	return;
 }
 
@@ -441,9 +476,10 @@ sub at_point
 	my ($self, $step, $action, $then) = @_;
 
 	$self->{faults}{ $step->{point} } = 1;
+	$self->{retried} = 1;
 	$self->sql('c', "SELECT set_fault('$step->{point}', '$action')");
 	$self->do_insert($step);
-	for (1 .. 40)
+	for (1 .. 100)
 	{
 		last if $self->ask('c', "SELECT fault_hits('$step->{point}')")->[0][0] > 0;
 		usleep(500);
@@ -463,14 +499,13 @@ sub do_restart
 	return;
 }
 
-# kill -9 of any process makes the server drop all of shared memory and recover.
+# kill -9 of any process makes the server drop all of shared memory and recover.  A session is there for sure.
 sub do_kill
 {
-	my ($self, $step) = @_;
-	my $pid = $self->ask('c', $step->{who} eq 'c' ? 'SELECT pg_backend_pid()' : 'SELECT pid FROM streamfuse.stat_workers')->[0] // return;
+	my ($self) = @_;
 
-	$self->remark($step->{who} eq 'c' ? 'kill -9 of a session' : 'kill -9 of the worker');
-	$self->{server}->crash($pid->[0]);
+	$self->remark('kill -9 of a session');
+	$self->{server}->crash($self->ask('c', 'SELECT pg_backend_pid()')->[0][0]);
 	$self->forget_sessions;
 	return;
 }
@@ -550,11 +585,12 @@ sub do_create_view
 	return if $self->{views}{ $view->{name} } || (uses_extra($view) && !$self->{extra});
 	$self->{final}{ $view->{name} } = $view->{final};
 	$self->sql('c', "CREATE MATERIALIZED VIEW $view->{name} WITH (streamfuse.continuous"
-		. ($view->{final} ? q{, streamfuse.emit = 'final'} : '') . ') AS ' . view_query($view) . ($view->{data} ? '' : ' WITH NO DATA'));
+		. ($view->{final} ? q{, streamfuse.emit = 'final'} : '') . ($view->{raises} ? ', streamfuse.on_error = skip' : '') . ') AS ' . view_query($view) . ($view->{data} ? '' : ' WITH NO DATA'));
 	$self->{views}{ $view->{name} } = $view;
 	$self->{known}{ $view->{name} } = undef;
 	$self->sql('c', "CREATE INDEX ON $view->{name} (ws)") if $view->{index};
-	if ($step->{settle})
+	# Until the history is worked in, a read runs the query itself, and raises.
+	if ($step->{settle} || $view->{raises})
 	{
 		my $missed = $self->settle->{ $view->{name} }{rows_missed};
 		die "view $view->{name} has missed $missed rows of the history before it\n" if $missed;
@@ -571,6 +607,7 @@ sub do_drop_view
 	$self->sql('c', "DROP MATERIALIZED VIEW $view->{name}");
 	delete $self->{views}{ $view->{name} };
 	delete $self->{checked}{ $view->{name} };
+	delete $self->{paused}{ $view->{name} };
 	delete $_->{ $view->{name} } for @{ $self->{peeks} };
 	return;
 }
@@ -603,7 +640,7 @@ sub do_advance
 {
 	my ($self, $step) = @_;
 
-	$self->{watermark_set} = 1;
+	$self->{watermark_set} = $self->{punctuates}{ $step->{s} } = 1;
 	$self->sql($step->{s}, "SELECT streamfuse.advance_watermark('s', " . $self->instant($step->{to}) . ')');
 	return;
 }
@@ -612,7 +649,7 @@ sub do_reset
 {
 	my ($self, $step) = @_;
 
-	$self->{watermark_set} = 1;
+	$self->{watermark_set} = $self->{punctuates}{ $step->{s} } = 1;
 	$self->sql($step->{s}, "SELECT streamfuse.reset_watermark('s', " . $self->instant($step->{to}) . ')');
 	return;
 }
@@ -624,372 +661,6 @@ sub instant
 	my $moment = $self->moment($seconds);
 
 	return $self->{case}{time} eq 'timestamp' ? "$moment AT TIME ZONE 'UTC'" : $moment;
-}
-
-# ---- what is said of the views ----
-
-# Waits for all that is committed; then, by view: watermark, counters, dirty windows and the like.
-sub settle
-{
-	my $self = shift;
-	my @names = sort keys %{ $self->{views} };
-	my $local = $self->{case}{time} eq 'timestamp' ? q{ AT TIME ZONE 'UTC'} : '';
-	my %info;
-
-	$self->sql('c', q{SELECT streamfuse.flush('s')}) if @names;
-	return {} unless @names;
-	my @keys = qw(view status watermark closed_until rows_in rows_missed begins_at error dirty missed dirty_epochs);
-	my $rows = $self->ask('c', "SELECT v.view::text, v.status, v.watermark, v.closed_until$local, v.rows_in, v.rows_missed, f.begins_at$local, v.error, "
-		. "d.windows, d.missed, d.epochs FROM streamfuse.stat_views v JOIN streamfuse.fragment f ON f.view = v.view, "
-		. "LATERAL (SELECT array_agg(d.window_start$local) AS windows, sum(d.missed) AS missed, array_agg(extract(epoch FROM d.window_start)) AS epochs "
-		. 'FROM streamfuse.dirty_window d WHERE d.fragment = f.id) d WHERE v.view = ANY (\'{' . join(',', @names) . "}'::regclass[])");
-	for my $row (@$rows)
-	{
-		my %view;
-		@view{@keys} = @$row;
-		$info{ $view{view} } = \%view;
-		$self->{reached} = $view{watermark} if $view{view} eq $names[0];
-		die "view $view{view} is $view{status}: " . ($view{error} // '') . "\n" if $view{status} ne 'running';
-	}
-	for my $name (@names) { die "view $name is not in stat_views\n" unless $info{$name}; }
-	return \%info;
-}
-
-sub time_type { my $self = shift; return $self->{case}{time}; }
-
-sub clean
-{
-	my ($self, $info) = @_;
-
-	return $info->{dirty} ? "ws <> ALL ('$info->{dirty}'::" . $self->time_type . '[])' : '';
-}
-
-# What of its query a view shows: closed windows only, those that began after it, those that are not dirty.
-sub batch
-{
-	my ($self, $name, $info, $dirty_too) = @_;
-	my $view = $self->{views}{$name};
-	my @conditions = $dirty_too ? () : grep { length } $self->clean($info);
-
-	push @conditions, "ws >= '$info->{begins_at}'" if defined $info->{begins_at};
-	push @conditions, "(SELECT window_end FROM tumble(ws, $view->{window})) <= '$info->{closed_until}'" if $self->{final}{$name};
-	return '(SELECT * FROM (' . view_query($view) . ') q' . (@conditions ? ' WHERE ' . join(' AND ', @conditions) : '') . ')';
-}
-
-sub stream
-{
-	my ($self, $name, $info) = @_;
-	my $clean = $self->clean($info);
-
-	return $clean ? "(SELECT * FROM $name WHERE $clean)" : $name;
-}
-
-# Two questions, whose answers must be the same.
-sub compare
-{
-	my ($self, $what, $stream, $batch, $prepare) = @_;
-	my $sql = "WITH stream AS MATERIALIZED ($stream), batch AS MATERIALIZED ($batch) "
-	  . q{SELECT 'stream', d::text FROM (TABLE stream EXCEPT ALL TABLE batch) d UNION ALL }
-	  . q{SELECT 'batch', d::text FROM (TABLE batch EXCEPT ALL TABLE stream) d LIMIT 8};
-	my $rows;
-
-	if ($prepare)
-	{
-		my $key = "$prepare $sql";
-		my $name = $self->{prepared_names}{$key};
-		if (!$name)
-		{
-			$name = $self->{prepared_names}{$key} = 'compare_' . ++$self->{counts}{prepared};
-			$self->sql('c', "PREPARE $name AS $sql");
-		}
-		$rows = $self->sql('c', "EXECUTE $name");
-	}
-	else
-	{
-		$rows = $self->sql('c', $sql);
-	}
-	$self->{counts}{comparisons}++;
-	die "$what: stream and batch differ\n" . join('', map { "  $_->[0]: $_->[1]\n" } @$rows) if @$rows;
-	return;
-}
-
-sub do_check
-{
-	my ($self, $step) = @_;
-	my $info = $self->settle;
-
-	for my $name (sort keys %$info)
-	{
-		$self->compare("view $name", 'SELECT * FROM ' . $self->stream($name, $info->{$name}) . ' v',
-			'SELECT * FROM ' . $self->batch($name, $info->{$name}) . ' b', $step->{verify} ? 'p' : '');
-		$self->check_counters($name, $info->{$name});
-	}
-	$self->check_reads($info);
-	$self->check_peeks($info);
-	$self->count($info) if $step->{last};
-	if ($step->{verify})
-	{
-		for my $name (sort keys %$info)
-		{
-			my $rows = $self->sql('c', "SELECT * FROM streamfuse.verify('$name') LIMIT 8");
-			die "verify('$name') found\n" . join('', map { "  $_->[0]: $_->[1] ($_->[2])\n" } @$rows) if @$rows;
-		}
-	}
-	return;
-}
-
-# For the totals: has there been something to compare?
-sub count
-{
-	my ($self, $info) = @_;
-
-	for my $name (sort keys %$info)
-	{
-		my $row = $self->ask('c', "SELECT (SELECT count(*) FROM $name), (SELECT count(DISTINCT ws) FROM ${name}_closed)")->[0];
-		$self->{counts}{groups} += $row->[0];
-		$self->{counts}{closed} += $row->[1];
-		$self->{counts}{rows} += $info->{$name}{rows_in};
-		$self->{counts}{dirty} += 1 + ($info->{$name}{dirty} =~ tr/,//) if $info->{$name}{dirty};
-	}
-	return;
-}
-
-sub check_counters
-{
-	my ($self, $name, $info) = @_;
-	my $view = $self->{views}{$name};
-	my $case = $self->{case};
-	my @conditions = grep { length } $view->{filter} ? "($view->{filter})" : '';
-
-	push @conditions, "window_start >= '$info->{begins_at}'" if defined $info->{begins_at};
-	my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
-	my $watermark = $case->{time} eq 'timestamp' ? q{at AT TIME ZONE 'UTC'} : 'at';
-	my $row = $self->ask('c', "SELECT (SELECT count(*) FROM s, tumble(at, $view->{window})$where), "
-		. "(SELECT coalesce(max($watermark) - interval '$self->{delay} s', '-infinity') FROM s WHERE at < '2090-01-01'), "
-		. "(SELECT greatest(coalesce(max($watermark) - interval '$self->{delay} s', '-infinity'), '$self->{floor}') FROM s WHERE at < '2090-01-01')")->[0];
-	die "view $name: $info->{rows_in} rows counted and $info->{rows_missed} missed of $row->[0] in the stream\n"
-	  if $info->{rows_in} + $info->{rows_missed} != $row->[0];
-	die "view $name: $info->{rows_missed} rows missed, " . ($info->{missed} // 0) . " in its dirty windows\n"
-	  if $info->{rows_missed} != ($info->{missed} // 0);
-	die "view $name: the watermark is $info->{watermark} instead of $row->[1]\n"
-	  if !$self->{watermark_set} && $info->{watermark} ne $row->[1] && $info->{watermark} ne $row->[2];
-	if ($info->{dirty} && $view->{counts} && !$view->{having})
-	{
-		my $window = $case->{time} eq 'timestamp' ? q{(d.window_start AT TIME ZONE 'UTC')} : 'd.window_start';
-		my $rows = $self->ask('c', "SELECT d.window_start, d.missed, coalesce(b.n, 0), coalesce(v.n, 0) FROM streamfuse.dirty_windows d "
-			. "LEFT JOIN (SELECT ws, sum(n) AS n FROM (" . view_query($view) . ") q GROUP BY ws) b ON b.ws = $window "
-			. "LEFT JOIN (SELECT ws, sum(n) AS n FROM $name GROUP BY ws) v ON v.ws = $window "
-			. "WHERE d.view = '$name'::regclass AND coalesce(b.n, 0) - coalesce(v.n, 0) <> d.missed LIMIT 5");
-		die "view $name: dirty windows (start, missed, rows of the batch, rows of the stream)\n" . join('', map { '  ' . join(', ', @$_) . "\n" } @$rows) if @$rows;
-	}
-	return;
-}
-
-sub check_reads
-{
-	my ($self, $info) = @_;
-
-	for my $read (@{ $self->{case}{reads} })
-	{
-		next if grep { !$info->{$_} } $read->{view}, $read->{other};
-		my %of = (1 => $read->{view}, 2 => $read->{other});
-		my ($stream, $batch) = ($read->{sql}) x 2;
-		s/moment\(([-\d.]+)\)/$self->moment($1)/ge for $stream, $batch;
-		$stream =~ s/\{(\d)\}/$self->stream($of{$1}, $info->{$of{$1}})/ge;
-		$batch =~ s/\{(\d)\}/$self->batch($of{$1}, $info->{$of{$1}})/ge;
-		$self->compare('a read', $stream, $batch, $self->{case}{generic} ? 'r' : '');
-	}
-	return;
-}
-
-# ---- one point of the stream ----
-
-# All rows that a view counts, at any moment, if it can be told.
-sub total
-{
-	my ($self, $view) = @_;
-
-	return $view->{counts} && !$view->{having} && $view->{data} && !$self->{final}{ $view->{name} } && defined $self->{checked}{ $view->{name} };
-}
-
-# Views in one statement, without waiting: each shows what it showed before, and what is in one is in all.
-sub peek
-{
-	my $self = shift;
-	my @views = sort { $a->{name} cmp $b->{name} } grep { $self->total($_) } values %{ $self->{views} };
-
-	return unless @views;
-	my $row = $self->sql('r2', 'SELECT ' . join ', ', map { "(SELECT coalesce(sum(n), 0) FROM $_->{name})" } @views)->[0];
-	push @{ $self->{peeks} }, { map { $views[$_]{name} => $row->[$_] } 0 .. $#views };
-	return;
-}
-
-sub do_peek
-{
-	my $self = shift;
-
-	$self->peek;
-	return;
-}
-
-sub check_peeks
-{
-	my ($self, $info) = @_;
-
-	for my $peek (@{ $self->{peeks} })
-	{
-		my $first;
-		for my $name (sort keys %$peek)
-		{
-			my ($n, $view) = ($peek->{$name}, $self->{views}{$name});
-			die "a statement counted $n rows in $name, where $self->{checked}{$name} had been\n" if $n < $self->{checked}{$name};
-			die "a statement counted $n rows in $name, where $info->{$name}{rows_in} are now\n" if $n > $info->{$name}{rows_in};
-			next if $info->{$name}{dirty};
-			$first //= $name;
-			die "one statement counted $peek->{$first} rows in $first and $n in $name\n"
-			  if $n != $peek->{$first} && $view->{filter} eq $self->{views}{$first}{filter};
-			$self->{checked}{$name} = $n;
-		}
-	}
-	$self->{peeks} = [];
-	$self->{checked}{$_} = $info->{$_}{rows_in} for keys %$info;
-	return;
-}
-
-# ---- readers that stay ----
-
-# Rows of a view or its query, as pairs of window and hash, which is the same for equal rows.
-sub hashes
-{
-	my ($self, $s, $from) = @_;
-
-	return $self->ask($s, "SELECT extract(epoch FROM ws), hash_record_extended(v, 0) FROM $from v");
-}
-
-sub same_rows
-{
-	my ($self, $what, $stream, $batch, $info) = @_;
-	my %dirty = map { $_ => 1 } split /,/, ($info->{dirty_epochs} // '') =~ tr/{}//dr;
-	my ($a, $b) = map { join ' ', sort map { "$_->[0]:$_->[1]" } grep { !$dirty{ $_->[0] } } @$_ } $stream, $batch;
-
-	return if $a eq $b;
-	my (%a, %b);
-	$a{$_}++ for split / /, $a;
-	$b{$_}++ for split / /, $b;
-	my @more = grep { ($a{$_} // 0) > ($b{$_} // 0) } sort keys %a;
-	my @less = grep { ($b{$_} // 0) > ($a{$_} // 0) } sort keys %b;
-	die "$what: stream and batch differ (window:hash of row)\n  stream: @more[0 .. ($#more > 3 ? 3 : $#more)]\n  batch: @less[0 .. ($#less > 3 ? 3 : $#less)]\n";
-}
-
-# A cursor opened now answers as of now, whenever it is fetched.
-sub do_cursor
-{
-	my ($self, $step) = @_;
-	my $name = $self->view($step->{view})->{name};
-
-	return unless $self->{views}{$name} && $self->idle($step->{s});
-	my $info = $self->settle->{$name};
-	$self->sql($step->{s}, 'BEGIN');
-	$self->sql($step->{s}, "DECLARE k NO SCROLL CURSOR FOR SELECT extract(epoch FROM ws), hash_record_extended(v, 0) FROM $name v");
-	my $first = $step->{begun} ? $self->sql($step->{s}, 'FETCH 1 FROM k') : [];
-	$self->{readers}{ $step->{s} } = { kind => 'cursor', first => $first, info => $info, name => $name,
-		batch => $self->hashes('c', $self->batch($name, $info)) };
-	return;
-}
-
-sub do_cursor_check
-{
-	my ($self, $step) = @_;
-	my $reader = $self->{readers}{ $step->{s} } // return;
-
-	return unless $reader->{kind} eq 'cursor';
-	delete $self->{readers}{ $step->{s} };
-	my $rest = $self->sql($step->{s}, 'FETCH ALL FROM k');
-	$self->sql($step->{s}, 'COMMIT');
-	$self->same_rows("cursor over $reader->{name}", [ @{ $reader->{first} }, @$rest ], $reader->{batch}, $reader->{info});
-	return;
-}
-
-# A REPEATABLE READ transaction: a window is never missing or doubled, however long ago its snapshot was taken.
-sub do_snapshot
-{
-	my ($self, $step) = @_;
-	my $name = $self->view($step->{view})->{name};
-
-	return unless $self->{views}{$name} && $self->idle($step->{s});
-	my $info = $self->settle->{$name};
-	$self->sqls($step->{s}, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) FROM ' . ($step->{begun} ? $name : 'pg_am'));
-	$self->{readers}{ $step->{s} } = { kind => 'snapshot', name => $name, info => $info,
-		batch => $self->{final}{$name} ? $self->hashes('c', $self->batch($name, $info)) : undef };
-	return;
-}
-
-sub do_snapshot_check
-{
-	my ($self, $step) = @_;
-	my $reader = $self->{readers}{ $step->{s} } // return;
-
-	return unless $reader->{kind} eq 'snapshot';
-	my $name = $reader->{name};
-	my $info = $self->settle->{$name};
-	my $stream = $self->hashes($step->{s}, $name);
-	$self->note($step->{s}, "SELECT * FROM $name");
-	$self->same_rows("$name in REPEATABLE READ", $stream, $reader->{batch} // $self->hashes('c', $self->batch($name, $info)),
-		{ dirty_epochs => join ',', map { (my $d = $_ // '') =~ tr/{}//d; length $d ? $d : () } $info->{dirty_epochs}, $reader->{info}{dirty_epochs} });
-	delete $self->{readers}{ $step->{s} };
-	$self->sql($step->{s}, 'COMMIT');
-	return;
-}
-
-# What is committed is seen, without a flush.
-sub do_latest
-{
-	my ($self, $step) = @_;
-	my $name = $self->view($step->{view})->{name};
-
-	return unless $self->{views}{$name} && $self->idle($step->{s});
-	$self->sql($step->{s}, q{SET streamfuse.read_consistency = 'latest'});
-	my $stream = $self->hashes($step->{s}, $name);
-	$self->note($step->{s}, "SELECT * FROM $name");
-	$self->sql($step->{s}, 'RESET streamfuse.read_consistency');
-	my $info = $self->settle->{$name};
-	$self->same_rows("latest of $name", $stream, $self->hashes('c', $self->batch($name, $info, 1)), $info);
-	return;
-}
-
-# ---- which rows are missed ----
-
-# After each step: of the rows that are new, those are missed whose window had closed before.
-sub account
-{
-	my $self = shift;
-	my $before = $self->{closed} || {};
-	my $info = $self->settle;
-
-	$self->{closed} = { map { $_ => $info->{$_}{closed_until} } keys %$info };
-	for my $name (sort keys %$info)
-	{
-		my $view = $self->{views}{$name};
-		my @conditions = grep { length } $view->{filter} ? "($view->{filter})" : '';
-		push @conditions, "window_start >= '$info->{$name}{begins_at}'" if defined $info->{$name}{begins_at};
-		my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
-		my $known = $self->{known}{$name};
-		my ($sids) = map { $_->[0] } @{ $self->ask('c', 'SELECT array_agg(DISTINCT sid) FROM s') };
-
-		$self->{known}{$name} = $sids // '{}';
-		if (!defined $known)
-		{
-			$self->{missed}{$name} = 0;
-		}
-		else
-		{
-			$self->{missed}{$name} += $self->ask('c', "SELECT count(*) FROM s, tumble(at, $view->{window})"
-				. ($where ? "$where AND" : ' WHERE') . " sid <> ALL ('$known') AND window_end <= '$before->{$name}'")->[0][0];
-		}
-		die "view $name: $info->{$name}{rows_missed} rows missed, but $self->{missed}{$name} came too late\n"
-		  if $info->{$name}{rows_missed} != $self->{missed}{$name};
-	}
-	return;
 }
 
 1;

@@ -224,21 +224,29 @@ sub make_view
 	@fit = grep { $_->[0] !~ /timezone/ } @fit if $case->{time} eq 'timestamp';
 	my @k = some(0, 3, @keys);
 	my $window = chance(0.5) ? $case->{window} : pick(@fit);
+	my @a = some(chance(0.1) ? 0 : 1, 5, @aggregates);
+	# Rows with i = 0 raise, and are set aside.
+	my $raises = $have{i} && chance(0.15) ? 1 : 0;
 
+	if ($raises && @k && chance(0.5)) { $k[0] = '60 / i'; }
+	elsif ($raises) { push @a, 'sum(60 / i)'; }
 	return {
-		name => $name, keys => \@k, aggregates => [ some(chance(0.1) ? 0 : 1, 5, @aggregates) ], window => $window->[0],
-		filter => chance(0.4) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) ? 1 : 0,
+		name => $name, keys => \@k, aggregates => \@a, raises => $raises, window => $window->[0],
+		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) ? 1 : 0,
 		shows_end => chance(0.3) ? 1 : 0, final => chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
-		data => chance(0.93) ? 1 : 0 };
+		data => chance(0.88) ? 1 : 0 };
 }
 
 # The query of a view.  Its columns are called ws, we (window start and end), k1..., a1..., n (count), in an order of its own.
+# What raises is left out where the query is run as a batch.
 sub view_query
 {
-	my $view = shift;
+	my ($view, $batch) = @_;
+	my @conditions = grep { length } $view->{filter};
 	my @columns = ('window_start AS ws');
 	my $i = 0;
 
+	push @conditions, '(i = 0) IS NOT TRUE' if $batch && $view->{raises};
 	push @columns, 'window_end AS we' if $view->{shows_end};
 	push @columns, map { "$_ AS k" . ++$i } @{ $view->{keys} };
 	$i = 0;
@@ -248,19 +256,19 @@ sub view_query
 	my @groups = ('window_start', 'window_end', @{ $view->{keys} });
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups);
 	return "SELECT " . join(', ', @columns) . " FROM s, tumble(at, $view->{window})"
-	  . ($view->{filter} ? " WHERE $view->{filter}" : '') . ' GROUP BY ' . join(', ', @groups)
+	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . ' GROUP BY ' . join(', ', @groups)
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }
 
 # ---- steps ----
 
-my @fault_points = ('tick-after-snapshot', 'tick-in-apply', 'tick-before-close', 'tick-before-publish', 'tick-before-publish',
+my @fault_points = ('tick-after-snapshot', 'tick-in-apply', 'tick-before-close', ('tick-before-publish') x 4,
 	'tick-after-publish', 'commit-before', 'commit-after-output', 'commit-after-state', 'commit-after');
 
 sub size
 {
 	my $case = shift;
-	my $n = pick(1, 1, 2, 5, 10, 30, 100, 300, chance(0.4) ? 900 : 40, chance(0.4) ? 2500 : 3);
+	my $n = pick(1, 1, 2, 5, 10, 30, 100, 300, chance(0.4) ? 900 : 40, chance(0.5) ? 2500 : 3);
 
 	return $case->{wide} ? min($n, 150) : $n;
 }
@@ -272,7 +280,8 @@ sub rows
 	my $n = size($case);
 	my $step = $case->{unit} * pick(0.0003, 0.005, 0.05, 0.05, 0.4, 1.5);
 	# Not so many windows that a case takes long, nor so much time that it reaches the present.
-	$step = $case->{unit} * 50 / $n if $step * $n > $case->{unit} * 50;
+	my $most = min($case->{unit} * 50, 100 * 86400);
+	$step = $most / $n if $step * $n > $most;
 	my $rows = { n => $n, from => $case->{clock}, step => $step, back => $case->{disorder} * pick(0, 1, 1, 1, 1), salt => ++$case->{salts} };
 
 	$case->{clock} += $n * $step;
@@ -322,7 +331,7 @@ sub reading
 
 # What happens to the server, the stream and the views, by weight.
 my @events = (
-	flush => 5, vacuum => 5, checkpoint => 1, terminate => 4, kill_at => 7, fault => 4, kill => 4, restart => 0.4, together => 4,
+	flush => 5, vacuum => 5, checkpoint => 1, terminate => 3, kill_at => 7, crash_at => 3, fault => 4, kill => 3, pause => 3, restart => 0.4, together => 4,
 	drop_view => 1.5, create_view => 5, attach => 6, add_column => 2, create_index => 1.5, emit => 1.5, delay => 1.5);
 
 sub event
@@ -333,15 +342,22 @@ sub event
 	for (my $i = 1; $i < @events; $i += 2) { $sum += $events[$i]; }
 	my $at = rand $sum;
 	for (my $i = 0; $i < @events && $at >= 0; $i += 2) { $op = $events[$i]; $at -= $events[ $i + 1 ]; }
+	if ($op eq 'kill' && chance(0.5))
+	{
+		# What two commits in a row have written is needed at once.
+		my @again = map { { op => 'insert', s => 'c', %{ rows($case) }, back => 0, step => $case->{unit} / 100000 } } 1 .. 3;
+		$_->{from} = $case->{clock} for @again;
+		return ((map { ($_, { op => 'flush' }) } @again), { op => 'kill' });
+	}
 	my $step = { op => $op };
 	if ($op eq 'together') { $step->{parts} = [ map { { s => "w$_", %{ rows($case) } } } some(2, 3, 1, 2, 3) ]; }
 	elsif ($op eq 'vacuum') { $step->{how} = pick('VACUUM', 'VACUUM (FREEZE)', 'VACUUM (FREEZE, DISABLE_PAGE_SKIPPING)', 'VACUUM ANALYZE', 'ANALYZE'); }
-	elsif ($op eq 'kill_at') { $step = { %$step, s => 'c', point => pick(@fault_points), %{ rows($case) } }; }
-	elsif ($op eq 'fault') { $step = { %$step, s => 'c', point => pick(grep { !/in-apply|after-output|after-state|commit-after/ } @fault_points), %{ rows($case) } }; }
-	elsif ($op eq 'kill') { $step->{who} = pick('worker', 'worker', 'c'); }
+	elsif ($op eq 'crash_at') { $step = { %$step, s => 'c', point => pick(@fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'kill_at') { $step = { %$step, s => 'c', exit => chance(0.5) ? 1 : 0, point => pick(@fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'fault') { $step = { %$step, s => 'c', point => pick(grep { $_ ne 'commit-after' } @fault_points), %{ rows($case) } }; }
 	elsif ($op eq 'restart') { $step->{how} = pick('fast', 'immediate'); }
 	elsif ($op eq 'delay') { $step->{delay} = $case->{unit} * pick(0, 0.5, 2); }
-	elsif ($op =~ /view|emit/) { $step->{view} = number(1, $case->{nviews}); $step->{settle} = chance(0.5) ? 1 : 0; }
+	elsif ($op =~ /view|emit|pause/) { $step->{view} = number(1, $case->{nviews}); $step->{settle} = chance(0.5) ? 1 : 0; }
 	return $step;
 }
 

@@ -47,7 +47,8 @@ sub stop
 sub settings
 {
 	return ('fsync = off', 'autovacuum = off', 'max_prepared_transactions = 20', 'client_min_messages = error', 'restart_after_crash = on', 'log_statement = none',
-		q{streamfuse.commit_interval = '5ms'}, q{streamfuse.checkpoint_interval = '50ms'});
+		q{streamfuse.commit_interval = '5ms'}, q{streamfuse.checkpoint_interval = '50ms'},
+		q{streamfuse.restart_attempts = 1000}, q{streamfuse.restart_delay = '10ms'});
 }
 
 sub session
@@ -107,7 +108,7 @@ sub crash
 
 	kill 'KILL', $pid or return;
 	# The server says goodbye to every session before it recovers.
-	eval { $self->session('w1')->query('SELECT pg_sleep(60)'); $self->session('w1')->query('SELECT pg_sleep(60)') };
+	eval { $self->session('r1')->query('SELECT pg_sleep(30)') for 1 .. 2 };
 	$self->reconnect;
 	return;
 }

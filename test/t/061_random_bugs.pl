@@ -1,0 +1,61 @@
+# The random test finds each bug that is seeded on purpose (test/README.md lists them): with a bug switched on, some case
+# fails.  Seeds that have found a bug before are tried first, then others.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Streamfuse::Random;
+use Streamfuse::Shrink qw(kind);
+
+# What `test/random --bugs` has said.  Only the time this test takes depends on it.
+my %found_by = (
+	'aborted-subtransaction-counted' => 1,
+	'attached-partition-forgotten' => 34,
+	'changed-delay-forgotten' => 8,
+	'changed-group-not-saved' => 39,
+	'closed-before-visible' => 1,
+	'closed-but-still-live' => 1,
+	'closed-until-not-saved' => 29,
+	'closed-window-not-tagged' => 1,
+	'counted-bit-forgotten' => 1,
+	'evicted-window-forgotten' => 47,
+	'filter-misses-last-row' => 42,
+	'first-window-left-out' => 13,
+	'group-lost-in-growth' => 3,
+	'key-found-in-one-window' => 35,
+	'late-row-not-listed' => 1,
+	'max-begins-at-zero' => 6,
+	'merged-source-skips-rows' => 5,
+	'null-key-is-zero' => 1,
+	'numeric-key-by-bytes' => 9,
+	'pending-lost' => 1,
+	'position-saved-without-state' => 5,
+	'pre-image-not-saved' => 5,
+	'sealed-page-counted-again' => 1,
+	'sealed-page-skipped' => 1,
+	'state-saved-without-position' => 5,
+	'sum-counts-nulls' => 6,
+	'undo-misses-a-group' => 14,
+	'waiting-row-forgotten' => 1,
+	'watermark-ahead-of-catch-up' => 12,
+	'watermark-moved-within-tick' => 12,
+	'window-bound-exclusive' => 43,
+	'window-end-inclusive' => 1,
+);
+
+my $random = Streamfuse::Random->start('bugs');
+my @bugs = $random->bugs;
+
+cmp_ok(scalar @bugs, '>=', 20, 'there are bugs to find');
+for my $bug (@bugs)
+{
+	my $result = $random->find_bug($bug, $found_by{$bug} || 1, 40);
+	ok($result->{seed}, "$bug is found");
+	note("case $result->{cases}, seed $result->{seed}: ", kind($result->{found})) if $result->{seed};
+}
+
+$random->stop;
+done_testing();
