@@ -10,6 +10,7 @@ use Test::More;
 
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Sales;
 use Streamfuse::Server;
 
 # Few pages to a tick and few open ones: so the worker works in slices, and seals pages while transactions run.
@@ -21,52 +22,9 @@ my $node = start_server('fault',
 	'streamfuse.test_lag_pages = 2');
 need_fault_points($node);
 
-my %batch = (
-	sales => q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
-		FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category},
-	total => q{SELECT window_start, count(*) AS orders
-		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end},
-	shares => q{SELECT window_start, count(*) AS orders, sum(100 / (id % 10 - 3)) AS share
-		FROM good_orders AS orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end});
-
-$node->safe_psql('postgres', qq{
-	CREATE TABLE orders (id int, category text, amount numeric, event_time timestamptz NOT NULL) USING stream;
-	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
-	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS $batch{sales};
-	CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS $batch{total};
-	CREATE MATERIALIZED VIEW shares WITH (streamfuse.continuous, streamfuse.on_error = skip) AS @{[ $batch{shares} =~ s/good_orders AS //r ]};
-	CREATE VIEW good_orders AS SELECT * FROM orders WHERE id % 10 <> 3 OFFSET 0;
-	CREATE VIEW failed_rows AS SELECT stream::oid, tid FROM streamfuse.errors;
-	SELECT streamfuse.flush()});
+create_sales($node);
 
 # ---- what makes the worker come to a point ----
-
-my $minute = 0;
-
-sub rows
-{
-	my ($n, $minutes) = @_;
-
-	return qq{INSERT INTO orders SELECT g, 'c' || g % 3, g % 10,
-		'2026-01-01'::timestamptz + ($minute + g * $minutes / $n) * interval '1 min' FROM generate_series(1, $n) g};
-}
-
-# Six minutes of rows, which close a window.  Time goes on even when the server dies before it answers.
-sub insert_rows
-{
-	my $insert = rows(60, 6.0);
-
-	$minute += 6;
-	$node->safe_psql('postgres', $insert);
-	return;
-}
-
-# Many rows within one window: more than a tick takes in.
-sub insert_bulk
-{
-	$node->safe_psql('postgres', rows(1500, 0.5));
-	return;
-}
 
 # A transaction whose rows are on pages that are sealed while it runs.
 my $open;
@@ -74,8 +32,8 @@ my $open;
 sub open_transaction
 {
 	$open = $node->background_psql('postgres', on_error_stop => 0);
-	$open->query_safe('BEGIN; ' . rows(20, 0.5));
-	insert_bulk();
+	$open->query_safe('BEGIN; ' . order_rows(20, 0.5));
+	insert_bulk($node);
 	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
 	return;
 }
@@ -104,7 +62,7 @@ sub drop_view
 sub fail_tick
 {
 	fault($node, 'tick-before-close', 'passing error');
-	insert_rows();
+	insert_rows($node);
 	return;
 }
 
@@ -115,8 +73,8 @@ sub stop_failing
 }
 
 # Before, at, and after the moment that brings the worker to the point.
-my %rows = (at => \&insert_rows);
-my %bulk = (at => \&insert_bulk);
+my %rows = (at => sub { insert_rows($node) });
+my %bulk = (at => sub { insert_bulk($node) });
 my %pending = (before => \&open_transaction, at => \&end_transaction, after => sub { $open->quit });
 my %view = (at => \&create_view, after => \&drop_view);
 my %failing = (at => \&fail_tick, after => \&stop_failing);
@@ -148,32 +106,7 @@ my @points = (
 	[ 'commit-before', \%rows ],
 	[ 'commit-after', \%rows, qw(wait exit kill) ]);
 
-# ---- what must be true ----
-
-sub check
-{
-	my $name = shift;
-
-	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
-	same_rows($node, $_, $batch{$_}, "$name: $_") for sort keys %batch;
-	same_rows($node, 'failed_rows', q{SELECT tableoid, ctid FROM orders WHERE id % 10 = 3},
-		"$name: rows that raise");
-	return;
-}
-
-# While the worker is held the views are behind, but never ahead, and no group is there twice.
-sub check_held
-{
-	my $name = shift;
-
-	is($node->safe_psql('postgres', qq{
-		SELECT count(*) FROM sales v LEFT JOIN ($batch{sales}) b USING (window_start, category)
-		WHERE b.orders IS NULL OR v.orders > b.orders OR v.revenue > b.revenue}), '0', "$name: nothing too early");
-	is($node->safe_psql('postgres', q{
-		SELECT count(*) FROM (SELECT FROM sales GROUP BY window_start, category HAVING count(*) > 1) d}), '0',
-		"$name: nothing twice");
-	return;
-}
+# ---- the test ----
 
 # The worker may have to come by more than once: rows go on coming until it is there.
 sub until_met
@@ -183,7 +116,7 @@ sub until_met
 	$steps->{at}->();
 	if ($steps == \%rows)
 	{
-		insert_rows() while $node->safe_psql('postgres', "SELECT fault_met('$point')") eq 'f';
+		insert_rows($node) while $node->safe_psql('postgres', "SELECT fault_met('$point')") eq 'f';
 	}
 	fault_hit($node, $point);
 	return;
@@ -201,7 +134,7 @@ sub run_point
 		# The statement that brings the worker there may see the crash.
 		eval {
 			$steps->{at}->();
-			insert_rows() while $steps == \%rows && $node->safe_psql('postgres', "SELECT fault_action('$point')") eq $action;
+			insert_rows($node) while $steps == \%rows && $node->safe_psql('postgres', "SELECT fault_action('$point')") eq $action;
 		};
 		fault_crash($node, $point);
 	}
@@ -210,20 +143,20 @@ sub run_point
 		until_met($point, $steps);
 		if ($action eq 'wait')
 		{
-			insert_rows();
-			$node->safe_psql('postgres', 'BEGIN; ' . rows(10, 6.0) . '; ROLLBACK');
-			check_held($name);
+			insert_rows($node);
+			$node->safe_psql('postgres', 'BEGIN; ' . order_rows(10, 6.0) . '; ROLLBACK');
+			check_not_ahead($node, $name);
 		}
 		fault($node, $point, 'none');
 	}
 	$steps->{after}->() if $steps->{after} && $steps != \%view;
-	check($name);
+	check_sales($node, $name);
 	$steps->{after}->() if $steps == \%view;
 	return;
 }
 
-insert_rows();
-check('before');
+insert_rows($node);
+check_sales($node, 'before');
 for (@points)
 {
 	my ($point, $steps, @actions) = @$_;
@@ -236,11 +169,11 @@ for (@points)
 for my $point ('tick-in-apply', 'commit-before')
 {
 	fault($node, $point, 'wait');
-	insert_rows();
+	insert_rows($node);
 	fault_hit($node, $point);
 	terminate_worker($node);
 	fault($node, $point, 'none');
-	check("worker terminated at $point");
+	check_sales($node, "worker terminated at $point");
 }
 $node->stop;
 done_testing();

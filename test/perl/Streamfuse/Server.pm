@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(start_server need_fault_points fault fault_hit fault_crash terminate_worker same_rows start_query);
+our @EXPORT = qw(start_server need_fault_points fault fault_hit fault_crash terminate_worker terminate_launcher same_rows start_query finish_query);
 
 # A running server with the extension in database postgres; lines go to its postgresql.conf.
 sub start_server
@@ -88,24 +88,44 @@ sub terminate_worker
 	return;
 }
 
+# Ends the launcher; PostgreSQL starts another one.
+sub terminate_launcher
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{
+		SELECT pg_terminate_backend(pid, 180000) FROM pg_stat_activity WHERE backend_type = 'streamfuse launcher'});
+	return;
+}
+
 # One test: the view has exactly the rows of the query.
 sub same_rows
 {
-	my ($node, $view, $query, $name) = @_;
+	my ($node, $view, $query, $name, $database) = @_;
 
-	return is($node->safe_psql('postgres', qq{
+	return is($node->safe_psql($database // 'postgres', qq{
 		SELECT d.* FROM (SELECT 'view' AS side, v.* FROM (TABLE $view EXCEPT ALL ($query)) v
 			UNION ALL SELECT 'batch', b.* FROM (($query) EXCEPT ALL TABLE $view) b) d ORDER BY d}), '', $name);
 }
 
-# Has a session (background_psql) begin a statement, which may wait for long: its rows are what $session->query('')
-# returns later.
+# Begins a statement that may wait for long, in a session (background_psql).
 sub start_query
 {
 	my ($session, $query) = @_;
 
-	$session->query_until(qr/begun/, "\\echo begun\n$query;\n");
+	$session->query_until(qr/begun\n/, "\\echo begun\n$query;\n");
 	return;
+}
+
+# Waits for it; returns its rows, or its error message.
+sub finish_query
+{
+	my ($session) = @_;
+	my $rows = $session->query('');
+	my $error = $session->{stderr};
+
+	$session->{stderr} = '';
+	return $error =~ /ERROR: +(.*)/ ? "ERROR: $1" : $rows;
 }
 
 1;

@@ -1,0 +1,90 @@
+# A stream of orders whose event time goes on by six minutes with each call of insert_rows, two views of it, and what must
+# be true of them.  For tests that disturb the maintenance of views and do not care what the views are.
+package Streamfuse::Sales;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Streamfuse::Server;
+use Test::More;
+
+our @EXPORT = qw(%batch create_sales order_rows insert_rows insert_bulk check_sales check_not_ahead);
+
+# The views' queries.
+our %batch = (
+	sales => q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
+		FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category},
+	total => q{SELECT window_start, count(*) AS orders
+		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end});
+
+my $minute = 0;
+
+sub create_sales
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database // 'postgres', qq{
+		CREATE TABLE orders (id int, category text, amount numeric, event_time timestamptz NOT NULL) USING stream;
+		SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
+		CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS $batch{sales};
+		CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS $batch{total};
+		SELECT streamfuse.flush()});
+	return;
+}
+
+# An INSERT of n rows over so many minutes from now on.
+sub order_rows
+{
+	my ($n, $minutes) = @_;
+
+	return qq{INSERT INTO orders SELECT g, 'c' || g % 3, g % 10,
+		'2026-01-01'::timestamptz + ($minute + g * $minutes / $n) * interval '1 min' FROM generate_series(1, $n) g};
+}
+
+# Six minutes of rows, which close a window.  Time goes on even when the server dies before it answers.
+sub insert_rows
+{
+	my ($node, $database) = @_;
+	my $insert = order_rows(60, 6.0);
+
+	$minute += 6;
+	$node->safe_psql($database // 'postgres', $insert);
+	return;
+}
+
+# Many rows within one window: with streamfuse.test_tick_pages more than a tick takes in.
+sub insert_bulk
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', order_rows(1500, 0.5));
+	return;
+}
+
+# Everything that is committed is in the views, once.
+sub check_sales
+{
+	my ($node, $name, $database) = @_;
+
+	$database //= 'postgres';
+	$node->safe_psql($database, 'SELECT streamfuse.flush()');
+	same_rows($node, $_, $batch{$_}, "$name: $_", $database) for sort keys %batch;
+	return;
+}
+
+# While the worker is held the views may be behind, but are never ahead, and no group is there twice.
+sub check_not_ahead
+{
+	my ($node, $name) = @_;
+
+	is($node->safe_psql('postgres', qq{
+		SELECT count(*) FROM sales v LEFT JOIN ($batch{sales}) b USING (window_start, category)
+		WHERE b.orders IS NULL OR v.orders > b.orders OR v.revenue > b.revenue}), '0', "$name: nothing too early");
+	is($node->safe_psql('postgres', q{
+		SELECT count(*) FROM (SELECT FROM sales GROUP BY window_start, category HAVING count(*) > 1) d}), '0',
+		"$name: nothing twice");
+	return;
+}
+
+1;
