@@ -49,6 +49,7 @@ typedef struct Fault
 	pg_atomic_uint32 action; /* FaultAction */
 	pg_atomic_uint32 set;    /* number of times it was set: waiters leave when it changes */
 	pg_atomic_uint64 after;  /* takes effect once it has been passed so often */
+	pg_atomic_uint64 times;  /* and so many times; 0: always */
 	pg_atomic_uint64 passed; /* since it was set */
 	pg_atomic_uint64 met;    /* times it has taken effect since it was set */
 } Fault;
@@ -114,7 +115,7 @@ find_fault(const char *name)
 }
 
 static void
-set_fault(const char *name, const char *word, uint64 after)
+set_fault(const char *name, const char *word, uint64 after, uint64 times)
 {
 	Fault *fault = find_fault(name);
 	FaultAction action = FAULT_NONE;
@@ -129,6 +130,7 @@ set_fault(const char *name, const char *word, uint64 after)
 		pg_atomic_fetch_sub_u32(&faults->bugs_on, 1);
 	pg_atomic_fetch_add_u32(&fault->set, 1);
 	pg_atomic_write_u64(&fault->after, after);
+	pg_atomic_write_u64(&fault->times, times);
 	pg_atomic_write_u64(&fault->passed, 0);
 	pg_atomic_write_u64(&fault->met, 0);
 	pg_memory_barrier();
@@ -153,7 +155,7 @@ set_presets(void)
 		if (action == NULL)
 			elog(FATAL, "streamfuse.test_faults: \"%s\" has no action", item);
 		*action++ = '\0';
-		set_fault(item, action, 0);
+		set_fault(item, action, 0, 0);
 	}
 	pfree(list);
 }
@@ -178,6 +180,7 @@ sf_fault_shmem_init(void)
 		pg_atomic_init_u32(&fault->action, FAULT_NONE);
 		pg_atomic_init_u32(&fault->set, 0);
 		pg_atomic_init_u64(&fault->after, 0);
+		pg_atomic_init_u64(&fault->times, 0);
 		pg_atomic_init_u64(&fault->passed, 0);
 		pg_atomic_init_u64(&fault->met, 0);
 	}
@@ -208,8 +211,10 @@ pass(Fault *fault, const char *name)
 {
 	uint64 before = pg_atomic_fetch_add_u64(&fault->passed, 1);
 	FaultAction action = pg_atomic_read_u32(&fault->action);
+	uint64 after = pg_atomic_read_u64(&fault->after);
+	uint64 times = pg_atomic_read_u64(&fault->times);
 
-	if (action == FAULT_NONE || before < pg_atomic_read_u64(&fault->after))
+	if (action == FAULT_NONE || before < after || (times > 0 && before - after >= times))
 		return FAULT_NONE;
 	if (pg_atomic_fetch_add_u64(&fault->met, 1) == 0)
 		note_coverage(name, action);
@@ -265,12 +270,15 @@ sf_bug_is_on(const SfFaultSite *site)
 	return pass(&faults->faults[site->index], site->name) == FAULT_BUG;
 }
 
-/* fault_set(name text, action text [, after bigint]): from its passing number after + 1 on the point takes effect */
+/*
+ * fault_set(name text, action text [, after bigint [, times bigint]]): from its passing number after + 1 on the point
+ * takes effect, so many times
+ */
 Datum
 sf_fault_set(PG_FUNCTION_ARGS)
 {
 	set_fault(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-	          PG_NARGS() > 2 ? PG_GETARG_INT64(2) : 0);
+	          PG_NARGS() > 2 ? PG_GETARG_INT64(2) : 0, PG_NARGS() > 3 ? PG_GETARG_INT64(3) : 0);
 	PG_RETURN_VOID();
 }
 

@@ -613,4 +613,5 @@ sf_store_reset(SfStore *store)
 	sf_store_drop_shape(store);
 	store->last = NULL;
 	store->grown = NULL;
+	store->in_tick = false;
 }

@@ -174,7 +174,7 @@ for my $point ('park-asked', 'park-leave')
 # What it shows, while its memory is given back and for ever after, is its last commit.
 for my $action (qw(wait exit kill))
 {
-	my $point = 'failed-before-release';
+	my $point = 'stopped-before-release';
 	my $name = "$action at $point";
 
 	$node->safe_psql('postgres', q{

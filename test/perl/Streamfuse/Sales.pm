@@ -9,7 +9,7 @@ use Exporter 'import';
 use Streamfuse::Server;
 use Test::More;
 
-our @EXPORT = qw(%batch create_sales order_rows insert_rows insert_bulk check_sales check_not_ahead);
+our @EXPORT = qw(%batch create_sales order_rows insert_rows insert_bulk jump check_sales check_not_ahead);
 
 # The views' queries.
 our %batch = (
@@ -59,6 +59,17 @@ sub insert_bulk
 	my ($node) = @_;
 
 	$node->safe_psql('postgres', order_rows(1500, 0.5));
+	return;
+}
+
+# One row so much later that all windows with rows close, with what they have.
+sub jump
+{
+	my ($node) = @_;
+	my $insert = order_rows(1, 20);
+
+	$minute += 20;
+	$node->safe_psql('postgres', $insert);
 	return;
 }
 

@@ -21,6 +21,7 @@ sub start_server
 	$node->append_conf('postgresql.conf', join("\n",
 		"shared_preload_libraries = 'streamfuse'",
 		"timezone = 'UTC'",
+		'streamfuse.restart_delay = 0',
 		'client_min_messages = warning',
 		@lines, ''));
 	$node->start;
@@ -33,7 +34,7 @@ sub need_fault_points
 {
 	my ($node) = @_;
 	my $found = $node->psql('postgres', q{
-		CREATE FUNCTION fault_set(name text, action text, after bigint DEFAULT 0) RETURNS void LANGUAGE c STRICT
+		CREATE FUNCTION fault_set(name text, action text, after bigint DEFAULT 0, times bigint DEFAULT 0) RETURNS void LANGUAGE c STRICT
 			AS '$libdir/streamfuse', 'sf_fault_set';
 		CREATE FUNCTION fault_action(name text) RETURNS text LANGUAGE c STRICT AS '$libdir/streamfuse', 'sf_fault_action';
 		CREATE FUNCTION fault_hits(name text) RETURNS bigint LANGUAGE c STRICT AS '$libdir/streamfuse', 'sf_fault_hits';
@@ -49,12 +50,12 @@ sub need_fault_points
 	plan skip_all => 'needs a build with CHECK=1';
 }
 
-# Sets a fault point or a seeded bug.
+# Sets a fault point or a seeded bug; with times, it takes effect so often only.
 sub fault
 {
-	my ($node, $point, $action, $after) = @_;
+	my ($node, $point, $action, $times) = @_;
 
-	$node->safe_psql('postgres', sprintf("SELECT fault_set('%s', '%s', %d)", $point, $action, $after // 0));
+	$node->safe_psql('postgres', sprintf("SELECT fault_set('%s', '%s', times => %d)", $point, $action, $times // 0));
 	return;
 }
 
