@@ -263,7 +263,7 @@ for my $point ('view-before-fragment', 'view-after-fragment')
 	for my $action ('error', 'exit', 'kill')
 	{
 		dies_at($create, $point, $action);
-		is(sql(q{SELECT to_regclass('again') IS NULL AND count(*) = 3 FROM streamfuse.fragment}), 't',
+		is(sql(q{SELECT to_regclass('again') IS NULL AND count(*) = 4 FROM streamfuse.fragment}), 't',
 			"$action at $point: nothing is left");
 		insert_rows($node);
 		check_sales($node, "$action at $point");
@@ -287,7 +287,7 @@ for my $action ('wait', 'error', 'exit', 'kill')
 			same_rows($node, 'sales', $batch{sales}, 'wait at view-drop: another view');
 		});
 		$owner->quit;
-		is(sql(q{SELECT to_regclass('again') IS NULL AND count(*) = 3 FROM streamfuse.fragment}), 't', 'wait at view-drop: it is gone');
+		is(sql(q{SELECT to_regclass('again') IS NULL AND count(*) = 4 FROM streamfuse.fragment}), 't', 'wait at view-drop: it is gone');
 	}
 	else
 	{

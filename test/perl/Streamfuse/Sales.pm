@@ -1,5 +1,5 @@
-# A stream of orders whose event time goes on by six minutes with each call of insert_rows, two views of it, and what must
-# be true of them.  For tests that disturb the maintenance of views and do not care what the views are.
+# A stream of orders whose event time goes on by six minutes with each call of insert_rows, views of it, and what must be
+# true of them.  A tenth of the rows raise in one view, which sets them aside.  For tests that disturb the maintenance of views and do not care what the views are.
 package Streamfuse::Sales;
 
 use strict;
@@ -16,7 +16,9 @@ our %batch = (
 	sales => q{SELECT window_start, category, count(*) AS orders, sum(amount) AS revenue, max(category) AS last
 		FROM orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end, category},
 	total => q{SELECT window_start, count(*) AS orders
-		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end});
+		FROM orders, tumble(event_time, '7 minutes') GROUP BY window_start, window_end},
+	shares => q{SELECT window_start, count(*) AS orders, sum(100 / (id % 10 - 3)) AS share
+		FROM good_orders AS orders, tumble(event_time, '5 minutes') GROUP BY window_start, window_end});
 
 my $minute = 0;
 
@@ -29,6 +31,10 @@ sub create_sales
 		SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 		CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS $batch{sales};
 		CREATE MATERIALIZED VIEW total WITH (streamfuse.continuous) AS $batch{total};
+		CREATE MATERIALIZED VIEW shares WITH (streamfuse.continuous, streamfuse.on_error = skip) AS
+		@{[ $batch{shares} =~ s/good_orders AS //r ]};
+		CREATE VIEW good_orders AS SELECT * FROM orders WHERE id % 10 <> 3 OFFSET 0;
+		CREATE VIEW failed_rows AS SELECT stream::oid, tid FROM streamfuse.errors;
 		SELECT streamfuse.flush()});
 	return;
 }
@@ -73,7 +79,7 @@ sub jump
 	return;
 }
 
-# Everything that is committed is in the views, once.
+# Everything that is committed is in the views or set aside, once.
 sub check_sales
 {
 	my ($node, $name, $database) = @_;
@@ -81,6 +87,7 @@ sub check_sales
 	$database //= 'postgres';
 	$node->safe_psql($database, 'SELECT streamfuse.flush()');
 	same_rows($node, $_, $batch{$_}, "$name: $_", $database) for sort keys %batch;
+	same_rows($node, 'failed_rows', 'SELECT tableoid, ctid FROM orders WHERE id % 10 = 3', "$name: rows that raise", $database);
 	return;
 }
 
