@@ -2,9 +2,9 @@
  * batch.c
  *		Fills column arrays from heap tuples.
  *
- * A tuple without nulls whose needed columns all lie at fixed offsets is read straight from the page; any other goes
- * through a slot.  Where a needed column is passed by reference the tuple is copied first, because a batch outlives
- * the pin of its pages.
+ * Tuples without nulls whose needed columns all lie at fixed offsets are read straight from the page, column by column;
+ * any other goes through a slot.  Where a needed column is passed by reference the tuples are copied first, because a
+ * batch outlives the pin of its pages: with their page when there are some.
  */
 #include "flow/batch.h"
 
@@ -12,6 +12,9 @@
 #include "access/tupmacs.h"
 #include "executor/tuptable.h"
 #include "utils/memutils.h"
+
+/* From so many rows on their page is copied whole. */
+#define COPY_PAGE_ROWS 8
 
 typedef struct SfBatchColumn
 {
@@ -139,18 +142,39 @@ sf_batch_reset(SfBatch *batch)
 		MemoryContextReset(batch->rows);
 }
 
-static inline void
-add_fixed(SfBatch *batch, HeapTupleHeader tuple, int row)
+/* For each row of the page that lies there in the fixed form: data[i] is NULL for one that is in already. */
+#define FETCH_COLUMN(type, to_datum)                                                                                   \
+	for (int i = 0; i < n; i++)                                                                                        \
+	{                                                                                                                  \
+		if (data[i] != NULL)                                                                                           \
+			values[i] = to_datum(*(const type *) (data[i] + offset));                                                  \
+	}
+
+static void
+add_fixed(SfBatch *batch, char *const *data, int n)
 {
 	SfBatchReader *reader = batch->reader;
-	char *data = (char *) tuple + tuple->t_hoff;
 
-	for (int i = 0; i < reader->ncolumns; i++)
+	for (int column = 0; column < reader->ncolumns; column++)
 	{
-		SfBatchColumn *column = &reader->columns[i];
+		int offset = reader->columns[column].offset;
+		Datum *values = batch->values[reader->columns[column].column] + batch->nrows;
 
-		batch->values[column->column][row] = fetch_att(data + column->offset, true, column->length);
-		batch->nulls[column->column][row] = false;
+		switch (reader->columns[column].length)
+		{
+			case sizeof(char):
+				FETCH_COLUMN(char, CharGetDatum);
+				break;
+			case sizeof(int16):
+				FETCH_COLUMN(int16, Int16GetDatum);
+				break;
+			case sizeof(int32):
+				FETCH_COLUMN(int32, Int32GetDatum);
+				break;
+			default:
+				FETCH_COLUMN(Datum, (Datum));
+				break;
+		}
 	}
 }
 
@@ -159,13 +183,6 @@ add_any(SfBatch *batch, HeapTuple tuple, int row)
 {
 	SfBatchReader *reader = batch->reader;
 
-	if (reader->by_reference)
-	{
-		MemoryContext old = MemoryContextSwitchTo(batch->rows);
-
-		tuple = heap_copytuple(tuple);
-		MemoryContextSwitchTo(old);
-	}
 	ExecStoreHeapTuple(tuple, reader->slot, false);
 	slot_getsomeattrs(reader->slot, reader->max_attno);
 	for (int i = 0; i < reader->ncolumns; i++)
@@ -181,35 +198,81 @@ add_any(SfBatch *batch, HeapTuple tuple, int row)
 	ExecClearTuple(reader->slot);
 }
 
+static void
+init_tuple(HeapTuple tuple, Page page, ItemId item, Oid relid)
+{
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
+	tuple->t_len = ItemIdGetLength(item);
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = relid;
+}
+
+/* The tuples of these rows in the batch's memory: one by one, or as a copy of their page. */
+static void
+add_copies(SfBatch *batch, Page page, const OffsetNumber *offsets, int n)
+{
+	bool copy_page = n >= COPY_PAGE_ROWS;
+	MemoryContext old = MemoryContextSwitchTo(batch->rows);
+
+	if (copy_page)
+		page = memcpy(palloc(BLCKSZ), page, BLCKSZ);
+	for (int i = 0; i < n; i++)
+	{
+		HeapTupleData tuple;
+
+		init_tuple(&tuple, page, PageGetItemId(page, offsets[i]), batch->reader->relid);
+		add_any(batch, copy_page ? &tuple : heap_copytuple(&tuple), batch->nrows + i);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+add_in_place(SfBatch *batch, Page page, const OffsetNumber *offsets, int n)
+{
+	SfBatchReader *reader = batch->reader;
+	char *data[MaxHeapTuplesPerPage];
+	bool fixed = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		ItemId item = PageGetItemId(page, offsets[i]);
+		HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
+
+		if (likely(reader->fixed && (header->t_infomask & HEAP_HASNULL) == 0 &&
+		           HeapTupleHeaderGetNatts(header) >= reader->max_attno))
+		{
+			data[i] = (char *) header + header->t_hoff;
+			fixed = true;
+		}
+		else
+		{
+			HeapTupleData tuple;
+
+			init_tuple(&tuple, page, item, reader->relid);
+			add_any(batch, &tuple, batch->nrows + i);
+			data[i] = NULL;
+		}
+	}
+	if (fixed)
+		add_fixed(batch, data, n);
+}
+
 int
 sf_batch_add(SfBatch *batch, Page page, BlockNumber block, const OffsetNumber *offsets, int noffsets)
 {
 	SfBatchReader *reader = batch->reader;
 	int n = Min(noffsets, SF_BATCH_ROWS - batch->nrows);
 
+	Assert(n <= MaxHeapTuplesPerPage);
 	memcpy(batch->offsets + batch->nrows, offsets, n * sizeof(OffsetNumber));
 	for (int i = 0; i < n; i++)
 		batch->blocks[batch->nrows + i] = block;
-	for (int i = 0; i < n; i++)
-	{
-		ItemId item = PageGetItemId(page, offsets[i]);
-		HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
-		int row = batch->nrows + i;
-
-		if (reader->fixed && (header->t_infomask & HEAP_HASNULL) == 0 &&
-		    HeapTupleHeaderGetNatts(header) >= reader->max_attno)
-			add_fixed(batch, header, row);
-		else
-		{
-			HeapTupleData tuple;
-
-			tuple.t_data = header;
-			tuple.t_len = ItemIdGetLength(item);
-			ItemPointerSetInvalid(&tuple.t_self);
-			tuple.t_tableOid = reader->relid;
-			add_any(batch, &tuple, row);
-		}
-	}
+	for (int i = 0; i < reader->ncolumns; i++)
+		memset(batch->nulls[reader->columns[i].column] + batch->nrows, false, n);
+	if (reader->by_reference)
+		add_copies(batch, page, offsets, n);
+	else
+		add_in_place(batch, page, offsets, n);
 	batch->nrows += n;
 	return n;
 }
