@@ -270,6 +270,27 @@ for my $point ('view-before-fragment', 'view-after-fragment')
 	}
 }
 
+# A view is dropped while its windows close: the command waits for the close, and what waits to be closed does not matter
+# any more.  When the worker goes away instead, the command goes on as well.
+for my $action ('the close goes on', 'its worker goes away')
+{
+	my $owner = $node->background_psql('postgres', on_error_stop => 0);
+
+	sql("CREATE MATERIALIZED VIEW again WITH (streamfuse.continuous) AS $batch{sales}");
+	sql(q{SELECT streamfuse.flush('again')});
+	fault($node, 'commit-before', 'wait');
+	jump($node);
+	fault_hit($node, 'commit-before');
+	start_query($owner, 'DROP MATERIALIZED VIEW again');
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ '^DROP'})
+	  or die 'the command does not wait';
+	terminate_worker($node) if $action eq 'its worker goes away';
+	fault($node, 'commit-before', 'none');
+	is(finish_query($owner), '', "a view is dropped while it closes ($action)");
+	$owner->quit;
+	check_sales($node, "a view was dropped while it closed ($action)");
+}
+
 for my $action ('wait', 'error', 'exit', 'kill')
 {
 	my $create = "CREATE MATERIALIZED VIEW again WITH (streamfuse.continuous) AS $batch{sales}";
