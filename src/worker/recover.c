@@ -208,6 +208,8 @@ settle_with_tables(SfMember *member)
 	HeapTuple tuple;
 	ScanKeyData key;
 
+	/* Of a view that has never been committed, nothing is there. */
+	memset(&member->progress.counters, 0, sizeof(member->progress.counters));
 	read_saved_progress(member, &saved);
 	member->backfilled = saved.backfilled || pg_atomic_read_u32(&member->shared->status) == SF_FRAGMENT_RUNNING;
 	if (member->progress.counters.rows_missed == counters.rows_missed)
