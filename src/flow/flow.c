@@ -94,7 +94,7 @@ struct SfFlow
 	bool skip;      /* late rows are evaluated, too */
 	SfStage stage;
 	int at;
-	int nkept; /* of the rows that this stage has passed, those that have not failed */
+	int nfailed; /* of the rows before that place */
 	int nlate;
 	SfLateRow *late;
 
@@ -471,11 +471,9 @@ finish_value(SfFlow *flow, SfBatch *batch, SfValue *value)
 }
 
 /* Keys, arguments and aggregate filters of the row that has been loaded, into place i of their arrays. */
-static void
-evaluate_row(SfFlow *flow, int i)
+static inline void
+evaluate_row(SfFlow *flow, const SfDefinition *definition, int i)
 {
-	SfDefinition *definition = flow->definition;
-
 	for (int key = 0; key < definition->nkeys; key++)
 		evaluate(flow, &flow->keys[key], i);
 	for (int agg = 0; agg < definition->naggs; agg++)
@@ -504,21 +502,25 @@ evaluate_row(SfFlow *flow, int i)
 static void
 evaluate_rows(SfFlow *flow, SfBatch *batch)
 {
-	int kept = flow->nkept;
+	const SfDefinition *definition = flow->definition;
+	int n = flow->nselected;
+	int failed = flow->nfailed;
 
 	if (!flow->has_expressions)
 		return;
-	for (int i = flow->at; i < flow->nselected; i++, kept++)
+	for (int i = flow->at; i < n; i++)
 	{
 		flow->at = i;
-		flow->nkept = kept;
-		flow->selected[kept] = flow->selected[i];
-		flow->starts[kept] = flow->starts[i];
-		flow->ends[kept] = flow->ends[i];
+		if (failed > 0)
+		{
+			flow->selected[i - failed] = flow->selected[i];
+			flow->starts[i - failed] = flow->starts[i];
+			flow->ends[i - failed] = flow->ends[i];
+		}
 		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
-		evaluate_row(flow, kept);
+		evaluate_row(flow, definition, i - failed);
 	}
-	flow->nselected = kept;
+	flow->nselected = n - failed;
 }
 
 /* Late rows only for whether they raise: the values go to a place that no selected row has. */
@@ -527,15 +529,15 @@ evaluate_late(SfFlow *flow, SfBatch *batch)
 {
 	if (!flow->has_expressions || !flow->skip)
 		return;
-	for (; flow->at < flow->nlate; flow->at++, flow->nkept++)
+	for (; flow->at < flow->nlate; flow->at++)
 	{
-		SfLateRow *late = &flow->late[flow->nkept];
+		SfLateRow *late = &flow->late[flow->at - flow->nfailed];
 
 		*late = flow->late[flow->at];
 		load_row(flow, batch, late->row, late->start, late->end);
-		evaluate_row(flow, flow->nselected);
+		evaluate_row(flow, flow->definition, flow->nselected);
 	}
-	flow->nlate = flow->nkept;
+	flow->nlate -= flow->nfailed;
 }
 
 static void
@@ -561,7 +563,7 @@ enter_stage(SfFlow *flow, SfStage stage)
 {
 	flow->stage = stage;
 	flow->at = 0;
-	flow->nkept = 0;
+	flow->nfailed = 0;
 }
 
 static void
@@ -814,5 +816,6 @@ sf_flow_fail_row(SfFlow *flow, int sqlstate, const char *message)
 	}
 	sf_progress_add_failed(flow->progress, &failed, message);
 	flow->progress->counters.rows_failed++;
+	flow->nfailed++;
 	flow->at++;
 }
