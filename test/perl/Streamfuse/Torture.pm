@@ -26,6 +26,9 @@ my $WRITERS = 4;
 my $READERS = 2;
 my $PATIENCE = 180;    # seconds, after which something hangs
 
+my $FAR = 1 << 62;     # a mark that is not reached: somebody waits for what commits bring about
+my $OWN_WORKER = 'SELECT pid FROM streamfuse.stat_workers WHERE datname = current_database()';
+
 # Fields of the control file, as in torture.c.
 my %FIELD = (commits => 0, mark => 8, clock => 16, stop_writers => 24, stop_readers => 32);
 my $CONTROL_SIZE = 40 + 16 * 8;
@@ -151,6 +154,7 @@ bgwriter_lru_maxpages = 0
 streamfuse.commit_interval = '20ms'
 streamfuse.checkpoint_interval = '300ms'
 streamfuse.test_lag_pages = 2
+streamfuse.test_tick_pages = 5
 streamfuse.restart_delay = '100ms'
 };
 }
@@ -206,9 +210,9 @@ sub worker_pid
 	my $self = shift;
 
 	$self->{node}->poll_query_until($self->{database},
-		'SELECT count(*) = 1 FROM streamfuse.stat_workers WHERE datname = current_database()')
+		"SELECT count(*) = 1 FROM ($OWN_WORKER) w")
 	  or die 'there is no worker';
-	return $self->sql('SELECT pid FROM streamfuse.stat_workers WHERE datname = current_database()');
+	return $self->sql($OWN_WORKER);
 }
 
 # kill -9 of the postmaster and all its children, none of which learns of another's death; returns when all have gone.
@@ -472,8 +476,10 @@ my %WHILE_HELD = (
 	'held, worker terminated' => sub { my $self = shift; $self->signal_one('terminate', $self->{worker}); },
 );
 
-# Where an error cannot happen, it is not raised.
-my %NO_ERROR = map { $_ => 1 } qw(publish-stored tick-after-publish undo-before reclaim-unlinked commit-after insert-in-section);
+# Where an error cannot happen, it is not raised; where interrupts are held in the middle of a commit, nobody leaves.
+my %NO_ERROR = map { $_ => 1 }
+  qw(publish-stored tick-after-publish undo-before reclaim-unlinked commit-after insert-in-section insert-before-wake);
+my %NO_EXIT = map { $_ => 1 } qw(insert-before-wake);
 
 # What brings a process to a point to which commits and reads alone do not bring one: a script for psql, or a function.
 my $TERMINATE_WORKER = sub { my $self = shift; $self->signal_one('terminate', $self->worker_pid); };
@@ -511,7 +517,7 @@ my %PROVOCATION = (
 	'merge-before' => $NEW_VIEW, 'catch-up-look' => $NEW_VIEW, 'view-before-fragment' => $NEW_VIEW,
 	'view-after-fragment' => $NEW_VIEW, 'view-drop' => $NEW_VIEW,
 	'park-asked' => $NEW_DATABASE, 'park-leave' => $NEW_DATABASE,
-	'failed-before-release' => $BROKEN_VIEW,
+	'stopped-before-release' => $BROKEN_VIEW,
 	'flush-asked' => 'SELECT streamfuse.flush()',
 	'verify-before-snapshot' => q{SELECT * FROM streamfuse.verify('by_key')},
 	'verify-after-snapshot' => q{SELECT * FROM streamfuse.verify('by_key')},
@@ -577,7 +583,7 @@ sub actions_at
 	my $point = shift;
 
 	return sort keys %WHILE_HELD if $point eq 'recover-loaded';
-	return (sort(keys %WHILE_HELD), 'exit', 'kill', $NO_ERROR{$point} ? () : 'passing error');
+	return (sort(keys %WHILE_HELD), 'kill', $NO_EXIT{$point} ? () : 'exit', $NO_ERROR{$point} ? () : 'passing error');
 }
 
 sub strike_at_point
@@ -589,6 +595,7 @@ sub strike_at_point
 	$self->{worker} = $self->worker_pid;
 	$self->set_fault($point, $held ? 'wait' : $action) if $point ne 'recover-loaded';
 	$self->provoke($point);
+	$self->set_field(mark => $FAR);
 	if ($action eq 'kill')
 	{
 		$self->await_crash_restart($launcher);
@@ -598,9 +605,11 @@ sub strike_at_point
 	  or $self->report('status', "nobody has come to $point");
 	# Others go on in the meantime, unless it is the writers that are held.
 	$self->await_commits(1 + int rand 20) if $point !~ /^insert/;
-	$self->{worker} = $self->try_sql('SELECT pid FROM streamfuse.stat_workers WHERE datname = current_database()') || $self->{worker};
+	$self->{worker} = $self->try_sql($OWN_WORKER) || $self->{worker};
 	$held->($self) if $held;
 	$self->set_fault($point, 'none');
+	# What a server was started with it arms again after a crash.
+	$self->{node}->restart if $point eq 'recover-loaded';
 	return;
 }
 
