@@ -40,6 +40,7 @@ extern BlockNumber sf_position_frontier(const SfPosition *position);
 extern int sf_position_open_pages(const SfPosition *position);
 extern int sf_position_pending(const SfPosition *position); /* transactions still awaited */
 extern uint64 sf_position_oldest_pending(const SfPosition *position); /* the first of them, a full xid; 0: none */
+extern bool sf_position_awaits_ended(const SfPosition *position); /* has one of them ended, or may have? */
 
 /*
  * Is the tuple at tid, whose raw xmin is xmin, in the position?  The caller knows the tuple to be visible to a snapshot

@@ -13,9 +13,11 @@
 
 #include "access/transam.h"
 #include "port/pg_bitutils.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 
 #define POSITION_VERSION 1
+#define MOST_ASKED 32
 
 /* A reader of the flat form. */
 typedef struct FlatReader
@@ -245,6 +247,18 @@ uint64
 sf_position_oldest_pending(const SfPosition *position)
 {
 	return position->nawaited > 0 ? position->awaited[0] : 0;
+}
+
+/* Many transactions are not asked for one by one. */
+bool
+sf_position_awaits_ended(const SfPosition *position)
+{
+	if (position->nawaited > MOST_ASKED)
+		return true;
+	for (int i = 0; i < position->nawaited; i++)
+		if (!TransactionIdIsInProgress((TransactionId) position->awaited[i]))
+			return true;
+	return false;
 }
 
 static void

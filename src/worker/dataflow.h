@@ -216,6 +216,7 @@ extern void sf_source_meet(SfSource *into, SfSource *from);
 extern void sf_source_follow(SfSource *from);
 extern void sf_source_join(SfWorker *worker, SfSource *from);
 extern int	sf_source_awaited(const SfSource *source, uint64 *oldest);
+extern bool sf_source_awaits_ended(const SfSource *source);
 extern uint64 sf_source_pages_read(const SfSource *source);
 
 /*
@@ -249,7 +250,7 @@ extern void sf_report_fillings(SfWorker *worker);
 /* feed.c: one member takes a batch; when it is not in the tick any more, it has raised or is to take it again */
 extern void sf_member_take_batch(SfMember *member, SfBatch *batch);
 
-/* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when something changed. */
+/* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when there is more to take in already. */
 extern bool sf_tick(SfWorker *worker);
 
 /* recover.c */

@@ -904,6 +904,18 @@ sf_source_awaited(const SfSource *source, uint64 *oldest)
 	return awaited;
 }
 
+/* May one of these transactions have ended since the tick's snapshot? */
+bool
+sf_source_awaits_ended(const SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, source->state->positions)
+		if (sf_position_awaits_ended(lfirst(cell)))
+			return true;
+	return false;
+}
+
 /* Pages that the scan has come to, of all leaves. */
 uint64
 sf_source_pages_read(const SfSource *source)

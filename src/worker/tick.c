@@ -328,12 +328,14 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 		sf_member_set_status(worker, member, SF_FRAGMENT_BACKFILLING);
 }
 
-static void
+/* True: it has begun to await transactions. */
+static bool
 publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
 	ListCell *cell;
 	ListCell *inner;
 	bool pending = false;
+	bool awaits;
 	uint64 oldest;
 
 	pg_write_barrier();
@@ -360,11 +362,24 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 		if (feeds_anybody(worker, source) && sf_source_awaited(source, &oldest) > 0)
 			pending = true;
 	}
-	/* One that ended between the snapshot and this store found nothing that told it to wake us: look once more. */
-	if (pg_atomic_exchange_u32(&worker->dataflow->has_pending, pending) == 0 && pending)
-		pg_atomic_write_u32(&worker->dataflow->woken, 1);
+	awaits = pg_atomic_exchange_u32(&worker->dataflow->has_pending, pending) == 0 && pending;
 	pg_atomic_fetch_add_u64(&worker->dataflow->ticks, 1);
 	ConditionVariableBroadcast(&worker->dataflow->progress);
+	return awaits;
+}
+
+/*
+ * A transaction that ended between the tick's snapshot and the store of has_pending found nothing that told it to wake
+ * us.  One that still runs here will find it.
+ */
+static void
+look_for_ended(SfWorker *worker)
+{
+	ListCell *cell;
+
+	foreach (cell, worker->sources)
+		if (sf_source_awaits_ended(lfirst(cell)))
+			pg_atomic_write_u32(&worker->dataflow->woken, 1);
 }
 
 /* Memory that no reader can need any more. */
@@ -621,6 +636,7 @@ sf_tick(SfWorker *worker)
 	uint64 flush_number = pg_atomic_read_u64(&worker->dataflow->flush_asked);
 	int applied = list_length(worker->applied_punctuations);
 	volatile uint64 rows = 0;
+	bool awaits;
 
 	pg_memory_barrier();
 	worker->tick_time = GetCurrentTimestamp();
@@ -641,15 +657,17 @@ sf_tick(SfWorker *worker)
 	}
 	PG_END_TRY();
 	HOLD_INTERRUPTS();
-	publish(worker, tick, flush_number);
+	awaits = publish(worker, tick, flush_number);
 	worker->skipped_source = has_skipped(worker);
 	worker->punctuations = worker->punctuations && (has_backlog(worker) || worker->skipped_source || has_retry(worker));
 	RESUME_INTERRUPTS();
 	SF_FAULT("tick-after-publish");
+	if (awaits)
+		look_for_ended(worker);
 	join_sources(worker);
 	reclaim(worker);
 	sf_report_tick_rows(worker, rows);
 	sf_report_fillings(worker);
 	CommitTransactionCommand();
-	return rows > 0 || has_backlog(worker);
+	return has_backlog(worker);
 }

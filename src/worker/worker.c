@@ -6,8 +6,8 @@
  * what the step had begun, is logged, and the step is tried again with growing delay; what one view does wrong is dealt
  * with below, view by view (retry.c).  If the process dies in a tick its successor undoes the tick (recover.c).
  *
- * An idle worker sleeps without a time-out.  After a tick it rests for streamfuse.tick_interval with its latch set, so
- * that committing sessions find the latch set and save themselves the signal.
+ * An idle worker sleeps without a time-out.  Ticks that something is to do for begin streamfuse.tick_interval after the
+ * one before has ended.
  */
 #include "worker/worker.h"
 
@@ -285,20 +285,44 @@ work(void)
 	return more ? 0 : sooner(wait_ms, sf_retry_wait(&the_worker));
 }
 
+static bool
+is_woken(void)
+{
+	return pg_atomic_read_u32(&the_worker.dataflow->woken) != 0;
+}
+
+/*
+ * Sleeps until there is something to do, one sleep a tick.  Where commits come faster than ticks that is a sleep without
+ * the latch: committing sessions set it and save themselves the signal.  Where they come more slowly it is the latch.
+ */
 static void
 rest(long wait_ms)
 {
+	static bool busy = false;
 	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	TimestampTz since = GetCurrentTimestamp();
+	long interval_us = sf_tick_interval_ms * 1000L;
+	long left_us;
 
 	if (wait_ms == 0)
 		return;
-	if (sf_tick_interval_ms > 0)
-		pg_usleep(sf_tick_interval_ms * 1000L);
-	if (pg_atomic_read_u32(&the_worker.dataflow->woken) != 0)
-		return;
+	if (busy || is_woken())
+	{
+		if (interval_us > 0)
+			pg_usleep(interval_us);
+		busy = is_woken();
+		if (busy)
+			return;
+	}
 	if (wait_ms > 0)
 		events |= WL_TIMEOUT;
 	(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
+	left_us = Min(interval_us, interval_us - (long) (GetCurrentTimestamp() - since));
+	if (left_us > 0 && is_woken())
+	{
+		pg_usleep(left_us);
+		busy = true;
+	}
 }
 
 /* Between two rounds there is nothing to be cancelled. */
