@@ -7,16 +7,12 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'streamfuse'
-streamfuse.checkpoint_interval = '1min'
-timezone = 'UTC'
-});
-$node->start;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server;
+
+my $node = start_server('main', "streamfuse.checkpoint_interval = '1min'");
 $node->safe_psql('postgres', q{
-	CREATE EXTENSION streamfuse;
 	CREATE TABLE orders (id int, category text, event_time timestamptz NOT NULL) USING stream;
 	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 	CREATE MATERIALIZED VIEW sales WITH (streamfuse.continuous) AS

@@ -7,18 +7,14 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('failure');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'streamfuse'
-streamfuse.commit_interval = '10ms'
-streamfuse.checkpoint_interval = '1s'
-streamfuse.restart_delay = 0
-timezone = 'UTC'
-});
-$node->start;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server;
+
+my $node = start_server('failure',
+	"streamfuse.commit_interval = '10ms'",
+	"streamfuse.checkpoint_interval = '1s'");
 $node->safe_psql('postgres', q{
-	CREATE EXTENSION streamfuse;
 	CREATE TABLE orders (id int, amount int, event_time timestamptz NOT NULL) USING stream;
 	SELECT streamfuse.set_watermark('orders', 'event_time', delay => '0 seconds');
 	CREATE MATERIALIZED VIEW good WITH (streamfuse.continuous) AS
