@@ -118,7 +118,7 @@ judge_transaction(SfPageReader *reader, HeapTupleHeader header, Buffer buffer)
 		state = SF_ROW_WAITING;
 	else if (HeapTupleHeaderXminCommitted(header) || TransactionIdDidCommit(xmin))
 		state = SF_ROW_VISIBLE;
-	else if (SF_BUG("aborted-subtransaction-counted") && TransactionIdDidCommit(SubTransGetTopmostTransaction(xmin)))
+	else if (SF_BUG("aborted-subtransaction-counted") && TransactionIdDidCommit(SubTransGetParent(xmin)))
 		state = SF_ROW_VISIBLE;
 	else
 		state = SF_ROW_GONE;
