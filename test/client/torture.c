@@ -607,17 +607,17 @@ read_view(char **spec)
 		run(reader, "COMMIT");
 }
 
-/* Of views that stay: "extra" comes and goes. */
+/* As of the last commit, of views that stay: "extra" and "broken" come and go. */
 static void
 read_counters(void)
 {
 	PGresult *result = query(
 	    "SELECT 'dirty|' || view || '|' || window_start, missed FROM streamfuse.dirty_windows "
 	    "WHERE view::text <> 'extra' "
-	    "UNION ALL SELECT 'missed|' || view, rows_missed FROM streamfuse.stat_views "
-	    "WHERE status = 'running' AND view::text <> 'extra' "
-	    "UNION ALL SELECT 'closed|' || view, extract(epoch FROM closed_until)::bigint FROM streamfuse.stat_views "
-	    "WHERE status = 'running' AND view::text <> 'extra' AND isfinite(closed_until)");
+	    "UNION ALL SELECT name || '|' || view, value FROM streamfuse.stat_views, LATERAL (VALUES "
+	    "('missed', committed_rows_missed), ('in', committed_rows_in), ('late', committed_rows_late), "
+	    "('watermark', extract(epoch FROM committed_watermark)::bigint)) v (name, value) "
+	    "WHERE view::text NOT IN ('extra', 'broken') AND isfinite(committed_watermark)");
 
 	if (result == NULL)
 		return;

@@ -571,7 +571,6 @@ sub settle
 {
 	my $self = shift;
 
-	$self->set_fault('tick-before-close', 'none');
 	$self->wait_for_client($self->{provoked}) if defined $self->{provoked};
 	delete $self->{provoked};
 	$self->sql("DROP MATERIALIZED VIEW IF EXISTS $_") for qw(extra broken);
@@ -607,7 +606,7 @@ sub strike_at_point
 	$self->await_commits(1 + int rand 20) if $point !~ /^insert/;
 	$self->{worker} = $self->try_sql($OWN_WORKER) || $self->{worker};
 	$held->($self) if $held;
-	$self->set_fault($point, 'none');
+	$self->set_fault($_, 'none') for $point, $point eq 'undo-before' ? 'tick-before-close' : ();
 	# What a server was started with it arms again after a crash.
 	$self->{node}->restart if $point eq 'recover-loaded';
 	return;
@@ -702,8 +701,9 @@ sub checks
 		SELECT concat('counter ', name, ' was ', c.value, ', is ', n.value), 1
 		FROM (SELECT name, max(value) AS value FROM counter GROUP BY name) c
 		LEFT JOIN (SELECT 'dirty|' || view || '|' || window_start AS name, missed AS value FROM streamfuse.dirty_windows
-		           UNION ALL SELECT 'missed|' || view, rows_missed FROM streamfuse.stat_views
-		           UNION ALL SELECT 'closed|' || view, extract(epoch FROM closed_until)::bigint FROM streamfuse.stat_views) n
+		           UNION ALL SELECT name || '|' || view, value FROM streamfuse.stat_views, LATERAL (VALUES
+		           ('missed', committed_rows_missed), ('in', committed_rows_in), ('late', committed_rows_late),
+		           ('watermark', extract(epoch FROM committed_watermark)::bigint)) v (name, value)) n
 		USING (name) WHERE n.value IS NULL OR n.value < c.value;};
 
 	for my $name (sort keys %VIEWS)
