@@ -158,6 +158,13 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_flatten_vars(query, node) flatten_join_alias_vars(query, node)
 #endif
 
+/* 18 has generated columns that are computed by who reads them, and not stored. */
+#if PG_VERSION_NUM >= 180000
+#define sf_is_stored_column(relid, column) (get_attgenerated(relid, column) != ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define sf_is_stored_column(relid, column) true
+#endif
+
 /*
  * 16 gave array_agg and string_agg transition states that can be serialised.  Such a state holds all its inputs, would
  * be serialised whole for each batch that adds to it, and shows the order in which rows came.

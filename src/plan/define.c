@@ -202,6 +202,8 @@ row_mutator(Node *node, void *arg)
 				refuse("whole-row references to a stream", "Name the columns.");
 			if (var->varattno < 0)
 				refuse("system columns of a stream", "Use ordinary columns.");
+			if (!sf_is_stored_column(context->definition->stream, var->varattno))
+				refuse("virtual generated columns of a stream", "Make the column STORED, or repeat its expression.");
 			var->varno = 1;
 		}
 		else
