@@ -297,8 +297,8 @@ sub start_epoch
 		CREATE TABLE payments0 PARTITION OF payments FOR VALUES WITH (MODULUS 2, REMAINDER 0) USING stream;
 		CREATE TABLE payments1 PARTITION OF payments FOR VALUES WITH (MODULUS 2, REMAINDER 1) USING stream;
 		CREATE TABLE divisors (n int, event_time timestamptz NOT NULL) USING stream;
-		SELECT streamfuse.set_watermark('events', 'event_time', delay => '20 seconds');
-		SELECT streamfuse.set_watermark('payments', 'event_time', delay => '20 seconds');});
+		SELECT streamfuse.set_watermark('events', 'event_time', delay => '1 minute');
+		SELECT streamfuse.set_watermark('payments', 'event_time', delay => '1 minute');});
 	for my $name (sort keys %VIEWS)
 	{
 		my $options = $VIEWS{$name}{options} // '';
