@@ -607,17 +607,17 @@ read_view(char **spec)
 		run(reader, "COMMIT");
 }
 
-/* As of the last commit, of views that stay: "extra" and "broken" come and go. */
+/* As of the last commit, of views that stay; others come and go, and are numbers once dropped. */
 static void
 read_counters(void)
 {
 	PGresult *result = query(
 	    "SELECT 'dirty|' || view || '|' || window_start, missed FROM streamfuse.dirty_windows "
-	    "WHERE view::text <> 'extra' "
+	    "WHERE view::text ~ '^(by|p)' "
 	    "UNION ALL SELECT name || '|' || view, value FROM streamfuse.stat_views, LATERAL (VALUES "
 	    "('missed', committed_rows_missed), ('in', committed_rows_in), ('late', committed_rows_late), "
 	    "('watermark', extract(epoch FROM committed_watermark)::bigint)) v (name, value) "
-	    "WHERE view::text NOT IN ('extra', 'broken') AND isfinite(committed_watermark)");
+	    "WHERE view::text ~ '^(by|p)' AND isfinite(committed_watermark)");
 
 	if (result == NULL)
 		return;
