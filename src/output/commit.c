@@ -699,12 +699,42 @@ write_transaction(SfWorker *worker, List *commits)
 	return deleted;
 }
 
+/*
+ * What the worker remembers agrees with the tables again.  A worker that could not do this must not go on: it would write
+ * the same a second time.  Its successor goes by what is in shared memory and in the tables.
+ */
+static void
+settle(SfWorker *worker, List *commits, bool deleted)
+{
+	ListCell *cell;
+
+	PG_TRY();
+	{
+		SF_FAULT("commit-after");
+		foreach (cell, commits)
+			if (((MemberCommit *) lfirst(cell))->done)
+				settle_member(worker, lfirst(cell));
+		if (deleted)
+		{
+			list_free_deep(worker->applied_punctuations);
+			worker->applied_punctuations = NIL;
+		}
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+		ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+		                errmsg("streamfuse worker starts anew after an error behind a commit")));
+	}
+	PG_END_TRY();
+}
+
 /* Writes the members that are due, in a transaction of its own. */
 void
 sf_commit(SfWorker *worker)
 {
 	List *commits;
-	ListCell *cell;
 	bool deleted;
 
 	MemoryContextReset(worker->commit_context);
@@ -718,15 +748,7 @@ sf_commit(SfWorker *worker)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		SF_FAULT("commit-begun");
 		deleted = write_transaction(worker, commits);
-		SF_FAULT("commit-after");
-		foreach (cell, commits)
-			if (((MemberCommit *) lfirst(cell))->done)
-				settle_member(worker, lfirst(cell));
-		if (deleted)
-		{
-			list_free_deep(worker->applied_punctuations);
-			worker->applied_punctuations = NIL;
-		}
+		settle(worker, commits, deleted);
 		pg_atomic_fetch_add_u64(&worker->dataflow->commits, 1);
 	}
 	ConditionVariableBroadcast(&worker->dataflow->progress);

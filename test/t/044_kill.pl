@@ -11,6 +11,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server qw(poll);
+
 my $seed = $ENV{STREAMFUSE_SEED} // 20;
 srand($seed);
 note("seed $seed");
@@ -115,7 +119,7 @@ sub commit_some
 
 sub worker_pid
 {
-	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM streamfuse.stat_workers')
+	poll($node, 'SELECT count(*) = 1 FROM streamfuse.stat_workers')
 	  or die 'no worker';
 	return $node->safe_psql('postgres', 'SELECT pid FROM streamfuse.stat_workers');
 }
@@ -124,7 +128,7 @@ sub worker_pid
 sub wait_for_another_worker
 {
 	my $old = shift;
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM streamfuse.stat_workers WHERE pid <> $old")
+	poll($node, "SELECT count(*) = 1 FROM streamfuse.stat_workers WHERE pid <> $old")
 	  or die 'server has not come back';
 	return;
 }

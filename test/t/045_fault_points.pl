@@ -104,7 +104,7 @@ my @points = (
 	[ 'commit-after-output', \%rows ],
 	[ 'commit-after-state', \%rows ],
 	[ 'commit-before', \%rows ],
-	[ 'commit-after', \%rows, qw(wait exit kill) ]);
+	[ 'commit-after', \%rows ]);
 
 # ---- the test ----
 

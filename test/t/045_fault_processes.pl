@@ -95,7 +95,7 @@ restart_with('recover-loaded', 'wait');
 fault_hit($node, 'recover-loaded');
 my $worker = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'streamfuse worker'});
 kill 'KILL', $worker;
-$node->poll_query_until('postgres', qq{
+poll($node, qq{
 	SELECT pid <> $worker AND fault_met('recover-loaded') FROM pg_stat_activity WHERE backend_type = 'streamfuse worker'})
   or die 'no other worker came';
 fault($node, 'recover-loaded', 'none');
@@ -199,7 +199,7 @@ for my $action (qw(wait exit kill))
 		  if $action eq 'wait';
 		fault($node, $point, 'none');
 	}
-	$node->poll_query_until('postgres', q{SELECT status FROM streamfuse.stat_views WHERE view = 'inverse'::regclass}, 'failed')
+	poll($node, q{SELECT status FROM streamfuse.stat_views WHERE view = 'inverse'::regclass}, 'failed')
 	  or die 'the view has not failed';
 	is($node->safe_psql('postgres', 'SELECT * FROM inverse ORDER BY 1'), $before, "$name: and ever after");
 	$node->safe_psql('postgres', 'DROP MATERIALIZED VIEW inverse; DROP TABLE readings');

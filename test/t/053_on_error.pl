@@ -7,6 +7,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server qw(poll);
+
 my $node = PostgreSQL::Test::Cluster->new('on_error');
 $node->init;
 $node->append_conf('postgresql.conf', q{
@@ -65,8 +69,8 @@ my $query = q{SELECT window_start, checked(kind) AS kind, sum(number::int) AS nu
 
 sub settle
 {
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server is not back';
-	$node->poll_query_until('postgres', q{SELECT streamfuse.flush() IS NOT NULL}) or die 'no flush';
+	poll($node, 'SELECT true') or die 'the server is not back';
+	poll($node, q{SELECT streamfuse.flush() IS NOT NULL}) or die 'no flush';
 	return;
 }
 
@@ -149,7 +153,7 @@ for my $blow ('terminate', 'immediate')
 	my $before = $node->safe_psql('postgres', q{SELECT count(*) FROM streamfuse.error_row});
 	$node->safe_psql('postgres', q{INSERT INTO events (kind, value, number, event_time)
 		SELECT 'key', 1, '1', (SELECT max(event_time) - interval '1 minute' FROM events) FROM generate_series(1, 50)});
-	$node->poll_query_until('postgres', q{
+	poll($node, q{
 		SELECT rows_failed = committed_rows_failed + 50 FROM streamfuse.stat_views WHERE view = 'good'::regclass}) or die 'no rows failed';
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM streamfuse.verify('good')}), '0', "$blow: verify knows of rows that are not in the table yet");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM streamfuse.error_row}), $before, "$blow: they are not");

@@ -354,7 +354,7 @@ sub event
 	elsif ($op eq 'vacuum') { $step->{how} = pick('VACUUM', 'VACUUM (FREEZE)', 'VACUUM (FREEZE, DISABLE_PAGE_SKIPPING)', 'VACUUM ANALYZE', 'ANALYZE'); }
 	elsif ($op eq 'crash_at') { $step = { %$step, s => 'c', point => pick(@fault_points), %{ rows($case) } }; }
 	elsif ($op eq 'kill_at') { $step = { %$step, s => 'c', exit => chance(0.5) ? 1 : 0, point => pick(@fault_points), %{ rows($case) } }; }
-	elsif ($op eq 'fault') { $step = { %$step, s => 'c', point => pick(grep { $_ ne 'commit-after' } @fault_points), %{ rows($case) } }; }
+	elsif ($op eq 'fault') { $step = { %$step, s => 'c', point => pick(@fault_points), %{ rows($case) } }; }
 	elsif ($op eq 'restart') { $step->{how} = pick('fast', 'immediate'); }
 	elsif ($op eq 'delay') { $step->{delay} = $case->{unit} * pick(0, 0.5, 2); }
 	elsif ($op =~ /view|emit|pause/) { $step->{view} = number(1, $case->{nviews}); $step->{settle} = chance(0.5) ? 1 : 0; }

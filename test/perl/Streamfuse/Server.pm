@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(start_server need_fault_points fault fault_hit fault_crash terminate_worker terminate_launcher same_rows start_query finish_query);
+our @EXPORT = qw(start_server poll need_fault_points fault fault_hit fault_crash terminate_worker terminate_launcher same_rows start_query finish_query);
 
 # A running server with the extension in database postgres; lines go to its postgresql.conf.
 sub start_server
@@ -68,12 +68,26 @@ sub fault_hit
 	return;
 }
 
+# As poll_query_until, through a crash: there psql may be gone before it has been told the query.
+sub poll
+{
+	my ($node, $query, $expected) = @_;
+
+	while (1)
+	{
+		my $done = eval { $node->poll_query_until('postgres', $query, $expected) ? 1 : 0 };
+
+		return $done if defined $done;
+		die $@ unless $@ =~ /Broken pipe/;
+	}
+}
+
 # Returns once the point, armed with 'kill', has taken the server down and it is up again: then nothing is armed.
 sub fault_crash
 {
 	my ($node, $point) = @_;
 
-	$node->poll_query_until('postgres', "SELECT fault_action('$point')", 'none')
+	poll($node, "SELECT fault_action('$point')", 'none')
 	  or die "the server did not come back after $point";
 	return;
 }
