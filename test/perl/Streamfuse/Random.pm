@@ -38,7 +38,7 @@ sub stop
 {
 	my $self = shift;
 
-	$_->close for values %{ $self->{sessions} };
+	$_->close for grep { defined } values %{ $self->{sessions} };
 	$self->{node}->stop;
 	return;
 }
@@ -76,7 +76,7 @@ sub reconnect
 {
 	my $self = shift;
 
-	$_->close for values %{ $self->{sessions} };
+	$_->close for grep { defined } values %{ $self->{sessions} };
 	$self->{sessions} = {};
 	for (1 .. 600)
 	{
@@ -95,7 +95,7 @@ sub restart
 {
 	my ($self, $mode) = @_;
 
-	$_->close for values %{ $self->{sessions} };
+	$_->close for grep { defined } values %{ $self->{sessions} };
 	$self->{sessions} = {};
 	$self->{restart}->($mode);
 	$self->arm if $self->{bug};
