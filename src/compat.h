@@ -23,6 +23,14 @@
 #define SF_NORETURN pg_attribute_noreturn()
 #endif
 
+/* ---- intervals: 17 has infinite ones, which only its own functions sum up ---- */
+
+#if PG_VERSION_NUM >= 170000
+#define SF_INFINITE_INTERVALS true
+#else
+#define SF_INFINITE_INTERVALS false
+#endif
+
 /* ---- a backend's number, from 0 to MaxBackends - 1: 17 has ProcNumber for BackendId, which began at 1 ---- */
 
 #if PG_VERSION_NUM >= 170000

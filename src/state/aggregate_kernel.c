@@ -486,6 +486,9 @@ static const Kernel kernels[] = {
 const Kernel *
 sf_kernel_find(Oid aggregate)
 {
+	/* The kernel of intervals knows finite ones only. */
+	if (SF_INFINITE_INTERVALS && (aggregate == F_SUM_INTERVAL || aggregate == F_AVG_INTERVAL))
+		return NULL;
 	for (int i = 0; i < (int) lengthof(kernels); i++)
 		if (kernels[i].aggregate == aggregate)
 			return &kernels[i];
