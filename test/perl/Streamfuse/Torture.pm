@@ -202,7 +202,8 @@ sub pid_of
 {
 	my ($self, $type) = @_;
 
-	return $self->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' ORDER BY random() LIMIT 1");
+	return $self->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' AND pid <> pg_backend_pid()
+		ORDER BY random() LIMIT 1");
 }
 
 sub worker_pid
