@@ -202,8 +202,11 @@ sub pid_of
 {
 	my ($self, $type) = @_;
 
-	return $self->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' AND pid <> pg_backend_pid()
-		ORDER BY random() LIMIT 1");
+	my $processes = "FROM pg_stat_activity WHERE backend_type = '$type' AND pid <> pg_backend_pid()";
+
+	# It may be about to come back from the fault before.
+	$self->{node}->poll_query_until('postgres', "SELECT count(*) > 0 $processes") or die "there is no $type";
+	return $self->sql("SELECT pid $processes ORDER BY random() LIMIT 1");
 }
 
 sub worker_pid
