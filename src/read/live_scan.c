@@ -214,18 +214,31 @@ collect_evicted(LiveScan *scan, SfFragment *fragment, Snapshot statement, SfTime
 	table_close(output, NoLock);
 }
 
+/* The least start of the windows that were closed by transactions from `xmin` on and have left memory.  Needs the lock. */
+static SfTime
+evicted_since(const SfFragment *fragment, uint64 xmin)
+{
+	SfTime start = SF_TIME_INFINITY;
+
+	for (int i = fragment->nevicted - 1; i >= 0 && fragment->evicted[i].xid >= xmin; i--)
+		start = Min(start, fragment->evicted[i].start);
+	return start;
+}
+
 static void
 collect_evicted_if_any(LiveScan *scan, SfFragment *fragment)
 {
 	Snapshot snapshot = scan->css.ss.ps.state->es_snapshot;
 	uint64 evicted;
+	SfTime from;
 
 	/* Read after the pin was set: what this snapshot does not show leaves memory no more. */
 	LWLockAcquire(&fragment->lock, LW_SHARED);
 	evicted = U64FromFullTransactionId(fragment->evicted_xid);
+	from = evicted_since(fragment, sf_full_xid(snapshot->xmin));
 	LWLockRelease(&fragment->lock);
 	if (evicted != 0 && !sf_close_visible(evicted, snapshot) && !SF_BUG("evicted-window-forgotten"))
-		collect_evicted(scan, fragment, snapshot, sf_full_xid(snapshot->xmin), evicted);
+		collect_evicted(scan, fragment, snapshot, from, evicted);
 }
 
 static void
