@@ -595,7 +595,19 @@ sf_store_reset(SfStore *store)
 	if (store->undo_tail != NULL)
 		mark_orphans(store, fragment->undo_head, store->undo_tail->last_tick);
 
+	for (int i = 0; i < store->nwindows; i++)
+	{
+		uint64 xid = pg_atomic_read_u64(&store->windows[i]->shared->closed_xid);
+
+		store->windows[i]->leaving = xid != 0 && committed(xid);
+	}
+
+	/* Open groups are in the tables; closed windows are found like all those that have left memory. */
 	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < store->nwindows; i++)
+		if (store->windows[i]->leaving)
+			note_evicted(fragment, pg_atomic_read_u64(&store->windows[i]->shared->closed_xid),
+			             store->windows[i]->start);
 	fragment->valid_from = Max(published + 1, store->in_tick ? store->tick : store->tick + 1);
 	fragment->windows = InvalidDsaPointer;
 	fragment->nwindows = fragment->max_windows = 0;
