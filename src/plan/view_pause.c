@@ -20,11 +20,10 @@
 PG_FUNCTION_INFO_V1(streamfuse_pause);
 PG_FUNCTION_INFO_V1(streamfuse_resume);
 
-/* By its owner only.  The view may have been dropped while its lock was waited for. */
+/* By its owner only. */
 static void
-lock_own_view(Oid view)
+require_own_view(Oid view)
 {
-	LockRelationOid(view, ShareUpdateExclusiveLock);
 	if (get_rel_name(view) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", view)));
 	if (!sf_is_continuous_view(view))
@@ -32,6 +31,15 @@ lock_own_view(Oid view)
 		        (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a continuous view", get_rel_name(view))));
 	if (!sf_owns_relation(view, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_MATVIEW, get_rel_name(view));
+}
+
+/* Others must not get as far as the lock.  While it was waited for, the view may have been dropped or given away. */
+static void
+lock_own_view(Oid view)
+{
+	require_own_view(view);
+	LockRelationOid(view, ShareUpdateExclusiveLock);
+	require_own_view(view);
 	sf_view_require_active(view);
 }
 
