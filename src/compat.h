@@ -129,12 +129,15 @@ typedef struct RelFileNode SfFileLocator;
 /* 16 has one function for all classes of objects. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class_d.h"
+#include "catalog/pg_namespace_d.h"
 #include "catalog/pg_proc_d.h"
 #define sf_owns_relation(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #define sf_function_aclcheck(function, role) object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#define sf_schema_aclcheck(schema, role) object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE)
 #else
 #define sf_owns_relation(relid, role) pg_class_ownercheck(relid, role)
 #define sf_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#define sf_schema_aclcheck(schema, role) pg_namespace_aclcheck(schema, role, ACL_USAGE)
 #endif
 
 /* ---- queries and plans ---- */

@@ -149,6 +149,14 @@ run_query(RowQuery *query)
 	return row;
 }
 
+/* Whatever row-level security hides is not shown, nor what is in a schema that the user may not look into. */
+static bool
+may_look_into(Oid relid)
+{
+	return sf_schema_aclcheck(get_rel_namespace(relid), GetUserId()) == ACLCHECK_OK &&
+	       check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
+}
+
 /* False: the row is not there any more, or none of it may be read. */
 static bool
 read_row(Relation leaf, Oid privileged, ItemPointer tid, Datum *row)
@@ -183,7 +191,7 @@ sf_stream_row(PG_FUNCTION_ARGS)
 
 	if (leaf == NULL)
 		PG_RETURN_NULL();
-	if (leaf->rd_rel->relkind == RELKIND_RELATION && check_enable_rls(privileged, InvalidOid, true) != RLS_ENABLED)
+	if (leaf->rd_rel->relkind == RELKIND_RELATION && may_look_into(privileged))
 		found = read_row(leaf, privileged, (ItemPointer) PG_GETARG_POINTER(2), &row);
 	relation_close(leaf, AccessShareLock);
 	if (!found)

@@ -159,6 +159,19 @@ ALTER MATERIALIZED VIEW shares OWNER TO sf_clerk;
 SET ROLE sf_clerk;
 SELECT view, "row" FROM streamfuse.errors ORDER BY tid;
 RESET ROLE;
+-- Nor does anybody see rows of a table in a schema that he may not look into.
+CREATE SCHEMA sf_closed;
+CREATE TABLE sf_closed.notes AS SELECT 1 AS id;
+GRANT SELECT ON sf_closed.notes TO sf_clerk;
+SELECT 'sf_closed.notes'::regclass::oid AS notes \gset
+SET ROLE sf_clerk;
+SELECT streamfuse.stream_row(:notes, :notes, '(0,1)');
+RESET ROLE;
+GRANT USAGE ON SCHEMA sf_closed TO sf_clerk;
+SET ROLE sf_clerk;
+SELECT streamfuse.stream_row(:notes, :notes, '(0,1)');
+RESET ROLE;
+DROP SCHEMA sf_closed CASCADE;
 
 -- Gone with the view.
 SELECT count(*) > 0 AS some FROM streamfuse.error_row;
