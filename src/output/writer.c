@@ -57,6 +57,8 @@ sf_writer_begin(Relation output)
 	writer->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->target, output, 1, NULL, 0);
 	ExecOpenIndices(writer->target, false);
+	/* For AFTER triggers, which would open the table once more and leave it open. */
+	writer->estate->es_opened_result_relations = list_make1(writer->target);
 	writer->row_by_row = has_row_triggers(output);
 	if (writer->row_by_row)
 		AfterTriggerBeginQuery();
