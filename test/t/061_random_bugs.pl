@@ -15,13 +15,13 @@ my %found_by = (
 	'aborted-subtransaction-counted' => 1,
 	'attached-partition-forgotten' => 34,
 	'changed-delay-forgotten' => 8,
-	'changed-group-not-saved' => 35,
+	'changed-group-not-saved' => 91,
 	'closed-before-visible' => 1,
 	'closed-but-still-live' => 1,
 	'closed-until-not-saved' => 29,
 	'closed-window-not-tagged' => 1,
 	'counted-bit-forgotten' => 1,
-	'evicted-window-forgotten' => 1,
+	'evicted-window-forgotten' => 40,
 	'filter-misses-last-row' => 42,
 	'first-window-left-out' => 67,
 	'group-lost-in-growth' => 3,
@@ -53,7 +53,7 @@ my @bugs = $random->bugs;
 cmp_ok(scalar @bugs, '>=', 20, 'there are bugs to find');
 for my $bug (@bugs)
 {
-	my $result = $random->find_bug($bug, $found_by{$bug} || 1, 40);
+	my $result = $random->find_bug($bug, $found_by{$bug} || 1, 200);
 	ok($result->{seed}, "$bug is found");
 	note("case $result->{cases}, seed $result->{seed}: ", kind($result->{found})) if $result->{seed};
 }

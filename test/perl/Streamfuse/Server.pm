@@ -128,7 +128,11 @@ sub start_query
 {
 	my ($session, $query) = @_;
 
-	$session->query_until(qr/begun\n/, "\\echo begun\n$query;\n");
+	my $output = $session->query_until(qr/begun\n/, "\\echo begun\n$query;\n");
+
+	# Its rows may be there already.
+	$output =~ s/^.*?begun\n//s;
+	$session->{stdout} = $output . $session->{stdout};
 	return;
 }
 
