@@ -202,6 +202,7 @@ extern void sf_source_destroy(SfWorker *worker, SfSource *source);
 extern void sf_source_add(SfSource *source, SfMember *member);
 extern void sf_source_remove(SfSource *source, SfMember *member);
 extern bool sf_source_lock(SfSource *source);
+extern bool sf_source_awaits_commit(const SfSource *source);
 extern void sf_source_seal(SfSource *source);
 extern void sf_source_look_for_reset(SfWorker *worker, SfSource *source);
 extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot);

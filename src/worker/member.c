@@ -310,6 +310,8 @@ sf_member_compile(SfMember *member)
 	SfViewOptions options;
 
 	drop_compiled(member);
+	/* Before the catalogs are read: what changes meanwhile is compiled again in the next tick. */
+	member->stale = false;
 	sf_view_options_get(member->row.view, &options);
 	member->skip_errors = options.skip_errors;
 	member->owner = view_owner(member->row.view);
@@ -321,7 +323,6 @@ sf_member_compile(SfMember *member)
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
 	                              member->row.begins_at);
 	sf_owner_leave(&scope);
-	member->stale = false;
 }
 
 void

@@ -23,6 +23,9 @@
 #define DELAY_MIN_MS 10
 #define DELAY_MAX_MS 10000
 
+/* How soon one is looked at again that should have been tried by now. */
+#define OVERDUE_MS 20
+
 bool
 sf_error_may_pass(const ErrorData *error)
 {
@@ -68,7 +71,10 @@ sf_trouble_waits(const SfTrouble *trouble, TimestampTz now)
 	return trouble->retry_at > now;
 }
 
-/* Lets others see how it stands with a member.  error NULL: as before, or nothing when nothing is left. */
+/*
+ * Lets others see how it stands with a member.  error NULL: as before, or nothing when nothing is left.  Of one that has
+ * failed, why it has is what remains to be seen, whatever its last commit raises.
+ */
 static void
 show(SfMember *member, const ErrorData *error)
 {
@@ -76,10 +82,11 @@ show(SfMember *member, const ErrorData *error)
 	TimestampTz tick_at = member->tick_trouble.retry_at;
 	TimestampTz commit_at = member->commit_trouble.retry_at;
 	int attempts = Max(member->tick_trouble.attempts, member->commit_trouble.attempts);
+	bool failed = pg_atomic_read_u32(&shared->status) == SF_FRAGMENT_FAILED;
 	const char *sqlstate = error != NULL ? unpack_sql_state(error->sqlerrcode) : "";
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (error != NULL || attempts == 0)
+	if (!failed && (error != NULL || attempts == 0))
 	{
 		strlcpy(shared->error_message, error != NULL ? error->message : "", sizeof(shared->error_message));
 		strlcpy(shared->error_sqlstate, sqlstate, sizeof(shared->error_sqlstate));
@@ -152,8 +159,7 @@ sf_trouble_over(SfMember *member, SfTrouble *trouble)
 	if (trouble->attempts == 0)
 		return;
 	memset(trouble, 0, sizeof(SfTrouble));
-	if (pg_atomic_read_u32(&member->shared->status) != SF_FRAGMENT_FAILED)
-		show(member, NULL);
+	show(member, NULL);
 }
 
 void
@@ -181,11 +187,11 @@ sf_start_due(SfWorker *worker)
 	return false;
 }
 
-/* One that should have been tried again by now waits for something else, such as a lock: it is looked at in a moment. */
+/* One that should have been tried again by now waits for something else, such as a lock. */
 static long
 until(TimestampTz retry_at, TimestampTz now)
 {
-	return Max(TimestampDifferenceMilliseconds(now, retry_at), 1);
+	return retry_at > now ? TimestampDifferenceMilliseconds(now, retry_at) : OVERDUE_MS;
 }
 
 long

@@ -146,6 +146,18 @@ read_leaves(SfSource *source)
 	MemoryContextSwitchTo(old);
 }
 
+/* Does it take in nothing until a commit has written the failed rows of one of its members? */
+bool
+sf_source_awaits_commit(const SfSource *source)
+{
+	ListCell *cell;
+
+	foreach (cell, source->members)
+		if (((SfMember *) lfirst(cell))->progress.nfailed > SF_FAILED_ROWS)
+			return true;
+	return false;
+}
+
 /*
  * Locks the stream and its leaves, without waiting: a user's lock stops this source for a tick, not the worker.  False
  * when a lock is not to be had or the stream is gone; and while too many failed rows wait for a commit.
@@ -155,9 +167,8 @@ sf_source_lock(SfSource *source)
 {
 	ListCell *cell;
 
-	foreach (cell, source->members)
-		if (((SfMember *) lfirst(cell))->progress.nfailed > SF_FAILED_ROWS)
-			return false;
+	if (sf_source_awaits_commit(source))
+		return false;
 	if (!ConditionalLockRelationOid(source->stream, AccessShareLock))
 		return false;
 	if (get_rel_relkind(source->stream) == '\0')
@@ -166,11 +177,13 @@ sf_source_lock(SfSource *source)
 	{
 		bool first = source->leaves == NIL;
 
+		/* Before: what changes while it is read is looked at again in the next tick. */
+		source->stale = false;
 		if (first || !SF_BUG("attached-partition-forgotten"))
 			read_leaves(source);
+		SF_FAULT("source-leaves-read");
 		if (first || !SF_BUG("changed-delay-forgotten"))
 			sf_stream_settings_get(source->stream, &source->settings);
-		source->stale = false;
 	}
 	foreach (cell, source->leaves)
 		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock) || get_rel_relkind(lfirst_oid(cell)) == '\0')

@@ -73,7 +73,7 @@ compile_stale(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!member->stale || !has_turn(worker, member))
+		if ((!member->stale && member->flow != NULL) || !has_turn(worker, member))
 			continue;
 		if (!sf_member_lock(&member->row))
 		{
@@ -129,7 +129,8 @@ meet_sources(SfWorker *worker)
 		SfSource *from = lfirst(cell);
 
 		from->meets = NULL;
-		if (from->skipped || (!from->complete && !SF_BUG("merged-source-skips-rows")))
+		/* One that must wait for a commit keeps nobody else waiting. */
+		if (from->skipped || sf_source_awaits_commit(from) || (!from->complete && !SF_BUG("merged-source-skips-rows")))
 			continue;
 		foreach (other, worker->sources)
 		{
@@ -138,7 +139,7 @@ meet_sources(SfWorker *worker)
 			if (into == from)
 				break;
 			if (into->stream != from->stream || into->skipped || !into->complete || into->meets != NULL ||
-			    !sf_source_same_rows(into, from))
+			    sf_source_awaits_commit(into) || !sf_source_same_rows(into, from))
 				continue;
 			SF_FAULT("merge-before");
 			sf_source_meet(into, from);
@@ -481,6 +482,7 @@ guard_source(SfSource *source, void (*step)(SfSource *source, TickStep *tick), T
 		ListCell *cell;
 
 		MemoryContextSwitchTo(context);
+		source->stale = true;
 		error = CopyErrorData();
 		passes = sf_error_may_pass(error) && list_length(source->members) > 1;
 		if (!passes)

@@ -81,6 +81,7 @@ my %failing = (at => \&fail_tick, after => \&stop_failing);
 
 # An error that passes is tried again where it undoes the tick or the commit; where it cannot happen, it is not raised.
 my @points = (
+	[ 'source-leaves-read', \%view ],
 	[ 'seal-before', \%rows ],
 	[ 'tick-before-snapshot', \%rows ],
 	[ 'tick-after-snapshot', \%rows ],

@@ -7,6 +7,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server qw(fault fault_hit);
+
 my $node = PostgreSQL::Test::Cluster->new('partitions');
 $node->init;
 $node->append_conf('postgresql.conf', q{
@@ -83,5 +87,26 @@ is($node->safe_psql('postgres', 'SELECT region, sum(orders) FROM later GROUP BY 
 $node->safe_psql('postgres', 'DROP TABLE orders_2');
 insert_rows(1);
 is_counted(2000, 2000, 'a partition is dropped: what was counted stays');
+
+# Partitions are attached while the worker is in the middle of reading which there are.
+SKIP:
+{
+	skip 'needs a build with CHECK=1', 1 if $node->psql('postgres', q{
+		CREATE FUNCTION fault_set(name text, action text, after bigint DEFAULT 0, times bigint DEFAULT 0) RETURNS void LANGUAGE c STRICT
+			AS '$libdir/streamfuse', 'sf_fault_set';
+		CREATE FUNCTION fault_wait_hit(name text) RETURNS void LANGUAGE c STRICT
+			AS '$libdir/streamfuse', 'sf_fault_wait_hit'}, on_error_stop => 1, stderr => \my $ignored) != 0;
+	$node->safe_psql('postgres', 'CREATE TABLE orders_4 (LIKE orders) USING stream');
+	fault($node, 'source-leaves-read', 'wait');
+	$node->safe_psql('postgres', 'CREATE TABLE orders_3 PARTITION OF orders FOR VALUES IN (3) USING stream');
+	insert_rows(1);
+	fault_hit($node, 'source-leaves-read');
+	$node->safe_psql('postgres', 'ALTER TABLE orders ATTACH PARTITION orders_4 FOR VALUES IN (4)');
+	fault($node, 'source-leaves-read', 'none');
+	insert_rows($_) for 3, 4;
+	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+	is($node->safe_psql('postgres', 'SELECT region, sum(orders) FROM sales WHERE region > 2 GROUP BY region ORDER BY region'),
+		"3|500\n4|500", 'a partition is attached while the others are looked up');
+}
 $node->stop;
 done_testing();

@@ -177,6 +177,31 @@ sql(q{DROP TRIGGER refuse ON shares_closed; SELECT streamfuse.resume('shares')})
 all_is_well('trigger, dropped');
 is(sql('SELECT count(*) FROM shares_closed'), sql('SELECT count(*) FROM counts_closed'), 'trigger, dropped: what was refused is committed');
 
+# Of a view that has failed, its last windows may be refused as well: it still says why it has failed.
+$node->append_conf('postgresql.conf', 'streamfuse.restart_attempts = 0');
+$node->restart;
+my $locker = $node->background_psql('postgres', on_error_stop => 0);
+$locker->query_safe(q{CREATE OR REPLACE FUNCTION share(amount int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 100 / amount; END';
+	CREATE TRIGGER refuse AFTER INSERT ON shares_closed FOR EACH ROW EXECUTE FUNCTION refuse();
+	SELECT streamfuse.flush();
+	BEGIN; LOCK TABLE shares_closed IN SHARE MODE});
+others_go_on('output locked');
+insert_minutes(1, 0);
+wait_for_status('shares', 'failed');
+is(status('shares'), 'failed|22012|0|', 'output locked: it has failed');
+$locker->query_safe('ROLLBACK');
+$locker->quit;
+$node->poll_query_until('postgres', q{
+	SELECT failed AND sqlstate = '22012' FROM streamfuse.progress p JOIN streamfuse.fragment f ON f.id = p.fragment
+	WHERE view = 'shares'::regclass}) or die 'the failure is not durable';
+is(status('shares'), 'failed|22012|0|', 'output refused: it says still why it has failed');
+$node->append_conf('postgresql.conf', 'streamfuse.restart_attempts = 2');
+$node->restart;
+is(status('shares'), 'failed|22012|0|', 'after a restart, too');
+sql(q{CREATE OR REPLACE FUNCTION share(amount int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 100 / nullif(amount, 0); END';
+	DROP TRIGGER refuse ON shares_closed; SELECT streamfuse.resume('shares')});
+all_is_well('failed and refused');
+
 # One that waits for a lock is not waited for, and gets there by itself.
 $closed = sql('SELECT count(*) FROM shares_closed');
 sql('CREATE TRIGGER note AFTER INSERT ON shares_closed FOR EACH ROW EXECUTE FUNCTION note()');

@@ -181,6 +181,23 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM streamfuse.verify('invers
 is($node->safe_psql('postgres', q{SELECT sum(n) FROM counted}), '300000', 'many failed rows: the other view has all');
 cmp_ok($node->safe_psql('postgres', q{
 	SELECT count(DISTINCT e.at) FROM streamfuse.errors e WHERE view = 'inverse'::regclass}), '>', 1, 'many failed rows: in more than one tick');
+
+# While they cannot be committed, the view takes in no more; but it keeps no other view waiting, as fast as it has caught up.
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_safe('BEGIN; LOCK TABLE inverse_closed IN SHARE MODE');
+$node->safe_psql('postgres', q{
+	INSERT INTO numbers SELECT 0, '2026-01-01'::timestamptz + i * interval '1 millisecond' FROM generate_series(1, 70000) i});
+poll($node, q{SELECT rows_failed = 220000 FROM streamfuse.stat_views WHERE view = 'inverse'::regclass}) or die 'no rows failed';
+$node->safe_psql('postgres', q{
+	INSERT INTO numbers VALUES (1, '2026-01-01'); SELECT streamfuse.flush('counted', timeout => '60 s')});
+is($node->safe_psql('postgres', q{SELECT sum(n) FROM counted}), '370001', 'failed rows wait for a lock: the other view goes on');
+is($node->safe_psql('postgres', q{SELECT sum(n) FROM inverse}), '150000', 'failed rows wait for a lock: their view waits');
+$session->query_safe('ROLLBACK');
+$session->quit;
+settle();
+is($node->safe_psql('postgres', q{SELECT sum(n) FROM inverse}), '150001', 'failed rows are committed: their view goes on');
+is($node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT e.at) > 1 FROM streamfuse.error_row e JOIN streamfuse.fragment f ON f.id = e.fragment
+	WHERE f.view = 'inverse'::regclass}), '220000|t', 'failed rows are committed: each is there once');
 unlike(slurp_file($node->logfile), qr/TRAP|terminated by signal (?!9)/, 'nothing crashed');
 $node->stop;
 done_testing();
