@@ -649,7 +649,7 @@ sub do_reset
 {
 	my ($self, $step) = @_;
 
-	$self->{watermark_set} = $self->{punctuates}{ $step->{s} } = 1;
+	$self->{watermark_set} = $self->{punctuates}{ $step->{s} } = $self->{resets}{ $step->{s} } = 1;
 	$self->sql($step->{s}, "SELECT streamfuse.reset_watermark('s', " . $self->instant($step->{to}) . ')');
 	return;
 }
