@@ -118,6 +118,25 @@ sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Da
 	sf_aggregate_advance_batch(agg, blobs, &state, columns, column_nulls, 1);
 }
 
+bool
+sf_aggregate_can_combine(const SfAggregate *agg)
+{
+	const AggregateImpl *impl = (const AggregateImpl *) agg;
+
+	return impl->kernel != NULL ? sf_kernel_combine(impl->kernel->number) != NULL : sf_catalog_can_combine(impl);
+}
+
+void
+sf_aggregate_combine(SfAggregate *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	AggregateImpl *impl = (AggregateImpl *) agg;
+
+	if (impl->kernel != NULL)
+		sf_kernel_combine(impl->kernel->number)(blobs, into, from_blobs, from);
+	else
+		sf_catalog_combine(impl, blobs, into, from_blobs, from);
+}
+
 Datum
 sf_aggregate_result(SfAggregate *agg, SfBlobSpace *blobs, const char *state, bool *isnull)
 {

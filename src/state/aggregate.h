@@ -56,6 +56,15 @@ extern void sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *sta
 extern void sf_aggregate_advance_batch(SfAggregate *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls,
 									   int n);
 
+/*
+ * Folds the rows of a state into another, as though they had come after those of `into`: two panes become a window.  May
+ * raise, like an advance.  A state that was all zeros and is combined with one is that one.  Each of the two spaces says
+ * where its state's blobs are.  Not for aggregates of which sf_aggregate_can_combine says no.
+ */
+extern bool sf_aggregate_can_combine(const SfAggregate *agg);
+extern void sf_aggregate_combine(SfAggregate *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
+								 const char *from);
+
 /* The answer for a copy of a state.  Result in CurrentMemoryContext. */
 extern Datum sf_aggregate_result(SfAggregate *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
 

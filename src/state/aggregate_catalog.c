@@ -187,6 +187,22 @@ prepare_serialisation(CatalogAggregate *catalog, Aggref *aggref, Form_pg_aggrega
 	catalog->typbyval = false;
 }
 
+/* Of a value kept as it is: one that cannot be combined, or whose owner may not, has no combine call. */
+static void
+prepare_combination(CatalogAggregate *catalog, Aggref *aggref, Form_pg_aggregate form, Oid owner)
+{
+	Expr *expr;
+
+	if (!OidIsValid(form->aggcombinefn) || sf_function_aclcheck(form->aggcombinefn, owner) != ACLCHECK_OK)
+		return;
+	InvokeFunctionExecuteHook(form->aggcombinefn);
+	build_aggregate_transfn_expr(&catalog->transition_type, 1, 0, false, catalog->transition_type, aggref->inputcollid,
+	                             form->aggcombinefn, InvalidOid, &expr, NULL);
+	fmgr_info(form->aggcombinefn, &catalog->combine);
+	fmgr_info_set_expr((Node *) expr, &catalog->combine);
+	catalog->combine_call = prepare_call(catalog, &catalog->combine, 2, aggref->inputcollid);
+}
+
 static void
 prepare_functions(CatalogAggregate *catalog, Aggref *aggref, Form_pg_aggregate form, Oid *input_types, int ninputs)
 {
@@ -233,7 +249,10 @@ sf_catalog_create(AggregateImpl *agg, MemoryContext context)
 	if (catalog->transition_type == INTERNALOID)
 		prepare_serialisation(catalog, aggref, form, owner);
 	else
+	{
 		get_typlenbyval(catalog->transition_type, &catalog->typlen, &catalog->typbyval);
+		prepare_combination(catalog, aggref, form, owner);
+	}
 	get_typlenbyval(aggref->aggtype, &catalog->result_typlen, &catalog->result_typbyval);
 	prepare_functions(catalog, aggref, form, input_types, catalog->ninputs);
 	read_initial(catalog, tuple);
@@ -466,6 +485,67 @@ sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum 
 	if (partials != NULL)
 		combine_partials(catalog, blobs, partials);
 	MemoryContextSwitchTo(old);
+}
+
+/* ---- two states made one ---- */
+
+bool
+sf_catalog_can_combine(const AggregateImpl *agg)
+{
+	return agg->catalog->combine_call != NULL;
+}
+
+/* Null rules of nodeAgg.c: a strict function passes over nulls. */
+static Datum
+combine_values(CatalogAggregate *catalog, Datum left, bool left_null, Datum right, bool *isnull)
+{
+	if (catalog->combine.fn_strict && (left_null || *isnull))
+	{
+		if (!left_null)
+			right = left;
+		*isnull = left_null && *isnull;
+		return right;
+	}
+	return combine(catalog, left, left_null, right, isnull);
+}
+
+void
+sf_catalog_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	CatalogAggregate *catalog = agg->catalog;
+	CatalogState *state = (CatalogState *) into;
+	const CatalogState *other = (const CatalogState *) from;
+	MemoryContext old;
+	Datum value;
+	bool isnull;
+
+	if (other->phase == PHASE_FRESH)
+		return;
+	old = enter(catalog);
+	if (state->phase == PHASE_FRESH)
+		value = get_value(catalog, from_blobs, other, &isnull);
+	else
+	{
+		bool left_null;
+		Datum left;
+
+		if (catalog->serialised)
+		{
+			left = revive(catalog, blobs, state, &left_null);
+			value = revive(catalog, from_blobs, other, &isnull);
+		}
+		else
+		{
+			left = get_value(catalog, blobs, state, &left_null);
+			value = get_value(catalog, from_blobs, other, &isnull);
+		}
+		value = combine_values(catalog, left, left_null, value, &isnull);
+		if (catalog->serialised && !isnull)
+			value = call_one(catalog, &catalog->serialise, value, 1, &isnull);
+	}
+	/* What is stored locally belongs to the caller's memory. */
+	MemoryContextSwitchTo(old);
+	set_value(catalog, blobs, state, value, isnull);
 }
 
 /* ---- the answer ---- */

@@ -442,6 +442,153 @@ interval_max_batch(SfBlobSpace *blobs, char **states, const Datum *values, const
 	FOR_EACH_ROW(IntervalState, interval_max(state, values[i]));
 }
 
+/* ---- two states made one ---- */
+
+static void
+count_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	*(int64 *) into += *(const int64 *) from;
+}
+
+static void
+int_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	IntSum *state = (IntSum *) into;
+	const IntSum *other = (const IntSum *) from;
+
+	state->count += other->count;
+	state->sum = (int64) ((uint64) state->sum + (uint64) other->sum);
+}
+
+static void
+int8_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	((Int8Sum *) into)->count += ((const Int8Sum *) from)->count;
+	((Int8Sum *) into)->sum += ((const Int8Sum *) from)->sum;
+}
+
+static void
+float4_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const Float4Sum *) from)->count > 0)
+		float4_sum_add((Float4Sum *) into, ((const Float4Sum *) from)->sum);
+}
+
+static void
+float8_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const Float8Sum *) from)->count > 0)
+		float8_sum_add((Float8Sum *) into, ((const Float8Sum *) from)->sum);
+}
+
+/* As float8_combine. */
+static void
+float_avg_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	FloatAvg *state = (FloatAvg *) into;
+	const FloatAvg *other = (const FloatAvg *) from;
+	float8 count = state->count + other->count;
+	float8 deviation;
+
+	if (other->count == 0.0)
+		return;
+	if (state->count == 0.0)
+	{
+		*state = *other;
+		return;
+	}
+	deviation = state->sum / state->count - other->sum / other->count;
+	state->squares += other->squares + state->count * other->count * deviation * deviation / count;
+	if (unlikely(isinf(state->squares)))
+		float_overflow_error();
+	state->sum = float8_pl(state->sum, other->sum);
+	state->count = count;
+}
+
+static void
+interval_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	IntervalState *state = (IntervalState *) into;
+	const IntervalState *other = (const IntervalState *) from;
+
+	if (other->count == 0)
+		return;
+	interval_add(state, &other->value);
+	state->count += other->count - 1;
+}
+
+static void
+int_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntBest *) from)->count > 0)
+		int_min((IntBest *) into, ((const IntBest *) from)->value);
+}
+
+static void
+int_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntBest *) from)->count > 0)
+		int_max((IntBest *) into, ((const IntBest *) from)->value);
+}
+
+static void
+float_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const Float8Sum *) from)->count > 0)
+		float_min((Float8Sum *) into, ((const Float8Sum *) from)->sum);
+}
+
+static void
+float_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const Float8Sum *) from)->count > 0)
+		float_max((Float8Sum *) into, ((const Float8Sum *) from)->sum);
+}
+
+static void
+interval_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntervalState *) from)->count > 0)
+		interval_min((IntervalState *) into, IntervalPGetDatum(&((const IntervalState *) from)->value));
+}
+
+static void
+interval_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntervalState *) from)->count > 0)
+		interval_max((IntervalState *) into, IntervalPGetDatum(&((const IntervalState *) from)->value));
+}
+
+/* By the kernel's number; NULL: states of this kernel cannot be combined. */
+static const KernelCombine combines[] = {
+    [SF_KERNEL_COUNT] = count_combine,
+    [SF_KERNEL_SUM_INT] = int_sum_combine,
+    [SF_KERNEL_AVG_INT] = int_sum_combine,
+    [SF_KERNEL_SUM_INT8] = int8_sum_combine,
+    [SF_KERNEL_AVG_INT8] = int8_sum_combine,
+    [SF_KERNEL_SUM_FLOAT4] = float4_sum_combine,
+    [SF_KERNEL_SUM_FLOAT8] = float8_sum_combine,
+    [SF_KERNEL_AVG_FLOAT] = float_avg_combine,
+    [SF_KERNEL_SUM_NUMERIC] = sf_numeric_sum_combine,
+    [SF_KERNEL_AVG_NUMERIC] = sf_numeric_sum_combine,
+    [SF_KERNEL_SUM_INTERVAL] = interval_sum_combine,
+    [SF_KERNEL_AVG_INTERVAL] = interval_sum_combine,
+    [SF_KERNEL_MIN_INT] = int_min_combine,
+    [SF_KERNEL_MAX_INT] = int_max_combine,
+    [SF_KERNEL_MIN_FLOAT] = float_min_combine,
+    [SF_KERNEL_MAX_FLOAT] = float_max_combine,
+    [SF_KERNEL_MIN_NUMERIC] = sf_numeric_min_combine,
+    [SF_KERNEL_MAX_NUMERIC] = sf_numeric_max_combine,
+    [SF_KERNEL_MIN_INTERVAL] = interval_min_combine,
+    [SF_KERNEL_MAX_INTERVAL] = interval_max_combine,
+};
+
+KernelCombine
+sf_kernel_combine(SfKernel number)
+{
+	return number < lengthof(combines) ? combines[number] : NULL;
+}
+
 /* ---- which aggregate has which kernel ---- */
 
 static const Kernel kernels[] = {

@@ -296,6 +296,36 @@ sf_numeric_avg_result(SfBlobSpace *blobs, const char *state, bool *isnull)
 	return DirectFunctionCall2(numeric_div, finite_sum(blobs, sum), NumericGetDatum(int64_to_numeric(sum->count)));
 }
 
+/* Adds value * 10000 ^ -fraction to the integer part of the sum; false when it has no room. */
+static bool
+add_integer(NumericSum *state, int128 value, int fraction)
+{
+	int128 sum;
+
+	if (fraction > state->fraction && !refine(state, fraction))
+		return false;
+	if (__builtin_mul_overflow(value, power(state->fraction - fraction), &value) ||
+	    __builtin_add_overflow(state->sum, value, &sum))
+		return false;
+	state->sum = sum;
+	return true;
+}
+
+void
+sf_numeric_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	NumericSum *state = (NumericSum *) into;
+	const NumericSum *other = (const NumericSum *) from;
+
+	state->specials |= other->specials;
+	state->count += other->count;
+	state->dscale = Max(state->dscale, other->dscale);
+	if (other->sum != 0 && !add_integer(state, other->sum, other->fraction))
+		add_to_blob(blobs, state, sf_numeric_from_int128(other->sum, other->fraction, other->dscale));
+	if (other->blob.blob_in_use)
+		add_to_blob(blobs, state, blob_numeric(from_blobs, &other->blob));
+}
+
 /* ---- min and max: numeric_smaller, numeric_larger ---- */
 
 static Datum
@@ -401,4 +431,25 @@ sf_numeric_best_result(SfBlobSpace *blobs, const char *state, bool *isnull)
 	copy = palloc(best->length);
 	memcpy(copy, DatumGetPointer(best_value(blobs, best)), best->length);
 	return PointerGetDatum(copy);
+}
+
+static void
+best_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from, int sign)
+{
+	const NumericBest *other = (const NumericBest *) from;
+
+	if (other->length > 0)
+		best_fold(blobs, (NumericBest *) into, best_value(from_blobs, other), sign);
+}
+
+void
+sf_numeric_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	best_combine(blobs, into, from_blobs, from, -1);
+}
+
+void
+sf_numeric_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	best_combine(blobs, into, from_blobs, from, 1);
 }

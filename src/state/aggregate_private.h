@@ -39,6 +39,9 @@ typedef enum SfKernel
 typedef void (*KernelBatch) (SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
 typedef Datum (*KernelResult) (SfBlobSpace *blobs, const char *state, bool *isnull);
 
+/* Folds the rows of one state into another; each has its own place for blobs. */
+typedef void (*KernelCombine) (SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+
 typedef struct Kernel
 {
 	Oid			aggregate;		/* pg_proc oid of the built-in aggregate */
@@ -64,6 +67,7 @@ typedef struct AggregateImpl
 } AggregateImpl;
 
 extern const Kernel *sf_kernel_find(Oid aggregate);
+extern KernelCombine sf_kernel_combine(SfKernel number);
 
 /* aggregate_numeric.c */
 typedef struct NumericSum
@@ -90,11 +94,17 @@ extern Datum sf_numeric_avg_result(SfBlobSpace *blobs, const char *state, bool *
 extern void sf_numeric_min_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
 extern void sf_numeric_max_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
 extern Datum sf_numeric_best_result(SfBlobSpace *blobs, const char *state, bool *isnull);
+extern void sf_numeric_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+extern void sf_numeric_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+extern void sf_numeric_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
 
 /* aggregate_catalog.c */
 extern void sf_catalog_create(AggregateImpl *agg, MemoryContext context);
 extern void sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls,
 							   int n);
 extern Datum sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
+extern bool sf_catalog_can_combine(const AggregateImpl *agg);
+extern void sf_catalog_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
+							   const char *from);
 
 #endif /* SF_AGGREGATE_PRIVATE_H */

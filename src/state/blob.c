@@ -74,13 +74,24 @@ sf_blob_free(SfBlobSpace *space, dsa_pointer pointer)
 	}
 }
 
+/* A local blob belongs to its state alone, so that it may be replaced at once. */
 static void
 store_locally(dsa_pointer *pointer, const void *data, Size length)
 {
-	SfBlob *blob = MemoryContextAllocHuge(CurrentMemoryContext, blob_bytes(length));
+	SfBlob *blob = SfPointerIsLocal(*pointer) ? SfPointerToLocal(*pointer) : NULL;
 
-	blob->tick = SF_TICK_NONE;
-	blob->capacity = blob->length = length;
+	if (blob == NULL || blob->capacity < length)
+	{
+		Size capacity = blob != NULL ? length + length / 4 : length;
+		SfBlob *fresh = MemoryContextAllocHuge(CurrentMemoryContext, blob_bytes(capacity));
+
+		if (blob != NULL)
+			pfree(blob);
+		blob = fresh;
+		blob->tick = SF_TICK_NONE;
+		blob->capacity = capacity;
+	}
+	blob->length = length;
 	memcpy(blob->data, data, length);
 	*pointer = SfLocalToPointer(blob);
 }
