@@ -25,8 +25,8 @@ COMMENT ON ACCESS METHOD stream IS 'append-only tables that continuous views rea
 -- Windows
 -- ---------------------------------------------------------------------------
 
--- tumble() is SQL that the planner can put into the query in its place: not STRICT, not VOLATILE, no SET, one SELECT.
--- It is in the extension's schema, as a name that queries use.
+-- The window functions are SQL that the planner can put into the query in its place: not STRICT, not VOLATILE, no SET,
+-- one SELECT.  They are in the extension's schema, as names that queries use.
 CREATE FUNCTION streamfuse.tumble_start(ts timestamptz, size interval, "offset" interval, timezone text) RETURNS timestamptz
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_tumble_start_timestamptz';
 COMMENT ON FUNCTION streamfuse.tumble_start(timestamptz, interval, interval, text) IS 'start of the tumbling window that holds a time; NULL without one';
@@ -56,6 +56,70 @@ CREATE FUNCTION tumble(ts timestamp, size interval, "offset" interval DEFAULT '0
     WHERE ts IS NOT NULL;
   END;
 COMMENT ON FUNCTION tumble(timestamp, interval, interval, text) IS 'the window of a size that holds a time: windows follow each other without gaps; no row for NULL';
+
+CREATE FUNCTION streamfuse.hop_starts(ts timestamptz, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamptz';
+COMMENT ON FUNCTION streamfuse.hop_starts(timestamptz, interval, interval, interval, text, bool) IS 'starts of the hopping windows that hold a time, in order; none for NULL';
+CREATE FUNCTION streamfuse.hop_ends(ts timestamptz, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamptz';
+COMMENT ON FUNCTION streamfuse.hop_ends(timestamptz, interval, interval, interval, text, bool) IS 'ends of the hopping windows that hold a time, in order; none for NULL';
+CREATE FUNCTION hop(ts timestamptz, size interval, slide interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL, gaps bool DEFAULT false)
+  RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+  LANGUAGE sql STABLE PARALLEL SAFE ROWS 10
+  BEGIN ATOMIC
+    SELECT streamfuse.hop_starts(ts, size, slide, "offset", timezone, gaps),
+           streamfuse.hop_ends(ts, size, slide, "offset", timezone, gaps)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION hop(timestamptz, interval, interval, interval, text, bool) IS 'the windows of a size that hold a time, where one starts every slide: they overlap; no row for NULL';
+
+CREATE FUNCTION streamfuse.hop_starts(ts timestamp, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamp';
+COMMENT ON FUNCTION streamfuse.hop_starts(timestamp, interval, interval, interval, text, bool) IS 'starts of the hopping windows that hold a time, in order; none for NULL';
+CREATE FUNCTION streamfuse.hop_ends(ts timestamp, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamp';
+COMMENT ON FUNCTION streamfuse.hop_ends(timestamp, interval, interval, interval, text, bool) IS 'ends of the hopping windows that hold a time, in order; none for NULL';
+CREATE FUNCTION hop(ts timestamp, size interval, slide interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL, gaps bool DEFAULT false)
+  RETURNS TABLE (window_start timestamp, window_end timestamp)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10
+  BEGIN ATOMIC
+    SELECT streamfuse.hop_starts(ts, size, slide, "offset", timezone, gaps),
+           streamfuse.hop_ends(ts, size, slide, "offset", timezone, gaps)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION hop(timestamp, interval, interval, interval, text, bool) IS 'the windows of a size that hold a time, where one starts every slide: they overlap; no row for NULL';
+
+CREATE FUNCTION streamfuse.cumulate_starts(ts timestamptz, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamptz';
+COMMENT ON FUNCTION streamfuse.cumulate_starts(timestamptz, interval, interval, interval, text) IS 'starts of the cumulating windows that hold a time, in order; none for NULL';
+CREATE FUNCTION streamfuse.cumulate_ends(ts timestamptz, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamptz
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamptz';
+COMMENT ON FUNCTION streamfuse.cumulate_ends(timestamptz, interval, interval, interval, text) IS 'ends of the cumulating windows that hold a time, in order; none for NULL';
+CREATE FUNCTION cumulate(ts timestamptz, size interval, step interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
+  RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+  LANGUAGE sql STABLE PARALLEL SAFE ROWS 10
+  BEGIN ATOMIC
+    SELECT streamfuse.cumulate_starts(ts, size, step, "offset", timezone),
+           streamfuse.cumulate_ends(ts, size, step, "offset", timezone)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION cumulate(timestamptz, interval, interval, interval, text) IS 'the windows that hold a time, growing by a step up to a size, where the next ones start; no row for NULL';
+
+CREATE FUNCTION streamfuse.cumulate_starts(ts timestamp, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamp';
+COMMENT ON FUNCTION streamfuse.cumulate_starts(timestamp, interval, interval, interval, text) IS 'starts of the cumulating windows that hold a time, in order; none for NULL';
+CREATE FUNCTION streamfuse.cumulate_ends(ts timestamp, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamp
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamp';
+COMMENT ON FUNCTION streamfuse.cumulate_ends(timestamp, interval, interval, interval, text) IS 'ends of the cumulating windows that hold a time, in order; none for NULL';
+CREATE FUNCTION cumulate(ts timestamp, size interval, step interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
+  RETURNS TABLE (window_start timestamp, window_end timestamp)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10
+  BEGIN ATOMIC
+    SELECT streamfuse.cumulate_starts(ts, size, step, "offset", timezone),
+           streamfuse.cumulate_ends(ts, size, step, "offset", timezone)
+    WHERE ts IS NOT NULL;
+  END;
+COMMENT ON FUNCTION cumulate(timestamp, interval, interval, interval, text) IS 'the windows that hold a time, growing by a step up to a size, where the next ones start; no row for NULL';
 
 -- ---------------------------------------------------------------------------
 -- Watermarks

@@ -151,12 +151,16 @@ static void
 accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 {
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
+	SfWindowKind kind;
 
 	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
-	    !sf_is_tumble(castNode(FuncExpr, function->funcexpr)->funcid))
+	    !sf_is_window_function(castNode(FuncExpr, function->funcexpr)->funcid, &kind))
 		refuse("functions in FROM other than tumble()", "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
 		refuse("more than one window function", "Create one continuous view for each window.");
+	if (kind != SF_WINDOW_TUMBLE)
+		refuse(kind == SF_WINDOW_HOP ? "hopping windows" : "cumulating windows",
+		       "Use tumble(time, size), and combine its windows in a query over the continuous view.");
 	context->window_varno = varno;
 }
 
@@ -266,6 +270,7 @@ analyse_window(DefineContext *context)
 	Const *offset = constant_argument(lthird(call->args), "offset");
 	Const *zone = constant_argument(lfourth(call->args), "timezone");
 	Interval no_offset = {0, 0, 0};
+	SfWindowArguments arguments;
 
 	definition->time = plan_row_expression(context, linitial(call->args));
 	definition->time_type = exprType((Node *) definition->time);
@@ -276,10 +281,14 @@ analyse_window(DefineContext *context)
 	if (size->constisnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
 
-	sf_window_spec_init(&definition->window, DatumGetIntervalP(size->constvalue),
-	                    offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
-	                    zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
-	                    definition->time_type == TIMESTAMPTZOID);
+	arguments = (SfWindowArguments){
+	    .kind = SF_WINDOW_TUMBLE,
+	    .size = DatumGetIntervalP(size->constvalue),
+	    .offset = offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
+	    .timezone = zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
+	    .zoned = definition->time_type == TIMESTAMPTZOID,
+	};
+	sf_window_spec_init(&definition->window, &arguments);
 }
 
 /* 1 or 2 for a column of the window function, else 0. */

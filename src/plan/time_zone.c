@@ -3,8 +3,8 @@
  *		Writes the session's time zone into the calendar windows of a view's query when the view is created.
  *
  * A day is a day in some zone, and a view's days must not depend on who reads it, or who runs its query as a batch.  So
- * the zone that tumble() would take from the session becomes an argument of it in the stored query, where \d shows it
- * and pg_dump keeps it.
+ * the zone that a window function would take from the session becomes an argument of it in the stored query, where \d
+ * shows it and pg_dump keeps it.
  */
 #include "plan/fragment.h"
 
@@ -17,9 +17,10 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
-/* Arguments of tumble(), from 0. */
+/* Arguments of the window functions, from 0: the zone comes later where there is a slide or step. */
 #define ARGUMENT_SIZE 1
-#define ARGUMENT_ZONE 3
+#define TUMBLE_ZONE 3
+#define STEPPED_ZONE 4
 
 static List *
 all_arguments(FuncExpr *call)
@@ -47,15 +48,15 @@ is_calendar_size(Node *size)
 }
 
 static void
-fix_call(FuncExpr *call)
+fix_call(FuncExpr *call, int zone_argument)
 {
 	List *arguments = all_arguments(call);
-	Node *zone = eval_const_expressions(NULL, list_nth(arguments, ARGUMENT_ZONE));
+	Node *zone = eval_const_expressions(NULL, list_nth(arguments, zone_argument));
 
 	if (exprType(linitial(arguments)) != TIMESTAMPTZOID || !is_calendar_size(list_nth(arguments, ARGUMENT_SIZE)) ||
 	    !IsA(zone, Const) || !((Const *) zone)->constisnull)
 		return;
-	lfirst(list_nth_cell(arguments, ARGUMENT_ZONE)) = makeConst(
+	lfirst(list_nth_cell(arguments, zone_argument)) = makeConst(
 	    TEXTOID, -1, ((Const *) zone)->constcollid, -1, CStringGetTextDatum(pg_get_timezone_name(session_timezone)),
 	    false, false);
 	call->args = arguments;
@@ -74,9 +75,10 @@ sf_fix_time_zone(Query *query)
 		foreach (function, rte->functions)
 		{
 			Node *call = lfirst_node(RangeTblFunction, function)->funcexpr;
+			SfWindowKind kind;
 
-			if (IsA(call, FuncExpr) && sf_is_tumble(((FuncExpr *) call)->funcid))
-				fix_call((FuncExpr *) call);
+			if (IsA(call, FuncExpr) && sf_is_window_function(((FuncExpr *) call)->funcid, &kind))
+				fix_call((FuncExpr *) call, kind == SF_WINDOW_TUMBLE ? TUMBLE_ZONE : STEPPED_ZONE);
 		}
 	}
 }

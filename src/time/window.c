@@ -2,13 +2,15 @@
  * window.c
  *		Which window a time is in: checks of a specification, and calendar arithmetic.
  *
- * A calendar window begins at boundary n of a sequence of local times: origin + n * size, in days or in months.  A
- * boundary's instant is what PostgreSQL makes of that local time in the zone, so a boundary that a change of clocks
+ * A tumbling calendar window begins at boundary n of a sequence of local times: origin + n * size, in days or in months.
+ * A boundary's instant is what PostgreSQL makes of that local time in the zone, so a boundary that a change of clocks
  * skips is the change itself, and one that comes twice is the later.  Instants never decrease along the sequence, which
  * makes the windows [instant n, instant n + 1) a partition of time whatever the clocks do.  A day that a zone leaves
  * out altogether (Samoa, 30 December 2011) is an empty window, and no time is in it.
  *
- * Elapsed windows are done in line by sf_window_of; they come here only to fail.
+ * Hopping and cumulating windows begin and end at such boundaries, too, so they are made of tumbling ones: their panes.
+ *
+ * Tumbling elapsed windows are done in line by sf_window_of; they come here only to fail.
  */
 #include "postgres.h"
 
@@ -101,22 +103,54 @@ month_to_local(int64 month)
 	return (date2j((int) year, month_of_year, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
-/* A window's boundary is named by its local time for windows of days, by its month for windows of months. */
+/* From one window's start to the next one's. */
 static int64
-boundary_before(const SfWindowSpec *spec, int64 local)
+period_of(const SfWindowSpec *spec)
+{
+	return spec->kind == SF_WINDOW_CUMULATE ? spec->size : spec->step;
+}
+
+/* A length in boundaries: microseconds, but for months. */
+static int64
+span_of(const SfWindowSpec *spec, int64 length)
+{
+	return spec->unit == SF_UNIT_DAYS ? length * USECS_PER_DAY : length;
+}
+
+static int64
+moved(int64 boundary, int64 span)
+{
+	if (pg_add_s64_overflow(boundary, span, &boundary))
+		raise_out_of_range();
+	return boundary;
+}
+
+/* The boundary a span later; none comes after the last one. */
+static int64
+following(int64 boundary, int64 span)
+{
+	return pg_add_s64_overflow(boundary, span, &boundary) ? PG_INT64_MAX : boundary;
+}
+
+/*
+ * A boundary is named by its instant for elapsed windows, by its local time for windows of days, by its month for
+ * windows of months.  The last one at or before a time by the clock, of those that lie `spans` apart.
+ */
+static int64
+boundary_before(const SfWindowSpec *spec, int64 shift, int64 span, int64 local)
 {
 	struct pg_tm tm;
 	fsec_t fsec;
 	int64 shifted;
 
-	if (spec->unit == SF_UNIT_DAYS)
-		return floor_to(local, spec->origin_us, spec->size * USECS_PER_DAY);
+	if (spec->unit != SF_UNIT_MONTHS)
+		return floor_to(local, moved(spec->origin_us, shift), span);
 
 	if (pg_sub_s64_overflow(local, spec->origin_us, &shifted) ||
 	    timestamp2tm(shifted, NULL, &tm, &fsec, NULL, NULL) != 0)
 		raise_out_of_range();
-	return floor_to(((int64) tm.tm_year - ORIGIN_YEAR) * MONTHS_PER_YEAR + tm.tm_mon - 1, spec->origin_months,
-	                spec->size);
+	return floor_to(((int64) tm.tm_year - ORIGIN_YEAR) * MONTHS_PER_YEAR + tm.tm_mon - 1,
+	                moved(spec->origin_months, shift), span);
 }
 
 static SfTime
@@ -126,73 +160,197 @@ boundary_instant(const SfWindowSpec *spec, int64 boundary)
 
 	if (spec->unit == SF_UNIT_MONTHS && pg_add_s64_overflow(month_to_local(boundary), spec->origin_us, &local))
 		raise_out_of_range();
-	return local_to_instant(local, spec->zone);
+	return local_to_instant(local, spec->unit == SF_UNIT_ELAPSED ? NULL : spec->zone);
+}
+
+/* The last of the boundaries origin + shift + n * span whose instant is at most ts. */
+static int64
+last_boundary(const SfWindowSpec *spec, int64 shift, int64 span, SfTime ts)
+{
+	int64 boundary;
+
+	if (TIMESTAMP_NOT_FINITE(ts))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("an infinite timestamp is in no window"),
+		                errhint("Leave out such rows with isfinite().")));
+	if (!IS_VALID_TIMESTAMP(ts))
+		raise_out_of_range();
+	if (spec->unit == SF_UNIT_ELAPSED)
+		return boundary_before(spec, shift, span, ts);
+
+	/* Where clocks are set back, a time can be past a boundary by the clock and yet before its instant. */
+	boundary = boundary_before(spec, shift, span, instant_to_local(ts, spec->zone));
+	while (boundary_instant(spec, boundary) > ts)
+		boundary = moved(boundary, -span);
+	while (boundary_instant(spec, moved(boundary, span)) <= ts)
+		boundary = moved(boundary, span);
+	return boundary;
 }
 
 void
 sf_window_of_calendar(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 {
-	int64 step = spec->unit == SF_UNIT_DAYS ? spec->size * USECS_PER_DAY : spec->size;
-	int64 boundary;
-	int64 next;
+	int64 span = span_of(spec, spec->size);
+	int64 boundary = last_boundary(spec, 0, span, ts);
 
-	if (TIMESTAMP_NOT_FINITE(ts))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("an infinite timestamp is in no window"),
-		                errhint("Leave out such rows with isfinite().")));
-	if (spec->unit == SF_UNIT_ELAPSED || !IS_VALID_TIMESTAMP(ts))
-		raise_out_of_range();
-
-	boundary = boundary_before(spec, instant_to_local(ts, spec->zone));
 	*start = boundary_instant(spec, boundary);
-
-	/* Where clocks are set back, a time can be past a boundary by the clock and yet before its instant. */
-	while (*start > ts)
-	{
-		boundary -= step;
-		*start = boundary_instant(spec, boundary);
-	}
-	for (;;)
-	{
-		if (pg_add_s64_overflow(boundary, step, &next))
-			raise_out_of_range();
-		*end = boundary_instant(spec, next);
-		if (*end > ts)
-			break;
-		boundary = next;
-		*start = *end;
-	}
+	*end = boundary_instant(spec, moved(boundary, span));
 }
 
-/* Unit and size. */
-static void
-take_size(SfWindowSpec *spec, const Interval *size)
+/*
+ * Windows are enumerated by the boundaries they end at, a step apart.  A hopping window begins its size earlier, a
+ * cumulating one at the last boundary of a size's windows before that.
+ */
+static int64
+start_for_end(const SfWindowSpec *spec, int64 end)
 {
+	int64 size = span_of(spec, spec->size);
+
+	if (spec->kind != SF_WINDOW_CUMULATE)
+		return moved(end, -size);
+	return floor_to(moved(end, -span_of(spec, spec->step)),
+	                spec->unit == SF_UNIT_MONTHS ? spec->origin_months : spec->origin_us, size);
+}
+
+/* The last boundary at which a window ends, not after ts. */
+static int64
+last_end_boundary(const SfWindowSpec *spec, SfTime ts)
+{
+	return last_boundary(spec, span_of(spec, spec->size), span_of(spec, spec->step), ts);
+}
+
+/* Where the window ends that starts last of those that start at or before ts, and ends last. */
+static int64
+end_of_last_start(const SfWindowSpec *spec, SfTime ts)
+{
+	return moved(last_boundary(spec, 0, span_of(spec, period_of(spec)), ts), span_of(spec, spec->size));
+}
+
+static void
+begin_enumeration(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime after, int64 last_end)
+{
+	iterator->spec = spec;
+	iterator->start = iterator->end = 0;
+	iterator->next_end = following(last_end_boundary(spec, after), span_of(spec, spec->step));
+	iterator->last_end = last_end;
+}
+
+void
+sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts)
+{
+	begin_enumeration(iterator, spec, ts, end_of_last_start(spec, ts));
+}
+
+void
+sf_windows_ending(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime from, SfTime until)
+{
+	begin_enumeration(iterator, spec, from, last_end_boundary(spec, until));
+}
+
+bool
+sf_windows_next(SfWindowIterator *iterator)
+{
+	const SfWindowSpec *spec = iterator->spec;
+
+	while (iterator->next_end <= iterator->last_end)
+	{
+		SfTime end = boundary_instant(spec, iterator->next_end);
+		SfTime start = boundary_instant(spec, start_for_end(spec, iterator->next_end));
+		bool repeated = start == iterator->start && end == iterator->end;
+
+		iterator->next_end = following(iterator->next_end, span_of(spec, spec->step));
+		if (start == end || repeated)
+			continue;
+		iterator->start = start;
+		iterator->end = end;
+		return true;
+	}
+	return false;
+}
+
+bool
+sf_window_last_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
+{
+	int64 boundary = end_of_last_start(spec, ts);
+
+	*end = boundary_instant(spec, boundary);
+	*start = boundary_instant(spec, start_for_end(spec, boundary));
+	return *end > ts;
+}
+
+/* An interval as a number of one unit. */
+static int64
+take_length(const Interval *interval, const char *name, SfWindowUnit *unit)
+{
+	int64 length;
 	int64 ignored;
 
-	if ((size->month != 0) + (size->day != 0) + (size->time != 0) > 1)
+	if ((interval->month != 0) + (interval->day != 0) + (interval->time != 0) > 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("window size must be either months, or days, or hours and less"),
+		                errmsg("window %s must be either months, or days, or hours and less", name),
 		                errdetail("Days and months follow the calendar, hours and less are elapsed time."),
 		                errhint("For example, write '36 hours' instead of '1 day 12 hours'.")));
-	if (size->month != 0)
+	if (interval->month != 0)
 	{
-		spec->unit = SF_UNIT_MONTHS;
-		spec->size = size->month;
+		*unit = SF_UNIT_MONTHS;
+		length = interval->month;
 	}
-	else if (size->day != 0)
+	else if (interval->day != 0)
 	{
-		spec->unit = SF_UNIT_DAYS;
-		spec->size = size->day;
+		*unit = SF_UNIT_DAYS;
+		length = interval->day;
 	}
 	else
 	{
-		spec->unit = SF_UNIT_ELAPSED;
-		spec->size = size->time;
+		*unit = SF_UNIT_ELAPSED;
+		length = interval->time;
 	}
-	if (spec->size <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window size must be greater than zero")));
-	if (spec->unit == SF_UNIT_DAYS && pg_mul_s64_overflow(spec->size, USECS_PER_DAY, &ignored))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window size is out of range")));
+	if (length <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window %s must be greater than zero", name)));
+	if (*unit == SF_UNIT_DAYS && pg_mul_s64_overflow(length, USECS_PER_DAY, &ignored))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window %s is out of range", name)));
+	return length;
+}
+
+static void
+check_hop(const SfWindowSpec *spec, bool gaps)
+{
+	if (spec->step > spec->size && !gaps)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("window slide must not be greater than the window size"),
+		                errdetail("Times between the windows would be in none."),
+		                errhint("The size comes first: hop(ts, size, slide).  If gaps are meant, add gaps => true.")));
+}
+
+static void
+check_cumulate(const SfWindowSpec *spec)
+{
+	if (spec->size % spec->step != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window size must be a multiple of the step"),
+		                errhint("The size comes first: cumulate(ts, size, step).")));
+}
+
+/* Unit, size and step. */
+static void
+take_lengths(SfWindowSpec *spec, const SfWindowArguments *arguments)
+{
+	const char *name = arguments->kind == SF_WINDOW_CUMULATE ? "step" : "slide";
+	SfWindowUnit step_unit;
+
+	spec->kind = arguments->kind;
+	spec->size = spec->step = take_length(arguments->size, "size", &spec->unit);
+	if (spec->kind == SF_WINDOW_TUMBLE)
+		return;
+
+	spec->step = take_length(arguments->step, name, &step_unit);
+	if (step_unit != spec->unit)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("window size and %s must both be months, or days, or hours and less", name),
+		                errdetail("Days and months follow the calendar, hours and less are elapsed time."),
+		                errhint("For example, write '24 hours' instead of '1 day' next to '1 hour'.")));
+	if (spec->kind == SF_WINDOW_HOP)
+		check_hop(spec, arguments->gaps);
+	else
+		check_cumulate(spec);
 }
 
 static void
@@ -221,9 +379,9 @@ take_zone(SfWindowSpec *spec, const char *timezone, bool zoned)
 static void
 take_offset(SfWindowSpec *spec, const Interval *offset)
 {
+	int64 period = span_of(spec, period_of(spec));
 	int64 shift_us;
 
-	spec->offset = *offset;
 	spec->origin_months = 0;
 	if (offset->month != 0 && spec->unit != SF_UNIT_MONTHS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -237,21 +395,64 @@ take_offset(SfWindowSpec *spec, const Interval *offset)
 	{
 		case SF_UNIT_MONTHS:
 			spec->origin_us = shift_us;
-			spec->origin_months = (int32) reduce(offset->month, spec->size);
+			spec->origin_months = (int32) reduce(offset->month, period);
 			break;
 		case SF_UNIT_DAYS:
-			spec->origin_us = reduce(ORIGIN_DAYS * USECS_PER_DAY + shift_us, spec->size * USECS_PER_DAY);
+			spec->origin_us = reduce(ORIGIN_DAYS * USECS_PER_DAY + shift_us, period);
 			break;
 		case SF_UNIT_ELAPSED:
-			spec->origin_us = reduce(local_to_instant(ORIGIN_DAYS * USECS_PER_DAY + shift_us, spec->zone), spec->size);
+			spec->origin_us = reduce(local_to_instant(ORIGIN_DAYS * USECS_PER_DAY + shift_us, spec->zone), period);
 			break;
 	}
 }
 
-void
-sf_window_spec_init(SfWindowSpec *spec, const Interval *size, const Interval *offset, const char *timezone, bool zoned)
+/* Days of a clock that is never changed have 24 hours: elapsed windows, which cost less. */
+static void
+simplify_days(SfWindowSpec *spec)
 {
-	take_size(spec, size);
-	take_zone(spec, timezone, zoned);
-	take_offset(spec, offset);
+	long east_seconds = 0;
+
+	if (spec->unit != SF_UNIT_DAYS || (spec->zone != NULL && !pg_get_timezone_offset(spec->zone, &east_seconds)))
+		return;
+	spec->origin_us = reduce(spec->origin_us - east_seconds * USECS_PER_SEC, span_of(spec, period_of(spec)));
+	spec->size *= USECS_PER_DAY;
+	spec->step *= USECS_PER_DAY;
+	spec->unit = SF_UNIT_ELAPSED;
+}
+
+void
+sf_window_spec_init(SfWindowSpec *spec, const SfWindowArguments *arguments)
+{
+	take_lengths(spec, arguments);
+	take_zone(spec, arguments->timezone, arguments->zoned);
+	take_offset(spec, arguments->offset);
+	simplify_days(spec);
+}
+
+static int64
+greatest_common_divisor(int64 one, int64 other)
+{
+	while (other != 0)
+	{
+		int64 rest = one % other;
+
+		one = other;
+		other = rest;
+	}
+	return one;
+}
+
+void
+sf_pane_spec(const SfWindowSpec *spec, SfWindowSpec *pane)
+{
+	int64 span;
+
+	*pane = *spec;
+	pane->kind = SF_WINDOW_TUMBLE;
+	pane->size = pane->step = greatest_common_divisor(spec->size, spec->step);
+	span = span_of(pane, pane->size);
+	if (pane->unit == SF_UNIT_MONTHS)
+		pane->origin_months = (int32) reduce(spec->origin_months, span);
+	else
+		pane->origin_us = reduce(spec->origin_us, span);
 }

@@ -3,8 +3,16 @@
  *		Window arithmetic: pure functions of a time and a specification, no I/O, no catalogs.
  *
  * Windows are half-open [start, end).  An interval with months or days makes a calendar window, hours and below an
- * elapsed one; a mixture is refused.  Origins: Monday 2000-01-03 for weeks and shorter, 2000-01-01 for months and
- * years.  Calendar windows of timestamptz need a zone.
+ * elapsed one; a mixture is refused, within an interval and between a size and its slide or step.  Origins: Monday
+ * 2000-01-03 for weeks and shorter, 2000-01-01 for months and years.  Calendar windows of timestamptz need a zone.
+ *
+ * Tumbling windows hold each time once.  Hopping ones of a size start every slide, so that a time is in size/slide of
+ * them; with gaps (slide > size) it may be in none.  Cumulating ones are tumbling windows of the size, each with the
+ * windows that start with it and end after one step, two, and so on up to the size.  A window is its start and end: where
+ * a zone leaves out a day, a step may add nothing, and windows that would be the same are one; empty ones are none.
+ *
+ * A pane is a window of the tumbling specification that sf_pane_spec gives: each pane is wholly in or wholly outside of
+ * any window, so what holds a pane's start holds all of it.
  */
 #ifndef SF_WINDOW_H
 #define SF_WINDOW_H
@@ -15,45 +23,75 @@
 #include "pgtime.h"
 #include "utils/timestamp.h"
 
+typedef enum SfWindowKind
+{
+	SF_WINDOW_TUMBLE,
+	SF_WINDOW_HOP,
+	SF_WINDOW_CUMULATE,
+} SfWindowKind;
+
 typedef enum SfWindowUnit
 {
-	SF_UNIT_ELAPSED,			/* size in microseconds */
+	SF_UNIT_ELAPSED,			/* microseconds */
 	SF_UNIT_DAYS,
 	SF_UNIT_MONTHS,
 } SfWindowUnit;
 
 typedef struct SfWindowSpec
 {
-	SfWindowUnit unit;
+	SfWindowKind kind;
+	SfWindowUnit unit;			/* days that always have 24 hours are kept as elapsed time */
 	int64		size;			/* in units of `unit`; > 0 */
-	Interval	offset;			/* added to the origin; zero by default */
+	int64		step;			/* from start to start (tumble: the size; hop: the slide), or from end to end (cumulate) */
 	bool		zoned;			/* timestamptz (true) or timestamp (false) */
 	pg_tz	   *zone;			/* for calendar windows, or elapsed ones aligned to a zone's midnight; else NULL */
 
 	/*
-	 * The offset worked in: for elapsed windows a start, in [0, size); for windows of days a start in local time, in
-	 * [0, size); for windows of months the time from the first of a month to a start.
+	 * The offset worked in: for elapsed windows a start, in [0, period); for windows of days a start in local time, in
+	 * [0, period); for windows of months the time from the first of a month to a start.  The period is the step, or the
+	 * size of cumulating windows.
 	 */
 	int64		origin_us;
-	int32		origin_months;	/* months: month of a start, counted from 2000-01, in [0, size) */
+	int32		origin_months;	/* months: month of a start, counted from 2000-01, in [0, period) */
 } SfWindowSpec;
 
+/* What a window function is called with. */
+typedef struct SfWindowArguments
+{
+	SfWindowKind kind;
+	const Interval *size;
+	const Interval *step;		/* slide or step; not for tumble */
+	const Interval *offset;		/* added to the origin */
+	const char *timezone;		/* or NULL: calendar windows of timestamptz take session_timezone, elapsed ones UTC */
+	bool		zoned;			/* timestamptz (true) or timestamp (false) */
+	bool		gaps;			/* hop: the slide may be greater than the size */
+} SfWindowArguments;
+
 /*
- * Checks and fills a specification.  timezone may be NULL: then calendar windows of timestamptz take session_timezone,
- * elapsed ones align to UTC.  Raises ERRCODE_INVALID_PARAMETER_VALUE for size <= 0, a mixture, an unknown zone.
+ * Checks arguments and fills a specification.  Raises ERRCODE_INVALID_PARAMETER_VALUE for what is zero, negative, a
+ * mixture, a slide greater than the size without gaps, a size that is not a multiple of its step, an unknown zone.
  */
-extern void sf_window_spec_init(SfWindowSpec *spec, const Interval *size, const Interval *offset, const char *timezone,
-								bool zoned);
+extern void sf_window_spec_init(SfWindowSpec *spec, const SfWindowArguments *arguments);
+
+/*
+ * The tumbling windows that all windows of a specification are made of: the greatest common divisor of size and slide,
+ * or the step of cumulating windows.  For tumbling windows the same again.
+ */
+extern void sf_pane_spec(const SfWindowSpec *spec, SfWindowSpec *pane);
 
 /* The part of sf_window_of that is not in line: calendar windows and errors. */
 extern void sf_window_of_calendar(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end);
 
-/* The window that holds ts.  Raises ERRCODE_DATETIME_VALUE_OUT_OF_RANGE for infinities and out-of-range results. */
+/*
+ * The tumbling window that holds ts.  Raises ERRCODE_DATETIME_VALUE_OUT_OF_RANGE for infinities and out-of-range
+ * results.
+ */
 static inline void
 sf_window_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 {
 	int64		since;
 
+	Assert(spec->kind == SF_WINDOW_TUMBLE);
 	if (likely(spec->unit == SF_UNIT_ELAPSED && IS_VALID_TIMESTAMP(ts)) &&
 		likely(!pg_sub_s64_overflow(ts, spec->origin_us, &since)))
 	{
@@ -68,7 +106,35 @@ sf_window_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 	sf_window_of_calendar(spec, ts, start, end);
 }
 
-/* Whether a function is the extension's tumble(), for either type of time (tumble.c). */
-extern bool sf_is_tumble(Oid funcid);
+/* An enumeration of windows of any kind; plain data, nothing to free.  The specification is borrowed. */
+typedef struct SfWindowIterator
+{
+	const SfWindowSpec *spec;
+	SfTime		start;			/* the window that sf_windows_next gave last; start = end: none yet */
+	SfTime		end;
+	int64		next_end;		/* the boundary at which the next window ends (see window.c) */
+	int64		last_end;		/* and the last one */
+} SfWindowIterator;
 
-#endif /* SF_WINDOW_H */
+/*
+ * All windows that hold ts, in order of start, and of end for those with the same start.  Raises
+ * ERRCODE_DATETIME_VALUE_OUT_OF_RANGE like sf_window_of, here or in sf_windows_next.
+ */
+extern void sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts);
+
+/*
+ * All windows with from < end <= until, in order of end, and of start for those with the same end.  Both times are
+ * finite.  The number of windows is that of the slides or steps in between, whether or not anything is in them.
+ */
+extern void sf_windows_ending(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime from, SfTime until);
+
+/* The next window into iterator->start and iterator->end; false when there is none. */
+extern bool sf_windows_next(SfWindowIterator *iterator);
+
+/* The window that holds ts and ends last: once it has closed, nothing needs ts any more.  False when none holds it. */
+extern bool sf_window_last_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end);
+
+/* Whether a function is one of the extension's window functions, for either type of time; which (window_function.c). */
+extern bool sf_is_window_function(Oid funcid, SfWindowKind *kind);
+
+#endif							/* SF_WINDOW_H */
