@@ -1,9 +1,12 @@
-# lib.sh: what the parts of bench/run share.  To be sourced after test/lib/setup.sh.
+# lib.sh: what bench/run, its parts and bench/nexmark share.  To be sourced after test/lib/setup.sh.
 #
 # The library is built as for use (-O2, no assertions), the server writes as it does for use (fsync on), and what would
 # disturb a measurement in the middle, checkpoints and autovacuum, is kept out of it.  Transactions do not wait for the
 # disk (synchronous_commit off), which would drown all else in what the machine's disk and its neighbours do.  WAL files
 # are not filled with zeros first: a server that has run for a while takes old ones again.
+
+# What the script's first comment says.
+usage() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$0"; }
 
 heading() { printf '\n== %s\n' "$*"; }
 
@@ -19,7 +22,7 @@ valgrind_install()
 
 client_build()
 {
-	gcc -O2 -I"$SF_INCLUDE" "$SF_WORK"/src/bench/client/*.c -o "$SF_WORK/client" -L"$SF_LIB" -Wl,-rpath,"$SF_LIB" -lpq -lpthread
+	gcc -O2 -I"$SF_INCLUDE" "$SF_WORK"/src/bench/client/*.c -o "$SF_WORK/client" -L"$SF_LIB" -Wl,-rpath,"$SF_LIB" -lpq -lpthread -lm
 }
 
 client() { "$SF_WORK/client" "$@"; }
@@ -32,11 +35,15 @@ machine_text()
 	echo "$("$PG_CONFIG" --version), $(nproc) cores, $memory GB, $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)"
 }
 
+# bench_server NAME [LINE…]
 bench_server()
 {
-	server_start "$1" 'shared_buffers = 2GB' 'max_wal_size = 32GB' 'checkpoint_timeout = 1h' 'autovacuum = off' \
+	local name=$1
+	shift
+
+	server_start "$name" 'shared_buffers = 2GB' 'max_wal_size = 32GB' 'checkpoint_timeout = 1h' 'autovacuum = off' \
 		'synchronous_commit = off' 'jit = off' 'max_parallel_workers_per_gather = 0' 'huge_pages = off' \
-		'max_connections = 50' 'max_worker_processes = 16' 'wal_init_zero = off'
+		'max_connections = 50' 'max_worker_processes = 16' 'wal_init_zero = off' "$@"
 }
 
 # result NAME UNIT VALUES…: one figure, the median of the values, to the results.
@@ -72,10 +79,14 @@ results_table()
 		"$SF_RESULTS"
 }
 
+# results_json MACHINE [MEMBERS]: the figures, and more members of the object.
 results_json()
 {
-	awk -F'\t' -v machine="$1" -v quick="$quick" '
-		BEGIN { printf "{\n  \"machine\": \"%s\",\n  \"quick\": %s,\n  \"figures\": [", machine, (quick ? "true" : "false") }
+	local is_quick=false
+
+	[ -z "$quick" ] || is_quick=true
+	printf '{\n  "machine": "%s",\n  "quick": %s,\n%s  "figures": [' "$1" $is_quick "${2:+$2$'\n'}"
+	awk -F'\t' '
 		{
 			printf "%s\n    {\"name\": \"%s\", \"unit\": \"%s\", \"value\": %s, \"low\": %s, \"high\": %s, \"n\": %s}",
 				(NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6

@@ -6,6 +6,7 @@
  *	client visible idle|batches|singles SECONDS	time from COMMIT's return until another connection's look-up shows it
  *	client backend HEAP STREAM PAIRS		CPU of the inserting backend alone, stream against heap, interleaved
  *	client reads NAME QUERY TIMES			time of one query, warm, with all its rows fetched
+ *	client nexmark …						the events of Nexmark (nexmark_load.c)
  *
  * Figures go to stdout, and to the file named by SF_RESULTS: name, unit, value, lowest, highest, number.
  */
@@ -216,8 +217,10 @@ main(int argc, char **argv)
 		backend_main(argc - 2, argv + 2);
 	else if (argc > 1 && strcmp(argv[1], "reads") == 0)
 		reads_main(argc - 2, argv + 2);
+	else if (argc > 1 && strcmp(argv[1], "nexmark") == 0)
+		nexmark_main(argc - 2, argv + 2);
 	else
 		die("usage", "load KIND ROUNDS ROWS DATABASE... | visible idle|batches|singles SECONDS | "
-		             "backend HEAP STREAM PAIRS | reads NAME QUERY TIMES");
+		             "backend HEAP STREAM PAIRS | reads NAME QUERY TIMES | nexmark ...");
 	return 0;
 }

@@ -57,5 +57,6 @@ extern void load_main(int argc, char **argv);
 extern void visible_main(int argc, char **argv);
 extern void backend_main(int argc, char **argv);
 extern void reads_main(int argc, char **argv);
+extern void nexmark_main(int argc, char **argv);
 
 #endif							/* BENCH_CLIENT_H */

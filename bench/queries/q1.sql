@@ -1,0 +1,4 @@
+-- Prices in another currency.
+-- compare: hash
+SELECT auction, bidder, 0.908 * price AS price, date_time, extra
+FROM bid
