@@ -41,6 +41,15 @@ check_supported(const Aggref *aggref)
 		refuse(aggref, "ORDER BY", "Group by the sort key as well, and aggregate the view's rows in that order.");
 }
 
+static void
+use_kernel(AggregateImpl *agg, const Kernel *kernel)
+{
+	agg->kernel = kernel;
+	agg->public.kernel = kernel->number;
+	agg->public.size = MAXALIGN(kernel->size);
+	agg->public.blob_offset = kernel->has_blob ? (int) offsetof(BlobState, blob) : -1;
+}
+
 SfAggregate *
 sf_aggregate_create(MemoryContext context, Aggref *aggref)
 {
@@ -63,16 +72,31 @@ sf_aggregate_create(MemoryContext context, Aggref *aggref)
 	agg->public.blob_offset = -1;
 	agg->kernel = sf_kernel_find(aggref->aggfnoid);
 	if (agg->kernel != NULL)
-	{
-		agg->public.kernel = agg->kernel->number;
-		agg->public.size = MAXALIGN(agg->kernel->size);
-		if (agg->kernel->has_blob)
-			agg->public.blob_offset = offsetof(BlobState, blob);
-	}
+		use_kernel(agg, agg->kernel);
 	else
 		sf_catalog_create(agg, context);
 	MemoryContextSwitchTo(old);
 	return &agg->public;
+}
+
+static bool
+same_input(const SfAggregate *a, const SfAggregate *b)
+{
+	return equal(a->aggref->args, b->aggref->args) && equal(a->aggref->aggfilter, b->aggref->aggfilter);
+}
+
+void
+sf_aggregate_widen(SfAggregate *agg, const SfAggregate *other)
+{
+	AggregateImpl *impl = (AggregateImpl *) agg;
+	const Kernel *variance = ((const AggregateImpl *) other)->kernel;
+	const Kernel *companion;
+
+	if (impl->kernel == NULL || variance == NULL || !same_input(agg, other))
+		return;
+	companion = sf_variance_companion(impl->kernel, variance);
+	if (companion != NULL)
+		use_kernel(impl, companion);
 }
 
 bool
@@ -81,8 +105,7 @@ sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b)
 	const Kernel *kernel_a = ((const AggregateImpl *) a)->kernel;
 	const Kernel *kernel_b = ((const AggregateImpl *) b)->kernel;
 
-	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch &&
-	       equal(a->aggref->args, b->aggref->args) && equal(a->aggref->aggfilter, b->aggref->aggfilter);
+	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch && same_input(a, b);
 }
 
 /* All zeros is every state's beginning; the catalogued initial value comes in with the first row or the result. */

@@ -39,6 +39,12 @@ struct SfAggregate
  */
 extern SfAggregate *sf_aggregate_create(MemoryContext context, Aggref *aggref);
 
+/*
+ * Lets agg be answered from a state like other's, if that holds all that agg needs of the same rows, as a variance's does
+ * for sum and avg.  For all pairs of a layout, before offsets are given out.
+ */
+extern void sf_aggregate_widen(SfAggregate *agg, const SfAggregate *other);
+
 /* Is the state of both the same after the same rows?  Then one may fold rows in for both. */
 extern bool sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b);
 

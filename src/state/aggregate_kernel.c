@@ -1,6 +1,6 @@
 /*
  * aggregate_kernel.c
- *		Kernels of the built-in aggregates over integers, floats, dates, times and intervals.
+ *		Kernels of the built-in aggregates over integers, booleans, floats, dates, times and intervals.
  *
  * One loop per kernel over a batch of rows; the answers, also nulls, NaN and overflow, are those of the functions in
  * PostgreSQL's pg_aggregate, whose names stand at each kernel.  On ties min and max keep the newer value as those do,
@@ -190,7 +190,7 @@ float8_sum_result(SfBlobSpace *blobs, const char *state, bool *isnull)
 
 /* ---- avg of float4, float8: float8_accum, float8_avg ---- */
 
-/* The sum of squared deviations is not part of the mean, but its overflow is an error of PostgreSQL's avg. */
+/* As PostgreSQL's: the sum of squared deviations is not part of the mean, but its overflow is an error of avg. */
 typedef struct FloatAvg
 {
 	float8 count;
@@ -244,6 +244,47 @@ float_avg_result(SfBlobSpace *blobs, const char *state, bool *isnull)
 
 	*isnull = avg->count == 0.0;
 	return Float8GetDatum(*isnull ? 0.0 : avg->sum / avg->count);
+}
+
+/* ---- variance and stddev of float4, float8: float8_var_pop, float8_stddev_samp, ...; the state is avg's ---- */
+
+/* Divided by the number of values, or by one less: the variance of all there is, or of a sample. */
+static Datum
+float_variance(const char *state, bool sample, bool root, bool *isnull)
+{
+	const FloatAvg *avg = (const FloatAvg *) state;
+	float8 divisor = sample ? avg->count - 1.0 : avg->count;
+	float8 variance;
+
+	*isnull = divisor <= 0.0;
+	if (*isnull)
+		return (Datum) 0;
+	variance = avg->squares / divisor;
+	return Float8GetDatum(root ? sqrt(variance) : variance);
+}
+
+static Datum
+float_var_pop_result(SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	return float_variance(state, false, false, isnull);
+}
+
+static Datum
+float_var_samp_result(SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	return float_variance(state, true, false, isnull);
+}
+
+static Datum
+float_stddev_pop_result(SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	return float_variance(state, false, true, isnull);
+}
+
+static Datum
+float_stddev_samp_result(SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	return float_variance(state, true, true, isnull);
 }
 
 /* ---- sum and avg of interval: interval_pl, interval_accum, interval_avg ---- */
@@ -359,6 +400,49 @@ int8_best_result(SfBlobSpace *blobs, const char *state, bool *isnull)
 	*isnull = ((const IntBest *) state)->count == 0;
 	return Int64GetDatum(((const IntBest *) state)->value);
 }
+
+/* ---- bool_and, bool_or: the least and the greatest; bit_and, bit_or, bit_xor: int4and, int4or, int4xor ---- */
+
+INT_BEST_BATCH(bool_and_batch, int_min, DatumGetBool)
+INT_BEST_BATCH(bool_or_batch, int_max, DatumGetBool)
+
+static Datum
+bool_result(SfBlobSpace *blobs, const char *state, bool *isnull)
+{
+	*isnull = ((const IntBest *) state)->count == 0;
+	return BoolGetDatum(((const IntBest *) state)->value != 0);
+}
+
+static inline void
+bits_and(IntBest *state, int64 value)
+{
+	state->value = state->count > 0 ? state->value & value : value;
+	state->count = 1;
+}
+
+static inline void
+bits_or(IntBest *state, int64 value)
+{
+	state->value |= value;
+	state->count = 1;
+}
+
+static inline void
+bits_xor(IntBest *state, int64 value)
+{
+	state->value ^= value;
+	state->count = 1;
+}
+
+INT_BEST_BATCH(int2_and_batch, bits_and, DatumGetInt16)
+INT_BEST_BATCH(int2_or_batch, bits_or, DatumGetInt16)
+INT_BEST_BATCH(int2_xor_batch, bits_xor, DatumGetInt16)
+INT_BEST_BATCH(int4_and_batch, bits_and, DatumGetInt32)
+INT_BEST_BATCH(int4_or_batch, bits_or, DatumGetInt32)
+INT_BEST_BATCH(int4_xor_batch, bits_xor, DatumGetInt32)
+INT_BEST_BATCH(int8_and_batch, bits_and, DatumGetInt64)
+INT_BEST_BATCH(int8_or_batch, bits_or, DatumGetInt64)
+INT_BEST_BATCH(int8_xor_batch, bits_xor, DatumGetInt64)
 
 static inline void
 float_min(Float8Sum *state, float8 value)
@@ -532,6 +616,27 @@ int_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const c
 }
 
 static void
+bits_and_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntBest *) from)->count > 0)
+		bits_and((IntBest *) into, ((const IntBest *) from)->value);
+}
+
+static void
+bits_or_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntBest *) from)->count > 0)
+		bits_or((IntBest *) into, ((const IntBest *) from)->value);
+}
+
+static void
+bits_xor_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	if (((const IntBest *) from)->count > 0)
+		bits_xor((IntBest *) into, ((const IntBest *) from)->value);
+}
+
+static void
 float_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
 {
 	if (((const Float8Sum *) from)->count > 0)
@@ -581,6 +686,14 @@ static const KernelCombine combines[] = {
     [SF_KERNEL_MAX_NUMERIC] = sf_numeric_max_combine,
     [SF_KERNEL_MIN_INTERVAL] = interval_min_combine,
     [SF_KERNEL_MAX_INTERVAL] = interval_max_combine,
+    [SF_KERNEL_BOOL_AND] = int_min_combine,
+    [SF_KERNEL_BOOL_OR] = int_max_combine,
+    [SF_KERNEL_BIT_AND] = bits_and_combine,
+    [SF_KERNEL_BIT_OR] = bits_or_combine,
+    [SF_KERNEL_BIT_XOR] = bits_xor_combine,
+    [SF_KERNEL_MOMENTS_INT] = sf_moments_int_combine,
+    [SF_KERNEL_MOMENTS_NUMERIC] = sf_moments_numeric_combine,
+    [SF_KERNEL_VARIANCE_FLOAT] = float_avg_combine,
 };
 
 KernelCombine
@@ -628,6 +741,32 @@ static const Kernel kernels[] = {
     {F_MAX_NUMERIC, SF_KERNEL_MAX_NUMERIC, sizeof(NumericBest), true, sf_numeric_max_batch, sf_numeric_best_result},
     {F_MIN_INTERVAL, SF_KERNEL_MIN_INTERVAL, sizeof(IntervalState), false, interval_min_batch, interval_result},
     {F_MAX_INTERVAL, SF_KERNEL_MAX_INTERVAL, sizeof(IntervalState), false, interval_max_batch, interval_result},
+    {F_BOOL_AND, SF_KERNEL_BOOL_AND, sizeof(IntBest), false, bool_and_batch, bool_result},
+    {F_EVERY, SF_KERNEL_BOOL_AND, sizeof(IntBest), false, bool_and_batch, bool_result},
+    {F_BOOL_OR, SF_KERNEL_BOOL_OR, sizeof(IntBest), false, bool_or_batch, bool_result},
+    {F_BIT_AND_INT2, SF_KERNEL_BIT_AND, sizeof(IntBest), false, int2_and_batch, int2_best_result},
+    {F_BIT_OR_INT2, SF_KERNEL_BIT_OR, sizeof(IntBest), false, int2_or_batch, int2_best_result},
+    {F_BIT_XOR_INT2, SF_KERNEL_BIT_XOR, sizeof(IntBest), false, int2_xor_batch, int2_best_result},
+    {F_BIT_AND_INT4, SF_KERNEL_BIT_AND, sizeof(IntBest), false, int4_and_batch, int4_best_result},
+    {F_BIT_OR_INT4, SF_KERNEL_BIT_OR, sizeof(IntBest), false, int4_or_batch, int4_best_result},
+    {F_BIT_XOR_INT4, SF_KERNEL_BIT_XOR, sizeof(IntBest), false, int4_xor_batch, int4_best_result},
+    {F_BIT_AND_INT8, SF_KERNEL_BIT_AND, sizeof(IntBest), false, int8_and_batch, int8_best_result},
+    {F_BIT_OR_INT8, SF_KERNEL_BIT_OR, sizeof(IntBest), false, int8_or_batch, int8_best_result},
+    {F_BIT_XOR_INT8, SF_KERNEL_BIT_XOR, sizeof(IntBest), false, int8_xor_batch, int8_best_result},
+    {F_VAR_POP_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch, float_var_pop_result},
+    {F_VAR_SAMP_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch, float_var_samp_result},
+    {F_VARIANCE_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch, float_var_samp_result},
+    {F_STDDEV_POP_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch, float_stddev_pop_result},
+    {F_STDDEV_SAMP_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch,
+     float_stddev_samp_result},
+    {F_STDDEV_FLOAT4, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float4_avg_batch, float_stddev_samp_result},
+    {F_VAR_POP_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch, float_var_pop_result},
+    {F_VAR_SAMP_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch, float_var_samp_result},
+    {F_VARIANCE_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch, float_var_samp_result},
+    {F_STDDEV_POP_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch, float_stddev_pop_result},
+    {F_STDDEV_SAMP_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch,
+     float_stddev_samp_result},
+    {F_STDDEV_FLOAT8, SF_KERNEL_VARIANCE_FLOAT, sizeof(FloatAvg), false, float8_avg_batch, float_stddev_samp_result},
 };
 
 const Kernel *
@@ -639,5 +778,5 @@ sf_kernel_find(Oid aggregate)
 	for (int i = 0; i < (int) lengthof(kernels); i++)
 		if (kernels[i].aggregate == aggregate)
 			return &kernels[i];
-	return NULL;
+	return sf_variance_kernel_find(aggregate);
 }

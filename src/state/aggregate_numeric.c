@@ -10,124 +10,13 @@
  * remembered apart.
  */
 #include "state/aggregate_private.h"
+#include "state/numeric_parts.h"
 
 #include "common/int.h"
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
-
-#define BASE 10000
-#define MAX_DIGITS 9 /* of any value in an int128, with room to add */
-
-#define NUMERIC_SUM_NAN 1
-#define NUMERIC_SUM_PLUS_INFINITY 2
-#define NUMERIC_SUM_MINUS_INFINITY 4
-
-/* A numeric, taken apart. */
-typedef struct Parts
-{
-	uint32 special; /* NUMERIC_SUM_*, or 0 */
-	bool negative;
-	int dscale;
-	int weight; /* the first digit counts 10000 ^ weight */
-	int ndigits;
-	const char *digits; /* int16 each, maybe not aligned */
-} Parts;
-
-static inline uint16
-get_word(const char *at)
-{
-	uint16 word;
-
-	memcpy(&word, at, sizeof(word));
-	return word;
-}
-
-static inline void
-take_apart(const struct varlena *value, Parts *parts)
-{
-	const char *at = VARDATA_ANY(value);
-	int size = VARSIZE_ANY_EXHDR(value);
-	uint16 head = get_word(at);
-
-	parts->special = 0;
-	if ((head & 0x8000) == 0)
-	{
-		/* long form: sign and scale, then the weight */
-		parts->negative = (head & 0x4000) != 0;
-		parts->dscale = head & 0x3FFF;
-		parts->weight = (int16) get_word(at + 2);
-		parts->digits = at + 4;
-		parts->ndigits = (size - 4) / 2;
-	}
-	else if ((head & 0x4000) == 0)
-	{
-		/* short form: one bit of sign, six of scale, seven of weight */
-		parts->negative = (head & 0x2000) != 0;
-		parts->dscale = (head & 0x1F80) >> 7;
-		parts->weight = (head & 0x003F) - (head & 0x0040);
-		parts->digits = at + 2;
-		parts->ndigits = (size - 2) / 2;
-	}
-	else if ((head & 0x3000) == 0)
-		*parts = (Parts){.special = NUMERIC_SUM_NAN};
-	else
-		*parts = (Parts){.special = (head & 0x2000) ? NUMERIC_SUM_MINUS_INFINITY : NUMERIC_SUM_PLUS_INFINITY};
-}
-
-static const int64 small_powers[] = {1, 10000, 100000000, INT64CONST(1000000000000), INT64CONST(10000000000000000)};
-
-static inline int128
-power(int exponent)
-{
-	int128 result = 1;
-
-	for (; exponent > 4; exponent -= 4)
-		result *= small_powers[4];
-	return result * small_powers[exponent];
-}
-
-/* Digits after the point, in base 10000. */
-static inline int
-fraction_of(const Parts *parts)
-{
-	return parts->ndigits == 0 ? 0 : Max(0, parts->ndigits - 1 - parts->weight);
-}
-
-/* Does it fit into an int128 in units of 10000 ^ -fraction? */
-static inline bool
-fits(const Parts *parts, int fraction)
-{
-	return parts->ndigits == 0 || (fraction <= MAX_DIGITS && parts->weight + 1 + fraction <= MAX_DIGITS);
-}
-
-static inline int128
-in_units(const Parts *parts, int fraction)
-{
-	int zeros = parts->weight + 1 + fraction - parts->ndigits;
-	int128 value;
-
-	if (parts->ndigits == 0)
-		return 0;
-	if (parts->ndigits <= 4)
-	{
-		int64 small = 0;
-
-		for (int i = 0; i < parts->ndigits; i++)
-			small = small * BASE + get_word(parts->digits + 2 * i);
-		value = small;
-	}
-	else
-	{
-		value = 0;
-		for (int i = 0; i < parts->ndigits; i++)
-			value = value * BASE + get_word(parts->digits + 2 * i);
-	}
-	if (zeros > 0)
-		value *= power(zeros);
-	return parts->negative ? -value : value;
-}
 
 /* A numeric of value * 10000 ^ -fraction with a display scale that shows all of it. */
 Datum
@@ -141,8 +30,8 @@ sf_numeric_from_int128(int128 value, int fraction, int dscale)
 
 	while (rest > 0)
 	{
-		digits[lengthof(digits) - ++ndigits] = (int16) (rest % BASE);
-		rest /= BASE;
+		digits[lengthof(digits) - ++ndigits] = (int16) (rest % NUMERIC_BASE);
+		rest /= NUMERIC_BASE;
 	}
 	initStringInfo(&message);
 	pq_sendint16(&message, ndigits);
@@ -175,7 +64,7 @@ add_to_blob(SfBlobSpace *blobs, NumericSum *state, Datum value)
 
 /* Moves the integer part of the sum into the blob, and begins it anew with the value if that fits. */
 static void
-spill(SfBlobSpace *blobs, NumericSum *state, const Parts *parts, Datum value)
+spill(SfBlobSpace *blobs, NumericSum *state, const NumericParts *parts, Datum value)
 {
 	int fraction = fraction_of(parts);
 
@@ -198,7 +87,7 @@ refine(NumericSum *state, int fraction)
 {
 	int128 sum;
 
-	if (fraction > MAX_DIGITS || __builtin_mul_overflow(state->sum, power(fraction - state->fraction), &sum))
+	if (fraction > MAX_DIGITS || __builtin_mul_overflow(state->sum, power_of_base(fraction - state->fraction), &sum))
 		return false;
 	state->sum = sum;
 	state->fraction = fraction;
@@ -209,7 +98,7 @@ static inline void
 numeric_sum_add(SfBlobSpace *blobs, NumericSum *state, Datum value)
 {
 	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
-	Parts parts;
+	NumericParts parts;
 	int fraction;
 	int128 sum;
 
@@ -304,7 +193,7 @@ add_integer(NumericSum *state, int128 value, int fraction)
 
 	if (fraction > state->fraction && !refine(state, fraction))
 		return false;
-	if (__builtin_mul_overflow(value, power(state->fraction - fraction), &value) ||
+	if (__builtin_mul_overflow(value, power_of_base(state->fraction - fraction), &value) ||
 	    __builtin_add_overflow(state->sum, value, &sum))
 		return false;
 	state->sum = sum;
@@ -353,14 +242,14 @@ best_set(SfBlobSpace *blobs, NumericBest *state, Datum value)
 }
 
 static inline int
-sign_of(const Parts *parts)
+sign_of(const NumericParts *parts)
 {
 	return parts->ndigits == 0 ? 0 : parts->negative ? -1 : 1;
 }
 
 /* As numeric_cmp for finite values: stored ones have no zeros in front or behind. */
 static inline int
-compare_parts(const Parts *a, const Parts *b)
+compare_parts(const NumericParts *a, const NumericParts *b)
 {
 	int sign = sign_of(a);
 
@@ -383,8 +272,8 @@ static inline int
 best_compare(SfBlobSpace *blobs, const NumericBest *state, struct varlena *value)
 {
 	Datum best = best_value(blobs, state);
-	Parts a;
-	Parts b;
+	NumericParts a;
+	NumericParts b;
 
 	take_apart((struct varlena *) DatumGetPointer(best), &a);
 	take_apart(value, &b);

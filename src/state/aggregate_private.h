@@ -33,6 +33,14 @@ typedef enum SfKernel
 	SF_KERNEL_MAX_NUMERIC,
 	SF_KERNEL_MIN_INTERVAL,
 	SF_KERNEL_MAX_INTERVAL,
+	SF_KERNEL_BOOL_AND,			/* every is its other name */
+	SF_KERNEL_BOOL_OR,
+	SF_KERNEL_BIT_AND,			/* of int2, int4, int8 */
+	SF_KERNEL_BIT_OR,
+	SF_KERNEL_BIT_XOR,
+	SF_KERNEL_MOMENTS_INT,		/* variances of int2, int4, int8, and sum and avg beside them */
+	SF_KERNEL_MOMENTS_NUMERIC,
+	SF_KERNEL_VARIANCE_FLOAT,
 } SfKernel;
 
 /* Folds values of one argument into states; a state of NULL, or a null value, is skipped. */
@@ -97,6 +105,14 @@ extern Datum sf_numeric_best_result(SfBlobSpace *blobs, const char *state, bool 
 extern void sf_numeric_sum_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
 extern void sf_numeric_min_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
 extern void sf_numeric_max_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+
+/* aggregate_variance.c */
+extern const Kernel *sf_variance_kernel_find(Oid aggregate);
+extern void sf_moments_int_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+extern void sf_moments_numeric_combine(SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from);
+
+/* The kernel that answers an aggregate from a variance's state of the same argument, or NULL. */
+extern const Kernel *sf_variance_companion(const Kernel *kernel, const Kernel *variance);
 
 /* aggregate_catalog.c */
 extern void sf_catalog_create(AggregateImpl *agg, MemoryContext context);

@@ -70,7 +70,7 @@ key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid
 	fmgr_info_copy(&key->equal, &type->eq_opr_finfo, context);
 }
 
-/* sum and avg of the same keep one state. */
+/* sum, avg and stddev of the same keep one state. */
 static bool
 share_state(SfLayout *layout, int agg)
 {
@@ -107,6 +107,9 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	layout->state_offset = palloc(sizeof(Size) * Max(naggs, 1));
 	layout->shares_state = palloc0(sizeof(bool) * Max(naggs, 1));
 	layout->blob_offset = palloc(sizeof(Size) * Max(naggs, 1));
+	for (int i = 0; i < naggs; i++)
+		for (int j = 0; j < naggs; j++)
+			sf_aggregate_widen(aggs[i], aggs[j]);
 	for (int i = 0; i < naggs; i++)
 	{
 		Assert(aggs[i]->size == MAXALIGN(aggs[i]->size));

@@ -8,6 +8,7 @@
 
 #ifdef STREAMFUSE_TEST
 
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
 #include "funcapi.h"
@@ -107,7 +108,8 @@ argument_rows(Query *query, Aggref *aggref, const char *text, TupleDesc *desc)
 	return run_query(query, text, desc);
 }
 
-#define ANSWER_BATCH 7
+#define ANSWER_BATCH 4
+#define FIRST_APART 1000000 /* windows from here on hold batches that are folded apart */
 
 typedef struct AnswerBatch
 {
@@ -186,7 +188,30 @@ move_group(SfStore *store, SfGroup *group, SfTime start)
 	return sf_store_group_at(store, window, 0);
 }
 
-/* Folds all rows, a batch per tick, and moves the state through its saved form after each third batch. */
+/* Folds the batch into a state of its own, which is then combined with the group's. */
+static void
+combine_batch(SfStore *store, SfLayout *layout, SfGroup *group, AnswerBatch *batch, SfTime start)
+{
+	SfWindow *window = sf_store_window(store, start, start + 1);
+	SfGroup *apart = sf_store_touch(store, window, sf_layout_hash(layout, NULL, NULL), NULL, NULL);
+	Size offset = layout->state_offset[0];
+
+	fold_batch(store, layout, apart, batch, false);
+	sf_aggregate_combine(layout->aggs[0], sf_store_blobs(store), group->data + offset, sf_store_blobs(store),
+	                     apart->data + offset);
+}
+
+/* Has it a combine function, whose answer does not depend on what is combined when, as that of floats does? */
+static bool
+may_combine(const SfAggregate *agg)
+{
+	return sf_aggregate_can_combine(agg) && agg->result_type != FLOAT4OID && agg->result_type != FLOAT8OID;
+}
+
+/*
+ * Folds all rows, a batch per tick.  Before each third batch the state goes through its saved form, and that batch is
+ * folded apart.
+ */
 static text *
 fold_all(SfStore *store, SfFragment *fragment, SfLayout *layout, Tuplestorestate *rows, TupleDesc desc)
 {
@@ -213,7 +238,10 @@ fold_all(SfStore *store, SfFragment *fragment, SfLayout *layout, Tuplestorestate
 		group = sf_store_touch(store, sf_store_window(store, start, start + 1), hash, NULL, NULL);
 		if (tick % 3 == 0)
 			group = move_group(store, group, ++start);
-		fold_batch(store, layout, group, &batch, tick % 2 == 0);
+		if (tick % 3 == 0 && may_combine(agg))
+			combine_batch(store, layout, group, &batch, FIRST_APART + (SfTime) tick);
+		else
+			fold_batch(store, layout, group, &batch, tick % 2 == 0);
 		sf_store_publish(store);
 		if (tick % 4 == 0)
 			sf_store_reclaim(store, tick, 0);

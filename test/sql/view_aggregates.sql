@@ -31,6 +31,13 @@ SELECT window_start, count(*) AS n, count(small) AS n_small, sum(small) AS s2, s
   max(exact) AS me
 FROM facts, tumble(event_time, '1 hour') GROUP BY window_start, window_end;
 
+-- Variances beside sums and means of the same argument, which read one state; bits.
+CREATE MATERIALIZED VIEW spread WITH (streamfuse.continuous) AS
+SELECT window_start, sum(small) AS s2, stddev(small) AS d2, avg(id) AS a4, var_pop(id) AS v4, sum(id) AS s4, sum(big) AS s8,
+  stddev_pop(big) AS d8, avg(big) AS a8, variance(price) AS vp, sum(price) AS p, avg(price) AS ap, sum(price) FILTER (WHERE flag) AS fp,
+  stddev(exact) AS e, avg(exact) AS ae, stddev(real8) AS d, avg(real8) AS a, var_samp(real4) AS d4, bit_and(big) AS band, bit_or(id) AS bor, bit_xor(small) AS bxor
+FROM facts, tumble(event_time, '1 hour') GROUP BY window_start, window_end;
+
 -- Dates, texts, enums, intervals, booleans.
 CREATE MATERIALIZED VIEW others WITH (streamfuse.continuous) AS
 SELECT window_start, id % 3 AS third, min(event_time) AS first, max(event_time) AS last, min(day) AS first_day,
