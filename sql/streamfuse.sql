@@ -121,6 +121,36 @@ CREATE FUNCTION cumulate(ts timestamp, size interval, step interval, "offset" in
   END;
 COMMENT ON FUNCTION cumulate(timestamp, interval, interval, interval, text) IS 'the windows that hold a time, growing by a step up to a size, where the next ones start; no row for NULL';
 
+-- session() is replaced by the two window functions before a query is planned; where it is not, it raises, even without
+-- a time: not STRICT.
+CREATE FUNCTION streamfuse.session_start(ts timestamptz, gap interval) RETURNS timestamptz
+  LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_session_start';
+COMMENT ON FUNCTION streamfuse.session_start(timestamptz, interval) IS 'start of a row''s session; OVER rows of the same keys ORDER BY their time';
+CREATE FUNCTION streamfuse.session_end(ts timestamptz, gap interval) RETURNS timestamptz
+  LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_session_end';
+COMMENT ON FUNCTION streamfuse.session_end(timestamptz, interval) IS 'end of a row''s session; OVER rows of the same keys ORDER BY their time';
+CREATE FUNCTION session(ts timestamptz, gap interval) RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'streamfuse_session';
+COMMENT ON FUNCTION session(timestamptz, interval) IS 'the session of a row: rows of the same GROUP BY keys that follow each other by less than the gap; in FROM';
+CREATE FUNCTION session(ts timestamptz, gap interval, VARIADIC keys "any")
+  RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'streamfuse_session';
+COMMENT ON FUNCTION session(timestamptz, interval, "any") IS 'the session of a row: rows of the same keys that follow each other by less than the gap; in FROM';
+
+CREATE FUNCTION streamfuse.session_start(ts timestamp, gap interval) RETURNS timestamp
+  LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_session_start';
+COMMENT ON FUNCTION streamfuse.session_start(timestamp, interval) IS 'start of a row''s session; OVER rows of the same keys ORDER BY their time';
+CREATE FUNCTION streamfuse.session_end(ts timestamp, gap interval) RETURNS timestamp
+  LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'streamfuse_session_end';
+COMMENT ON FUNCTION streamfuse.session_end(timestamp, interval) IS 'end of a row''s session; OVER rows of the same keys ORDER BY their time';
+CREATE FUNCTION session(ts timestamp, gap interval) RETURNS TABLE (window_start timestamp, window_end timestamp)
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'streamfuse_session';
+COMMENT ON FUNCTION session(timestamp, interval) IS 'the session of a row: rows of the same GROUP BY keys that follow each other by less than the gap; in FROM';
+CREATE FUNCTION session(ts timestamp, gap interval, VARIADIC keys "any")
+  RETURNS TABLE (window_start timestamp, window_end timestamp)
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'streamfuse_session';
+COMMENT ON FUNCTION session(timestamp, interval, "any") IS 'the session of a row: rows of the same keys that follow each other by less than the gap; in FROM';
+
 -- ---------------------------------------------------------------------------
 -- Watermarks
 -- ---------------------------------------------------------------------------

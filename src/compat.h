@@ -126,6 +126,13 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_add_no_perms(query, rte) ((void) 0)
 #endif
 
+/* The range table of a query goes to another one that takes its place, in FROM, under the first. */
+#if PG_VERSION_NUM >= 160000
+#define sf_move_query_perms(to, from) ((to)->rteperminfos = (from)->rteperminfos, (from)->rteperminfos = NIL)
+#else
+#define sf_move_query_perms(to, from) ((void) 0)
+#endif
+
 /* 16 has one function for all classes of objects. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class_d.h"
@@ -167,6 +174,14 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_flatten_vars(query, node) flatten_join_alias_vars(NULL, query, node)
 #else
 #define sf_flatten_vars(query, node) flatten_join_alias_vars(query, node)
+#endif
+
+/* Once sf_flatten_vars has been applied to all of a query: the entry of the grouping step, always the last, is no more. */
+#if PG_VERSION_NUM >= 180000
+#define sf_drop_group_entry(query, empty)                                                                              \
+	((query)->hasGroupRTE ? (void) (llast((query)->rtable) = (empty), (query)->hasGroupRTE = false) : (void) 0)
+#else
+#define sf_drop_group_entry(query, empty) ((void) 0)
 #endif
 
 /* 18 has generated columns that are computed by who reads them, and not stored. */

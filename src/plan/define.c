@@ -158,6 +158,8 @@ accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 		refuse("functions in FROM other than tumble()", "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
 		refuse("more than one window function", "Create one continuous view for each window.");
+	if (kind == SF_WINDOW_SESSION)
+		refuse("session windows", "Use session() in a query over the stream.");
 	if (kind != SF_WINDOW_TUMBLE)
 		refuse(kind == SF_WINDOW_HOP ? "hopping windows" : "cumulating windows",
 		       "Use tumble(time, size), and combine its windows in a query over the continuous view.");

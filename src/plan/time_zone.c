@@ -77,7 +77,8 @@ sf_fix_time_zone(Query *query)
 			Node *call = lfirst_node(RangeTblFunction, function)->funcexpr;
 			SfWindowKind kind;
 
-			if (IsA(call, FuncExpr) && sf_is_window_function(((FuncExpr *) call)->funcid, &kind))
+			if (IsA(call, FuncExpr) && sf_is_window_function(((FuncExpr *) call)->funcid, &kind) &&
+			    kind != SF_WINDOW_SESSION)
 				fix_call((FuncExpr *) call, kind == SF_WINDOW_TUMBLE ? TUMBLE_ZONE : STEPPED_ZONE);
 		}
 	}

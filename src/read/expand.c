@@ -18,7 +18,6 @@
 #include "access/table.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/prep.h"
 #include "parser/parsetree.h"
@@ -26,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "plan/inline.h"
 #include "plan/view.h"
 
 SfSideQueryHook sf_side_query_hook = NULL;
@@ -298,40 +298,6 @@ replace_views(Query *query, SfExpansion *expansion)
 	bms_free(scanned);
 }
 
-/* As the planner does a little later: by then a view inside would be met unexpanded. */
-static void
-inline_functions(Query *query, SfExpansion *expansion)
-{
-	PlannerInfo *root = NULL;
-	ListCell *cell;
-
-	foreach (cell, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst(cell);
-		Query *body;
-
-		if (rte->rtekind != RTE_FUNCTION)
-			continue;
-		if (root == NULL)
-		{
-			root = makeNode(PlannerInfo);
-			root->parse = query;
-			root->glob = expansion->glob;
-			root->query_level = 1;
-			root->planner_cxt = CurrentMemoryContext;
-		}
-		rte->functions = (List *) eval_const_expressions(root, (Node *) rte->functions);
-		body = inline_set_returning_function(root, rte);
-		if (body != NULL)
-		{
-			rte->rtekind = RTE_SUBQUERY;
-			rte->subquery = body;
-			rte->security_barrier = false;
-			rte->funcordinality = false;
-		}
-	}
-}
-
 static bool
 expand_walker(Node *node, void *arg)
 {
@@ -340,9 +306,10 @@ expand_walker(Node *node, void *arg)
 	if (IsA(node, Query))
 	{
 		Query *query = (Query *) node;
+		SfExpansion *expansion = arg;
 
-		inline_functions(query, arg);
-		replace_views(query, arg);
+		sf_inline_functions(query, expansion->glob);
+		replace_views(query, expansion);
 		return query_tree_walker(query, expand_walker, arg, 0);
 	}
 	return expression_tree_walker(node, expand_walker, arg);

@@ -1,13 +1,13 @@
 /*
  * planner.c
- *		The planner hook: continuous views in a query become what they stand for, before PostgreSQL plans it.
+ *		The planner hook: continuous views and session() become what they stand for, before PostgreSQL plans the query.
  *
- * Replacing happens at every level of the query (expand.c).  SQL functions in FROM are inlined here first, because
- * PostgreSQL inlines them only after this hook.  A plan that scans a live side inside a parallel query must hand the
- * statement's tick to its workers; PostgreSQL calls a scan's shared-memory callbacks only where the plan node says
- * parallel_aware, so the finished plan is marked.
+ * Replacing happens at every level of the query (expand.c); sessions come after views, whose queries may have some.
+ * SQL functions in FROM are inlined first, because PostgreSQL inlines them only after this hook.  A plan that scans a
+ * live side inside a parallel query must hand the statement's tick to its workers; PostgreSQL calls a scan's
+ * shared-memory callbacks only where the plan node says parallel_aware, so the finished plan is marked.
  *
- * A database without continuous views pays for one look at a flag.
+ * A database without the extension pays for one look-up, one without continuous views for a look at the range tables.
  */
 #include "read/live.h"
 
@@ -16,6 +16,8 @@
 #include "optimizer/planner.h"
 
 #include "fault.h"
+#include "plan/session.h"
+#include "stream/settings.h"
 #include "stream/stream.h"
 
 static planner_hook_type previous_planner_hook;
@@ -94,11 +96,15 @@ plan_query(Query *parse, const char *query_string, int cursor_options, ParamList
 	PlannedStmt *stmt;
 
 	sf_stream_refuse_changes(parse);
-	if (sf_database_has_views())
+	if (OidIsValid(sf_view_am_oid(true)))
 	{
+		bool views = sf_database_has_views();
+
 		expansion.glob = makeNode(PlannerGlobal);
 		expansion.glob->boundParams = bound_params;
-		sf_expand_views(parse, &expansion);
+		if (views)
+			sf_expand_views(parse, &expansion);
+		sf_rewrite_sessions(parse, expansion.glob, !views);
 	}
 
 	if (previous_planner_hook)

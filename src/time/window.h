@@ -28,6 +28,7 @@ typedef enum SfWindowKind
 	SF_WINDOW_TUMBLE,
 	SF_WINDOW_HOP,
 	SF_WINDOW_CUMULATE,
+	SF_WINDOW_SESSION,			/* has no specification: time/session.h */
 } SfWindowKind;
 
 typedef enum SfWindowUnit

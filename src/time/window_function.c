@@ -280,8 +280,8 @@ typedef struct KnownFunction
 	SfWindowKind kind;
 } KnownFunction;
 
-/* Each for two types of time. */
-static KnownFunction known[6];
+/* Each for two types of time, session() with and without keys. */
+static KnownFunction known[10];
 static int nknown = 0;
 
 static void
@@ -306,6 +306,8 @@ is_named_window_function(Oid funcid, SfWindowKind *kind)
 		*kind = SF_WINDOW_HOP;
 	else if (strcmp(name, "cumulate") == 0)
 		*kind = SF_WINDOW_CUMULATE;
+	else if (strcmp(name, "session") == 0)
+		*kind = SF_WINDOW_SESSION;
 	else
 		result = false;
 	ReleaseSysCache(tuple);
