@@ -152,6 +152,87 @@ CREATE FUNCTION session(ts timestamp, gap interval, VARIADIC keys "any")
 COMMENT ON FUNCTION session(timestamp, interval, "any") IS 'the session of a row: rows of the same keys that follow each other by less than the gap; in FROM';
 
 -- ---------------------------------------------------------------------------
+-- Aggregates: bounded values, lists and maps, for plain queries and continuous views alike.  Their functions take or give
+-- internal states, so that nobody can call them but an aggregate.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION streamfuse.first_transition(state internal, value anyelement, ts anycompatible) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_first_transition';
+COMMENT ON FUNCTION streamfuse.first_transition(internal, anyelement, anycompatible) IS 'transition function of first';
+CREATE FUNCTION streamfuse.last_transition(state internal, value anyelement, ts anycompatible) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_last_transition';
+COMMENT ON FUNCTION streamfuse.last_transition(internal, anyelement, anycompatible) IS 'transition function of last';
+CREATE FUNCTION streamfuse.last_n_transition(state internal, value anyelement, ts anycompatible, n int) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_last_n_transition';
+COMMENT ON FUNCTION streamfuse.last_n_transition(internal, anyelement, anycompatible, int) IS 'transition function of last_n';
+CREATE FUNCTION streamfuse.pick_combine(internal, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_pick_combine';
+COMMENT ON FUNCTION streamfuse.pick_combine(internal, internal) IS 'combine function of first, last and last_n';
+CREATE FUNCTION streamfuse.pick_serialise(internal) RETURNS bytea
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_pick_serialise';
+COMMENT ON FUNCTION streamfuse.pick_serialise(internal) IS 'serialisation function of first, last and last_n';
+CREATE FUNCTION streamfuse.pick_deserialise(bytea, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_pick_deserialise';
+COMMENT ON FUNCTION streamfuse.pick_deserialise(bytea, internal) IS 'deserialisation function of first, last and last_n';
+CREATE FUNCTION streamfuse.pick_value(state internal, value anyelement, ts anycompatible) RETURNS anyelement
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_pick_value';
+COMMENT ON FUNCTION streamfuse.pick_value(internal, anyelement, anycompatible) IS 'final function of first and last';
+CREATE FUNCTION streamfuse.pick_array(state internal, value anyelement, ts anycompatible, n int) RETURNS anyarray
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_pick_array';
+COMMENT ON FUNCTION streamfuse.pick_array(internal, anyelement, anycompatible, int) IS 'final function of last_n';
+
+CREATE AGGREGATE streamfuse.first(value anyelement, ts anycompatible) (
+  SFUNC = streamfuse.first_transition, STYPE = internal, FINALFUNC = streamfuse.pick_value, FINALFUNC_EXTRA,
+  COMBINEFUNC = streamfuse.pick_combine, SERIALFUNC = streamfuse.pick_serialise, DESERIALFUNC = streamfuse.pick_deserialise,
+  PARALLEL = SAFE);
+COMMENT ON AGGREGATE streamfuse.first(anyelement, anycompatible) IS
+  'the value of the row that is first by ts, and among equals by value; rows without ts are ignored, null values are not and sort last: (array_agg(value ORDER BY ts, value))[1]';
+CREATE AGGREGATE streamfuse.last(value anyelement, ts anycompatible) (
+  SFUNC = streamfuse.last_transition, STYPE = internal, FINALFUNC = streamfuse.pick_value, FINALFUNC_EXTRA,
+  COMBINEFUNC = streamfuse.pick_combine, SERIALFUNC = streamfuse.pick_serialise, DESERIALFUNC = streamfuse.pick_deserialise,
+  PARALLEL = SAFE);
+COMMENT ON AGGREGATE streamfuse.last(anyelement, anycompatible) IS
+  'the value of the row that is last by ts, and among equals by value; rows without ts are ignored, null values are not and sort last: (array_agg(value ORDER BY ts DESC, value DESC))[1]';
+CREATE AGGREGATE streamfuse.last_n(value anyelement, ts anycompatible, n int) (
+  SFUNC = streamfuse.last_n_transition, STYPE = internal, FINALFUNC = streamfuse.pick_array, FINALFUNC_EXTRA,
+  COMBINEFUNC = streamfuse.pick_combine, SERIALFUNC = streamfuse.pick_serialise, DESERIALFUNC = streamfuse.pick_deserialise,
+  PARALLEL = SAFE);
+COMMENT ON AGGREGATE streamfuse.last_n(anyelement, anycompatible, int) IS
+  'array of the values of the n rows that are last by ts, and among equals by value, the last one at the end; n is a constant up to 1000; rows without ts are ignored, null values are not and sort last';
+
+CREATE FUNCTION streamfuse.count_by_transition(state internal, key text) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_count_by_transition';
+COMMENT ON FUNCTION streamfuse.count_by_transition(internal, text) IS 'transition function of count_by';
+CREATE FUNCTION streamfuse.sum_by_transition(state internal, key text, value numeric) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_sum_by_transition';
+COMMENT ON FUNCTION streamfuse.sum_by_transition(internal, text, numeric) IS 'transition function of sum_by';
+CREATE FUNCTION streamfuse.by_key_combine(internal, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_by_key_combine';
+COMMENT ON FUNCTION streamfuse.by_key_combine(internal, internal) IS 'combine function of count_by and sum_by';
+CREATE FUNCTION streamfuse.by_key_serialise(internal) RETURNS bytea
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_by_key_serialise';
+COMMENT ON FUNCTION streamfuse.by_key_serialise(internal) IS 'serialisation function of count_by and sum_by';
+CREATE FUNCTION streamfuse.by_key_deserialise(bytea, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_by_key_deserialise';
+COMMENT ON FUNCTION streamfuse.by_key_deserialise(bytea, internal) IS 'deserialisation function of count_by and sum_by';
+CREATE FUNCTION streamfuse.by_key_object(internal) RETURNS jsonb
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_by_key_object';
+COMMENT ON FUNCTION streamfuse.by_key_object(internal) IS 'final function of count_by and sum_by';
+
+CREATE AGGREGATE streamfuse.count_by(key text) (
+  SFUNC = streamfuse.count_by_transition, STYPE = internal, FINALFUNC = streamfuse.by_key_object,
+  COMBINEFUNC = streamfuse.by_key_combine, SERIALFUNC = streamfuse.by_key_serialise, DESERIALFUNC = streamfuse.by_key_deserialise,
+  PARALLEL = SAFE);
+COMMENT ON AGGREGATE streamfuse.count_by(text) IS
+  'jsonb object of the number of rows for each key, of which there may be 10000; rows without key are ignored';
+CREATE AGGREGATE streamfuse.sum_by(key text, value numeric) (
+  SFUNC = streamfuse.sum_by_transition, STYPE = internal, FINALFUNC = streamfuse.by_key_object,
+  COMBINEFUNC = streamfuse.by_key_combine, SERIALFUNC = streamfuse.by_key_serialise, DESERIALFUNC = streamfuse.by_key_deserialise,
+  PARALLEL = SAFE);
+COMMENT ON AGGREGATE streamfuse.sum_by(text, numeric) IS
+  'jsonb object of the sum of values for each key, of which there may be 10000; null when a key has none; rows without key are ignored';
+
+-- ---------------------------------------------------------------------------
 -- Watermarks
 -- ---------------------------------------------------------------------------
 

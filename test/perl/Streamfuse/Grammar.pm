@@ -83,7 +83,7 @@ my %columns = (
 		aggregates => [ 'sum(i)', 'avg(i)', 'min(i)', 'max(i)', 'stddev(i)', 'var_pop(i)', 'bit_and(i)', 'bit_or(i)',
 			'bit_xor(i)', 'max(i) - min(i)', 'sum(i) + count(*)', 'coalesce(sum(i), 0)', 'sum(i) FILTER (WHERE i > 4)',
 			'regr_count(i, i)', 'own_sum(i)', 'sum_of_squares(i) FILTER (WHERE i < 9)', 'bool_or(i > 8)', 'stddev_samp(i)',
-			'CASE WHEN count(*) > 3 THEN sum(i) END', 'avg(i)::text' ],
+			'CASE WHEN count(*) > 3 THEN sum(i) END', 'avg(i)::text', 'streamfuse.first(i, i % 3)', 'streamfuse.last_n(i, i % 3, 2)' ],
 		filters => [ 'i > 2', 'i BETWEEN 3 AND 8', 'i IS NOT NULL', '(i <> 3) IS NOT FALSE' ], havings => [ 'max(i) > 4', 'sum(i) IS NOT NULL' ],
 	},
 	many => {
@@ -113,7 +113,7 @@ my %columns = (
 	},
 	p => {
 		type => 'numeric(12,2)', value => 'CASE WHEN H(7) > 0 THEN H(90000) / 100.0 - 300 END', literals => [0], keys => ['sign(p)'],
-		aggregates => [ 'sum(p)', 'avg(p)', 'min(p)', 'max(p)', 'round(avg(p), 2)', 'stddev(p)', 'var_samp(p)', 'sum(p) / nullif(count(p), 0)',
+		aggregates => [ 'sum(p)', 'avg(p)', 'min(p)', 'max(p)', 'round(avg(p), 2)', 'stddev(p)', 'var_samp(p)', 'stddev_pop(p)::text', 'streamfuse.last(p, p * p)', 'sum(p) / nullif(count(p), 0)',
 			'sum(p * 3)', 'count(*) FILTER (WHERE p > 0)', 'sum(p)::text', 'avg(p)::text' ],
 		filters => [ 'p > 0', 'p < 500' ], havings => [ 'sum(p) > 0' ],
 	},
@@ -136,7 +136,8 @@ my %columns = (
 	t => {
 		type => 'text', value => q{(ARRAY['a', 'b', 'B', '', 'ä', repeat('long', 30), NULL])[1 + H(7)]}, literals => [ q{'a'}, q{''} ],
 		keys => [ 't', 't', 'upper(t)', q{coalesce(t, 'none')}, q{t COLLATE "und-x-icu"}, 'length(t)' ],
-		aggregates => [ 'min(t)', 'max(t)', 'count(t)', 'greatest_text(t)', q{max(t || 'x')}, 'sum(length(t))', q{count(*) FILTER (WHERE t = 'a')} ],
+		aggregates => [ 'min(t)', 'max(t)', 'count(t)', 'greatest_text(t)', q{max(t || 'x')}, 'sum(length(t))', q{count(*) FILTER (WHERE t = 'a')},
+			'streamfuse.count_by(t)', 'streamfuse.sum_by(t, length(t))', 'streamfuse.last(t, length(t))' ],
 		filters => [ 't IS NOT NULL', q{t IN ('a', 'b', '')}, q{t LIKE '%o%' OR t < 'b'} ], havings => [ 'min(t) IS NULL', q{max(t) > 'a'} ],
 	},
 	tc => {
@@ -145,7 +146,7 @@ my %columns = (
 	},
 	ti => {
 		type => 'text COLLATE ci', value => q{(ARRAY['a', 'A', 'Bee', 'bEE', 'bee', NULL])[1 + H(6)]}, literals => [q{'BEE'}],
-		keys => [ 'ti', 'ti', 'ti' ], aggregates => [ 'min(ti)', 'max(ti)' ], filters => [q{ti <> 'a'}],
+		keys => [ 'ti', 'ti', 'ti' ], aggregates => [ 'min(ti)', 'max(ti)', 'streamfuse.first(ti, ti)' ], filters => [q{ti <> 'a'}],
 	},
 	c => {
 		type => 'char(5)', value => q{(ARRAY['a', 'a  ', 'b', '', NULL])[1 + H(5)]}, literals => [ q{'a'} ], keys => [ 'c', 'c' ],
