@@ -11,7 +11,8 @@
 
 set -euo pipefail
 unset PGHOST PGPORT PGDATABASE PGUSER PGOPTIONS PGSERVICE PGTZ CDPATH
-export LC_ALL=C.UTF-8
+# PostgreSQL's test library takes LC_ALL away.
+export LANG=C.UTF-8 LC_ALL=C.UTF-8
 
 SF_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}

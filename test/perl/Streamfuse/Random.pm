@@ -27,7 +27,8 @@ sub start
 
 	require PostgreSQL::Test::Cluster;
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init;
+	# Texts of the cases need it, whatever the environment says.
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
 	$node->append_conf('postgresql.conf', join "\n", q{shared_preload_libraries = 'streamfuse'}, settings(), '');
 	$node->start;
 	return $class->new(node => $node, host => $node->host, port => $node->port, directory => $node->data_dir,
