@@ -332,7 +332,7 @@ CREATE TABLE streamfuse.dirty_window (
   missed       int8 NOT NULL,
   first_missed timestamptz NOT NULL,
   last_missed  timestamptz NOT NULL,
-  PRIMARY KEY (fragment, window_start)
+  PRIMARY KEY (fragment, window_start, window_end)
 ) USING heap;
 COMMENT ON TABLE streamfuse.dirty_window IS 'windows that missed rows, by fragment';
 

@@ -12,7 +12,8 @@
  * folded row by row: what a row's group was is kept until the row is in it.
  *
  * Lateness is judged against closed_until as it stood when the tick began: rows of one tick are never late with respect
- * to one another.
+ * to one another.  Where windows overlap a row goes into a pane, as long as one of the pane's windows is open, and is
+ * missed in those of them that have closed.
  */
 #include "flow/flow.h"
 
@@ -39,12 +40,22 @@ typedef enum SfStage
 	STAGE_FOLD,     /* groups and aggregates: `at` is a place in selected, where this goes by rows */
 } SfStage;
 
-typedef struct SfLateRow
+typedef struct SfLateRow /* start and end: of its window, or of its pane */
 {
 	int row;
 	SfTime start;
 	SfTime end;
 } SfLateRow;
+
+/* Which of the view's windows hold a pane; a window that does not overlap with others is its own pane. */
+typedef struct SfPane
+{
+	SfTime start;
+	SfTime end;
+	SfTime first_end;
+	SfTime last_start;
+	SfTime last_end;
+} SfPane;
 
 /* A value computed per row: a plain column of the stream, or an expression. */
 typedef struct SfValue
@@ -74,6 +85,8 @@ struct SfFlow
 	SfStore *store;           /* borrowed */
 	SfProgress *progress;     /* borrowed */
 	SfTime begins_at;
+	SfWindowSpec pane; /* what rows go into */
+	bool in_panes;
 	bool needs_settings;
 
 	EState *estate;
@@ -112,6 +125,8 @@ struct SfFlow
 	int *selected;
 	SfTime *starts;
 	SfTime *ends;
+	bool *partly_late; /* some window that holds the row has closed */
+	bool any_partly_late;
 	SfWindow **windows;
 	uint32 *hashes;
 	SfGroup **groups;
@@ -264,6 +279,8 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->store = store;
 	flow->progress = progress;
 	flow->begins_at = begins_at;
+	flow->in_panes = definition->layout->in_panes;
+	sf_pane_spec(&definition->window, &flow->pane);
 	flow->estate = CreateExecutorState();
 	flow->econtext = CreateExprContext(flow->estate);
 	init_slots(flow);
@@ -284,6 +301,7 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->selected = palloc(SF_BATCH_ROWS * sizeof(int));
 	flow->starts = palloc(SF_BATCH_ROWS * sizeof(SfTime));
 	flow->ends = palloc(SF_BATCH_ROWS * sizeof(SfTime));
+	flow->partly_late = palloc(SF_BATCH_ROWS * sizeof(bool));
 	flow->windows = palloc(SF_BATCH_ROWS * sizeof(SfWindow *));
 	flow->hashes = palloc(SF_BATCH_ROWS * sizeof(uint32));
 	flow->groups = palloc(SF_BATCH_ROWS * sizeof(SfGroup *));
@@ -337,8 +355,8 @@ sf_flow_rollback(SfFlow *flow)
 	flow->missed_saved = false;
 }
 
-void
-sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
+static void
+note_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
 {
 	SfProgress *progress = flow->progress;
 
@@ -352,10 +370,70 @@ sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
 			memcpy(flow->saved_missed, progress->missed, progress->nmissed * sizeof(SfMissed));
 		flow->missed_saved = true;
 	}
-	progress->counters.rows_late += rows;
 	progress->counters.rows_missed += rows;
 	if (!SF_BUG("late-row-not-listed"))
 		sf_progress_add_missed(progress, start, end, rows, flow->now);
+}
+
+void
+sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
+{
+	flow->progress->counters.rows_late += rows;
+	note_missed(flow, start, end, rows);
+}
+
+/* A row that has come after windows that hold it were closed is missed in each of them. */
+static void
+count_late(SfFlow *flow, SfTime start, SfTime end)
+{
+	const SfProgress *progress = flow->progress;
+	SfWindowIterator windows;
+	bool late = false;
+
+	if (!flow->in_panes)
+	{
+		if (end > progress->adopted_until)
+			sf_flow_count_missed(flow, start, end, 1);
+		return;
+	}
+	sf_windows_of(&windows, &flow->definition->window, start);
+	while (sf_windows_next(&windows))
+	{
+		/* Those in the dump's output have counted it. */
+		if (windows.start < flow->begins_at || windows.end > progress->closed_until ||
+		    windows.end <= progress->adopted_until)
+			continue;
+		note_missed(flow, windows.start, windows.end, 1);
+		late = true;
+	}
+	if (late)
+		flow->progress->counters.rows_late++;
+}
+
+/* The pane that holds a time, and the view's windows that hold it.  False: there is none. */
+static bool
+pane_of(SfFlow *flow, SfTime time, SfPane *pane)
+{
+	SfWindowIterator windows;
+
+	sf_window_of(&flow->pane, time, &pane->start, &pane->end);
+	if (!flow->in_panes)
+	{
+		pane->last_start = pane->start;
+		pane->first_end = pane->last_end = pane->end;
+		return pane->start >= flow->begins_at + SF_BUG("first-window-left-out");
+	}
+	if (!sf_window_last_of(&flow->definition->window, pane->start, &pane->last_start, &pane->last_end) ||
+	    pane->last_start < flow->begins_at + SF_BUG("first-window-left-out"))
+		return false;
+	sf_windows_of(&windows, &flow->definition->window, pane->start);
+	do
+	{
+		if (!sf_windows_next(&windows))
+			return false;
+	} while (windows.start < flow->begins_at);
+	pane->first_end = windows.end;
+	return true;
 }
 
 /* Makes row `row` of the batch, and the window it is in, what expressions see. */
@@ -379,15 +457,15 @@ load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 	}
 }
 
-/* Filter, window and lateness: which rows of the batch are folded in, and into which windows. */
+/* Filter, window and lateness: which rows of the batch are folded in, and into which windows or panes. */
 static void
 select_rows(SfFlow *flow, SfBatch *batch)
 {
 	const Datum *times = batch->values[flow->definition->time_attnum - 1];
 	const bool *time_nulls = batch->nulls[flow->definition->time_attnum - 1];
 	SfTime closed_until = flow->progress->closed_until;
-	SfTime start = 0;
-	SfTime end = 0;
+	SfPane pane = {0};
+	bool in_window = false;
 	int n = flow->nselected;
 
 	for (int row = flow->at; row < batch->nrows; row++)
@@ -405,26 +483,28 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
-		if (time < start || time >= end + SF_BUG("window-end-inclusive"))
-			sf_window_of(&flow->definition->window, time, &start, &end);
+		if (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive"))
+			in_window = pane_of(flow, time, &pane);
 		if (flow->filter != NULL && flow->uses_window)
 		{
-			load_row(flow, batch, row, start, end);
+			load_row(flow, batch, row, pane.start, pane.end);
 			if (!ExecQual(flow->filter, flow->econtext))
 				continue;
 		}
-		if (start < flow->begins_at + SF_BUG("first-window-left-out"))
+		if (!in_window)
 			continue;
-		if (end <= closed_until)
+		if (pane.last_end <= closed_until)
 		{
 			/* One that the dump has counted, or had set aside: in that case it is set aside again. */
-			if (end > flow->progress->adopted_until || flow->skip)
-				flow->late[flow->nlate++] = (SfLateRow){row, start, end};
+			if (pane.last_end > flow->progress->adopted_until || flow->skip)
+				flow->late[flow->nlate++] = (SfLateRow){row, pane.start, pane.end};
 			continue;
 		}
 		flow->selected[n] = row;
-		flow->starts[n] = start;
-		flow->ends[n] = end;
+		flow->starts[n] = pane.start;
+		flow->ends[n] = pane.end;
+		flow->partly_late[n] = pane.first_end <= closed_until;
+		flow->any_partly_late |= flow->partly_late[n];
 		n++;
 	}
 	flow->nselected = n;
@@ -516,6 +596,7 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 			flow->selected[i - failed] = flow->selected[i];
 			flow->starts[i - failed] = flow->starts[i];
 			flow->ends[i - failed] = flow->ends[i];
+			flow->partly_late[i - failed] = flow->partly_late[i];
 		}
 		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
 		evaluate_row(flow, definition, i - failed);
@@ -706,6 +787,8 @@ fold_by_rows(SfFlow *flow)
 	{
 		fold_row(flow, flow->at);
 		flow->progress->counters.rows_in++;
+		if (flow->partly_late[flow->at])
+			count_late(flow, flow->starts[flow->at], flow->ends[flow->at]);
 	}
 	flow->batches_by_rows = flow->has_failed ? BATCHES_BY_ROWS : flow->batches_by_rows - 1;
 }
@@ -720,6 +803,7 @@ sf_flow_start(SfFlow *flow, SfBatch *batch, bool skip)
 	flow->skip = skip;
 	flow->nselected = 0;
 	flow->nlate = 0;
+	flow->any_partly_late = false;
 	flow->has_failed = false;
 	enter_stage(flow, STAGE_SELECT);
 }
@@ -760,10 +844,12 @@ sf_flow_apply(SfFlow *flow)
 		SF_FAULT("apply-touched");
 		fold(flow);
 		flow->progress->counters.rows_in += flow->nselected;
+		for (int i = 0; flow->any_partly_late && i < flow->nselected; i++)
+			if (flow->partly_late[i])
+				count_late(flow, flow->starts[i], flow->ends[i]);
 	}
 	for (int i = 0; i < flow->nlate; i++)
-		if (flow->late[i].end > flow->progress->adopted_until)
-			sf_flow_count_missed(flow, flow->late[i].start, flow->late[i].end, 1);
+		count_late(flow, flow->late[i].start, flow->late[i].end);
 	flow->batch = NULL;
 	MemoryContextSwitchTo(old);
 }

@@ -83,7 +83,7 @@ write_closed(MemberCommit *commit)
 {
 	SfMember *member = commit->member;
 	SfDefinition *definition = member->definition;
-	SfBlobSpace space = {sf_area(), member->shared, SF_TICK_NONE};
+	SfBlobSpace space = {.area = sf_area(), .fragment = member->shared, .tick = SF_TICK_NONE};
 	Relation output = table_open(member->row.output, NoLock);
 	SfWriter *writer = sf_writer_begin(output);
 	SfProjector *projector = sf_projector_create(sf_writer_estate(writer), definition, true);
@@ -92,6 +92,8 @@ write_closed(MemberCommit *commit)
 	{
 		SfWindow *window = sf_store_window_at(member->store, i);
 
+		if (window->role == SF_WINDOW_PANE || window->role == SF_WINDOW_HEAD)
+			continue;
 		if (window->closed == SF_TICK_NONE || pg_atomic_read_u64(&window->closed_xid) != 0)
 			continue;
 		if (!SF_BUG("closed-window-not-tagged"))
@@ -205,10 +207,13 @@ write_state(MemberCommit *commit)
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 	{
 		SfWindow *window = sf_store_window_at(member->store, i);
-		WindowUpdate *update = MemoryContextAlloc(commit->context, sizeof(WindowUpdate));
+		WindowUpdate *update;
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
+		if (window->role == SF_WINDOW_ASSEMBLED || window->role == SF_WINDOW_HEAD)
+			continue;
+		update = MemoryContextAlloc(commit->context, sizeof(WindowUpdate));
 		*update = (WindowUpdate){window, window->checkpointed, window->checkpoint_bytes, window->checkpoint_seq};
 		if (window->closed == SF_TICK_NONE)
 			checkpoint_window(commit, state, update);
@@ -230,13 +235,14 @@ write_missed_window(SfCatalog *catalog, int32 fragment, const SfMissed *missed)
 	Datum values[6] = {
 	    Int32GetDatum(fragment),     TimestampTzGetDatum(missed->start), TimestampTzGetDatum(missed->end),
 	    Int64GetDatum(missed->rows), TimestampTzGetDatum(missed->first), TimestampTzGetDatum(missed->last)};
-	ScanKeyData keys[2];
+	ScanKeyData keys[3];
 	SysScanDesc scan;
 	HeapTuple tuple;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, values[0]);
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, values[1]);
-	scan = sf_catalog_scan_begin(catalog, "dirty_window_pkey", 2, keys, NULL);
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, values[2]);
+	scan = sf_catalog_scan_begin(catalog, "dirty_window_pkey", 3, keys, NULL);
 	tuple = sf_catalog_scan_next(scan);
 	if (tuple == NULL)
 		sf_catalog_insert(catalog, values, NULL);

@@ -4,6 +4,7 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
+ * or the same with hop() or cumulate().
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
  * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
@@ -41,7 +42,8 @@ typedef struct DefineContext
 {
 	Query *query;
 	SfDefinition *definition;
-	Index window_varno; /* of tumble() */
+	Index window_varno; /* of tumble(), hop() or cumulate() */
+	SfWindowKind window_kind;
 	List *quals;
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
@@ -151,18 +153,15 @@ static void
 accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 {
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
-	SfWindowKind kind;
 
 	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
-	    !sf_is_window_function(castNode(FuncExpr, function->funcexpr)->funcid, &kind))
-		refuse("functions in FROM other than tumble()", "Read one stream and one window function in FROM.");
+	    !sf_is_window_function(castNode(FuncExpr, function->funcexpr)->funcid, &context->window_kind))
+		refuse("functions in FROM other than tumble(), hop() and cumulate()",
+		       "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
 		refuse("more than one window function", "Create one continuous view for each window.");
-	if (kind == SF_WINDOW_SESSION)
+	if (context->window_kind == SF_WINDOW_SESSION)
 		refuse("session windows", "Use session() in a query over the stream.");
-	if (kind != SF_WINDOW_TUMBLE)
-		refuse(kind == SF_WINDOW_HOP ? "hopping windows" : "cumulating windows",
-		       "Use tumble(time, size), and combine its windows in a query over the continuous view.");
 	context->window_varno = varno;
 }
 
@@ -268,9 +267,11 @@ analyse_window(DefineContext *context)
 	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
 	FuncExpr *call = castNode(FuncExpr, eval_const_expressions(NULL, function->funcexpr));
+	bool stepped = context->window_kind != SF_WINDOW_TUMBLE;
 	Const *size = constant_argument(lsecond(call->args), "size");
-	Const *offset = constant_argument(lthird(call->args), "offset");
-	Const *zone = constant_argument(lfourth(call->args), "timezone");
+	Const *step = NULL;
+	Const *offset = constant_argument(list_nth(call->args, stepped ? 3 : 2), "offset");
+	Const *zone = constant_argument(list_nth(call->args, stepped ? 4 : 3), "timezone");
 	Interval no_offset = {0, 0, 0};
 	SfWindowArguments arguments;
 
@@ -282,14 +283,29 @@ analyse_window(DefineContext *context)
 	check_watermark(definition);
 	if (size->constisnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
+	if (stepped)
+	{
+		const char *name = context->window_kind == SF_WINDOW_HOP ? "slide" : "step";
+
+		step = constant_argument(lthird(call->args), name);
+		if (step->constisnull)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window %s must not be null", name)));
+	}
 
 	arguments = (SfWindowArguments){
-	    .kind = SF_WINDOW_TUMBLE,
+	    .kind = context->window_kind,
 	    .size = DatumGetIntervalP(size->constvalue),
+	    .step = stepped ? DatumGetIntervalP(step->constvalue) : NULL,
 	    .offset = offset->constisnull ? &no_offset : DatumGetIntervalP(offset->constvalue),
 	    .timezone = zone->constisnull ? NULL : TextDatumGetCString(zone->constvalue),
 	    .zoned = definition->time_type == TIMESTAMPTZOID,
 	};
+	if (context->window_kind == SF_WINDOW_HOP)
+	{
+		Const *gaps = constant_argument(list_nth(call->args, 5), "gaps");
+
+		arguments.gaps = !gaps->constisnull && DatumGetBool(gaps->constvalue);
+	}
 	sf_window_spec_init(&definition->window, &arguments);
 }
 
@@ -306,6 +322,8 @@ static void
 analyse_grouping(DefineContext *context)
 {
 	bool has_window = false;
+	bool has_both = false;
+	AttrNumber other = 0;
 	ListCell *cell;
 
 	foreach (cell, context->query->groupClause)
@@ -316,6 +334,8 @@ analyse_grouping(DefineContext *context)
 		if (window_column(context, expr) != 0)
 		{
 			has_window = true;
+			has_both |= other == 3 - window_column(context, expr);
+			other = window_column(context, expr);
 			continue;
 		}
 		context->group_exprs = lappend(context->group_exprs, expr);
@@ -324,6 +344,8 @@ analyse_grouping(DefineContext *context)
 	context->definition->nkeys = list_length(context->definition->keys);
 	if (!has_window)
 		refuse("groups without a window", "Group by window_start and window_end of tumble().");
+	if (!has_both && context->window_kind == SF_WINDOW_CUMULATE)
+		refuse("cumulating windows grouped by one of their columns", "Group by window_start and window_end.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
@@ -609,6 +631,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	analyse_top(&context);
 	build_group_desc(&context);
 	build_layout(definition);
+	sf_define_panes(definition);
 	build_output(definition);
 
 	MemoryContextSwitchTo(old);

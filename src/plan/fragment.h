@@ -61,6 +61,11 @@ typedef struct SfDefinition
 extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
 
 /*
+ * Of a definition with a layout: are its windows made of panes, and can they be?  Raises like sf_define.
+ */
+extern void sf_define_panes(SfDefinition *definition);
+
+/*
  * Writes the session's time zone into calendar windows that name none, in place: a view's days are fixed with the view.
  */
 extern void sf_fix_time_zone(Query *query);

@@ -166,12 +166,15 @@ first_window_after_stored(SfDefinition *definition)
 	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
 	char *time = deparse_expression((Node *) definition->time, context, true, false);
 	SfTime greatest = greatest_stored(definition->stream, time);
+	SfWindowSpec pane;
 	SfTime start;
 	SfTime end;
 
 	if (greatest == SF_TIME_MINUS_INFINITY)
 		return SF_TIME_MINUS_INFINITY;
-	sf_window_of(&definition->window, greatest, &start, &end);
+	/* Windows begin where panes do. */
+	sf_pane_spec(&definition->window, &pane);
+	sf_window_of(&pane, greatest, &start, &end);
 	return end;
 }
 

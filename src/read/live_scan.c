@@ -42,6 +42,7 @@
 #include "fault.h"
 #include "plan/mutable.h"
 #include "plan/view.h"
+#include "read/live_panes.h"
 #include "read/pin.h"
 #include "read/standby.h"
 #include "state/blob.h"
@@ -72,8 +73,10 @@ typedef struct LiveScan
 	SfProjector *projector;
 	SfBlobSpace blobs;
 	SfStoreScan *groups;
-	SfStandbyScan *standby;  /* instead, on a standby, or when the view has failed */
-	Tuplesortstate *evicted; /* rows of the output table, or NULL */
+	SfStandbyScan *standby;   /* instead, on a standby, or when the view has failed */
+	SfStoreScan *pane_groups; /* where windows are made of panes: groups are of closed windows then, */
+	SfLivePanes *panes;       /* and open ones are formed from these; the standby's rows are panes */
+	Tuplesortstate *evicted;  /* rows of the output table, or NULL */
 	TupleTableSlot *evicted_slot;
 	TupleTableSlot *rows_slot;
 	Tuplestorestate *rows; /* projected rows, where that needs settings; else NULL */
@@ -82,6 +85,7 @@ typedef struct LiveScan
 	bool positioned;
 	bool empty; /* a condition that no row can meet */
 	bool evicted_done;
+	bool closed_done; /* of windows made of panes: those in memory that are closed */
 	bool rows_filled;
 	MemoryContext values_context; /* key values of this scan */
 } LiveScan;
@@ -275,6 +279,24 @@ start_shared(LiveScan *scan, SfFragment *fragment)
 	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
 	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
 	collect_evicted_if_any(scan, fragment);
+	if (!scan->definition->layout->in_panes)
+		return;
+	scan->pane_groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
+	                                        estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	sf_store_scan_panes(scan->pane_groups);
+	scan->panes = sf_live_panes_create(estate->es_query_cxt, scan->definition, scan->pane_groups, NULL,
+	                                   fragment->begins_at, sf_store_scan_closed_until(scan->pane_groups));
+}
+
+static void
+start_standby(LiveScan *scan)
+{
+	EState *estate = scan->css.ss.ps.state;
+
+	scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout, estate->es_snapshot);
+	if (scan->definition->layout->in_panes)
+		scan->panes = sf_live_panes_create(estate->es_query_cxt, scan->definition, NULL, scan->standby,
+		                                   sf_standby_begins_at(scan->standby), sf_standby_closed_until(scan->standby));
 }
 
 /* The groups are in shared memory, unless the view was stopped when the statement's tick was published. */
@@ -306,8 +328,7 @@ start_scan(LiveScan *scan)
 	if (fragment != NULL)
 		start_shared(scan, fragment);
 	else
-		scan->standby = sf_standby_begin(estate->es_query_cxt, scan->view, scan->definition->layout,
-		                                 estate->es_snapshot);
+		start_standby(scan);
 	start_projection(scan);
 	scan->started = true;
 	MemoryContextSwitchTo(old);
@@ -315,32 +336,11 @@ start_scan(LiveScan *scan)
 
 /* ---- positions ---- */
 
-/*
- * Narrows the range [*from, *to) of window starts by one condition.  A window is a pure function of a time inside it, so
- * a bound on its end is one on its start: end > t where start >= the start of t's window.
- */
+/* Narrows a range [*from, *to) by one condition. */
 static void
-narrow(SfDefinition *definition, SfBound bound, SfTime value, SfTime *from, SfTime *to)
+narrow(int strategy, SfTime value, SfTime *from, SfTime *to)
 {
-	const SfTime century = INT64CONST(100) * 366 * USECS_PER_DAY;
-
-	if (bound.on_end)
-	{
-		SfTime end;
-		SfTime before = value - 1; /* end >= t is end > t - 1, and so on */
-
-		if (value < MIN_TIMESTAMP + century || value > END_TIMESTAMP - century)
-			return;
-		if (bound.strategy == BTGreaterStrategyNumber || bound.strategy == BTLessEqualStrategyNumber)
-			before = value;
-		sf_window_of(&definition->window, before, &value, &end);
-		if (bound.strategy == BTLessEqualStrategyNumber)
-			bound.strategy = BTLessStrategyNumber;
-		else if (bound.strategy == BTGreaterStrategyNumber)
-			bound.strategy = BTGreaterEqualStrategyNumber;
-	}
-
-	switch (bound.strategy)
+	switch (strategy)
 	{
 		case BTLessStrategyNumber:
 			*to = Min(*to, value);
@@ -361,26 +361,63 @@ narrow(SfDefinition *definition, SfBound bound, SfTime value, SfTime *from, SfTi
 	}
 }
 
+/*
+ * A window of rows is a pure function of a time inside it, so a bound on its end is one on its start: end > t where start
+ * >= the start of t's window.
+ */
+static void
+narrow_by_end(const SfWindowSpec *window, int strategy, SfTime value, SfTime *from, SfTime *to)
+{
+	const SfTime century = INT64CONST(100) * 366 * USECS_PER_DAY;
+	SfTime before = value - 1; /* end >= t is end > t - 1, and so on */
+	SfTime end;
+
+	if (value < MIN_TIMESTAMP + century || value > END_TIMESTAMP - century)
+		return;
+	if (strategy == BTGreaterStrategyNumber || strategy == BTLessEqualStrategyNumber)
+		before = value;
+	sf_window_of(window, before, &value, &end);
+	if (strategy == BTLessEqualStrategyNumber)
+		strategy = BTLessStrategyNumber;
+	else if (strategy == BTGreaterStrategyNumber)
+		strategy = BTGreaterEqualStrategyNumber;
+	narrow(strategy, value, from, to);
+}
+
 /* Evaluates the conditions; false when one of them is NULL or the range is empty. */
 static bool
-evaluate_range(LiveScan *scan, SfTime *from, SfTime *to)
+evaluate_range(LiveScan *scan, SfWindowRange *range)
 {
+	SfTime end_from = SF_TIME_MINUS_INFINITY;
+	SfTime end_to = SF_TIME_INFINITY;
 	ExprContext *econtext = scan->css.ss.ps.ps_ExprContext;
 	ListCell *cell;
 	int i = 0;
 
-	*from = SF_TIME_MINUS_INFINITY;
-	*to = SF_TIME_INFINITY;
+	range->from = range->end_after = SF_TIME_MINUS_INFINITY;
+	range->to = range->end_until = SF_TIME_INFINITY;
 	foreach (cell, scan->bound_values)
 	{
 		bool isnull;
 		Datum value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &isnull);
+		SfBound bound;
 
 		if (isnull)
 			return false;
-		narrow(scan->definition, scan->bounds[i++], DatumGetTimestampTz(value), from, to);
+		bound = scan->bounds[i++];
+		if (!bound.on_end)
+			narrow(bound.strategy, DatumGetTimestampTz(value), &range->from, &range->to);
+		else if (scan->panes != NULL)
+			narrow(bound.strategy, DatumGetTimestampTz(value), &end_from, &end_to);
+		else
+			narrow_by_end(&scan->definition->window, bound.strategy, DatumGetTimestampTz(value), &range->from,
+			              &range->to);
 	}
-	return *from < *to;
+	if (end_from != SF_TIME_MINUS_INFINITY)
+		range->end_after = end_from - 1;
+	if (end_to != SF_TIME_INFINITY)
+		range->end_until = end_to - 1;
+	return range->from < range->to && end_from < end_to;
 }
 
 /* Evaluates the key and restricts the scan to it; false when it cannot be equal to any. */
@@ -403,6 +440,8 @@ apply_key(LiveScan *scan)
 	}
 	if (nkeys > 0 && scan->groups != NULL)
 		sf_store_scan_key(scan->groups, keys, nulls);
+	if (nkeys > 0 && scan->pane_groups != NULL)
+		sf_store_scan_key(scan->pane_groups, keys, nulls);
 	return true;
 }
 
@@ -410,21 +449,22 @@ static void
 position_scan(LiveScan *scan)
 {
 	MemoryContext old;
-	SfTime from;
-	SfTime to;
+	SfWindowRange range;
 
 	if (!scan->started)
 		start_scan(scan);
 	MemoryContextReset(scan->values_context);
 	old = MemoryContextSwitchTo(scan->values_context);
-	scan->empty = !evaluate_range(scan, &from, &to);
+	scan->empty = !evaluate_range(scan, &range) || !apply_key(scan);
 	if (!scan->empty)
 	{
 		if (scan->groups != NULL)
-			sf_store_scan_restart(scan->groups, from, to);
-		else
-			sf_standby_restart(scan->standby, from, to);
-		scan->empty = !apply_key(scan);
+			sf_store_scan_restart(scan->groups, range.from, range.to);
+		else if (scan->panes == NULL)
+			sf_standby_restart(scan->standby, range.from, range.to);
+		if (scan->panes != NULL)
+			sf_live_panes_restart(scan->panes, &range);
+		scan->closed_done = scan->groups == NULL;
 	}
 	MemoryContextSwitchTo(old);
 	if (scan->evicted != NULL)
@@ -441,7 +481,12 @@ position_scan(LiveScan *scan)
 static bool
 fetch_group(LiveScan *scan, SfGroupCopy *group)
 {
-	return scan->groups != NULL ? sf_store_scan_next(scan->groups, group) : sf_standby_next(scan->standby, group);
+	if (scan->panes == NULL)
+		return scan->groups != NULL ? sf_store_scan_next(scan->groups, group) : sf_standby_next(scan->standby, group);
+	if (!scan->closed_done && sf_store_scan_next(scan->groups, group))
+		return true;
+	scan->closed_done = true;
+	return sf_live_panes_next(scan->panes, group);
 }
 
 /* The next group as a row of the view, or NULL. */
@@ -565,6 +610,8 @@ end_live_scan(CustomScanState *node)
 
 	if (scan->groups != NULL)
 		sf_store_scan_end(scan->groups);
+	if (scan->pane_groups != NULL)
+		sf_store_scan_end(scan->pane_groups);
 	if (scan->standby != NULL)
 		sf_standby_end(scan->standby);
 	if (scan->evicted != NULL)

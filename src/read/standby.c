@@ -58,6 +58,7 @@ struct SfStandbyScan
 	Snapshot snapshot;
 	int32 fragment; /* -1: the snapshot has none */
 	SfTime closed_until;
+	SfTime begins_at;
 	SfTime from;
 	SfTime to;
 
@@ -96,12 +97,16 @@ find_fragment(SfStandbyScan *scan, Oid view)
 	HeapTuple tuple;
 
 	scan->fragment = -1;
+	scan->begins_at = SF_TIME_MINUS_INFINITY;
 	foreach (cell, rows)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
 		if (row->view == view)
+		{
 			scan->fragment = row->id;
+			scan->begins_at = row->begins_at;
+		}
 	}
 	list_free_deep(rows);
 
@@ -191,7 +196,8 @@ load_row(SfStandbyScan *scan)
 static bool
 next_window(SfStandbyScan *scan)
 {
-	while (scan->row != NULL && row_time(scan, SF_STATE_WINDOW_END) <= scan->closed_until)
+	/* A pane is there as long as it is part of an open window. */
+	while (scan->row != NULL && !scan->layout->in_panes && row_time(scan, SF_STATE_WINDOW_END) <= scan->closed_until)
 		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
 	if (scan->row == NULL || row_time(scan, SF_STATE_WINDOW_START) >= scan->to)
 		return false;
@@ -221,12 +227,24 @@ sf_standby_next(SfStandbyScan *scan, SfGroupCopy *copy)
 
 		if (group != NULL)
 		{
-			*copy = (SfGroupCopy){.start = scan->start, .end = scan->end, .data = group->data};
+			*copy = (SfGroupCopy){scan->start, scan->end, group->hash, group->data};
 			return true;
 		}
 		if (!next_window(scan))
 			return false;
 	}
+}
+
+SfTime
+sf_standby_begins_at(const SfStandbyScan *scan)
+{
+	return scan->begins_at;
+}
+
+SfTime
+sf_standby_closed_until(const SfStandbyScan *scan)
+{
+	return scan->closed_until;
 }
 
 void

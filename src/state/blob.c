@@ -76,14 +76,15 @@ sf_blob_free(SfBlobSpace *space, dsa_pointer pointer)
 
 /* A local blob belongs to its state alone, so that it may be replaced at once. */
 static void
-store_locally(dsa_pointer *pointer, const void *data, Size length)
+store_locally(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size length)
 {
 	SfBlob *blob = SfPointerIsLocal(*pointer) ? SfPointerToLocal(*pointer) : NULL;
 
 	if (blob == NULL || blob->capacity < length)
 	{
 		Size capacity = blob != NULL ? length + length / 4 : length;
-		SfBlob *fresh = MemoryContextAllocHuge(CurrentMemoryContext, blob_bytes(capacity));
+		MemoryContext context = space->local != NULL ? space->local : CurrentMemoryContext;
+		SfBlob *fresh = MemoryContextAllocHuge(context, blob_bytes(capacity));
 
 		if (blob != NULL)
 			pfree(blob);
@@ -107,7 +108,7 @@ sf_blob_store(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size l
 
 	if (space->area == NULL)
 	{
-		store_locally(pointer, data, length);
+		store_locally(space, pointer, data, length);
 		return;
 	}
 	blob = DsaPointerIsValid(old) ? dsa_get_address(space->area, old) : NULL;

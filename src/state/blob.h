@@ -18,6 +18,7 @@ typedef struct SfBlobSpace
 	dsa_area   *area;			/* NULL: local memory, where no state is shared (a standby's readers) */
 	SfFragment *fragment;		/* whose account the memory is on */
 	SfTick		tick;			/* the tick being applied; SF_TICK_NONE for readers */
+	MemoryContext local;		/* of local memory; NULL: CurrentMemoryContext */
 } SfBlobSpace;
 
 typedef struct SfBlob

@@ -132,7 +132,7 @@ reserve_missed(SfProgress *progress, int n)
 		progress->missed = repalloc_huge(progress->missed, progress->max_missed * sizeof(SfMissed));
 }
 
-/* The list is kept ordered by start, so that a burst of late rows costs a binary search each. */
+/* The list is kept ordered by start and end, so that a burst of late rows costs a binary search each. */
 void
 sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, int64 rows, TimestampTz now)
 {
@@ -144,12 +144,13 @@ sf_progress_add_missed(SfProgress *progress, SfTime start, SfTime end, int64 row
 	{
 		int middle = (low + high) / 2;
 
-		if (progress->missed[middle].start < start)
+		if (progress->missed[middle].start < start ||
+		    (progress->missed[middle].start == start && progress->missed[middle].end < end))
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low < progress->nmissed && progress->missed[low].start == start)
+	if (low < progress->nmissed && progress->missed[low].start == start && progress->missed[low].end == end)
 	{
 		progress->missed[low].rows += rows;
 		progress->missed[low].last = now;

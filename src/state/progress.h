@@ -28,9 +28,9 @@ typedef struct SfSourceState
 
 typedef struct SfCounters
 {
-	uint64		rows_in;		/* passed the filter and are counted in a window */
-	uint64		rows_late;
-	uint64		rows_missed;
+	uint64		rows_in;		/* passed the filter and are counted in a window, however many hold them */
+	uint64		rows_late;		/* came when a window that holds them had closed; maybe counted in others */
+	uint64		rows_missed;	/* late and not counted: once for each such window */
 	uint64		rows_ahead;
 	uint64		rows_read;		/* of the stream, whatever became of them */
 	uint64		rows_failed;	/* raised an error and were set aside */

@@ -223,7 +223,7 @@ fold_all(SfStore *store, SfFragment *fragment, SfLayout *layout, Tuplestorestate
 	AnswerBatch batch;
 	SfStoreScan *scan;
 	SfGroupCopy copy;
-	SfBlobSpace blobs = {sf_area(), fragment, SF_TICK_NONE};
+	SfBlobSpace blobs = {.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 	Datum result;
 	bool isnull;
 	Oid output;
@@ -338,7 +338,7 @@ static void
 return_groups(ReturnSetInfo *result, SfFragment *fragment, SfLayout *layout, SfTick tick)
 {
 	SfStoreScan *scan = sf_store_scan_begin(CurrentMemoryContext, fragment, layout, tick, InvalidSnapshot, 0, 1);
-	SfBlobSpace blobs = {sf_area(), fragment, SF_TICK_NONE};
+	SfBlobSpace blobs = {.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 	SfGroupCopy copy;
 
 	while (sf_store_scan_next(scan, &copy))

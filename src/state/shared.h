@@ -85,6 +85,7 @@ typedef struct SfFragment
 	int32		id;				/* set once */
 	Oid			view;			/* set once */
 	Oid			output;			/* set once */
+	SfTime		begins_at;		/* set once: windows that start earlier are not the view's */
 	LWLock		lock;			/* guards the structure of the store: windows, chunks, index, first touches */
 
 	pg_atomic_uint32 status;	/* SfFragmentStatus; worker */

@@ -102,6 +102,7 @@ sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout)
 	store->orphan_words = (layout->nblobs + 63) / 64;
 	store->record_size = MAXALIGN(offsetof(UndoRecord, data) + layout->data_size +
 	                              store->orphan_words * sizeof(uint64));
+	store->touched_from = SF_TIME_MINUS_INFINITY;
 	store->keys = palloc0(sizeof(Datum) * Max(layout->nkeys, 1));
 	store->nulls = palloc0(sizeof(bool) * Max(layout->nkeys, 1));
 	store->fresh = palloc0(layout->data_size);
@@ -191,7 +192,7 @@ sf_store_load_mirrors(SfStore *store)
 
 	while (store->nwindows > 0)
 		mirror_free(store->windows[--store->nwindows]);
-	store->last = NULL;
+	store->last = store->last_assembled = NULL;
 	store->grown = NULL;
 	mirrors_reserve(store, fragment->nwindows);
 	while (store->nwindows < fragment->nwindows)
@@ -203,21 +204,30 @@ sf_store_load_mirrors(SfStore *store)
 	store->tick_segment = InvalidDsaPointer;
 }
 
-/* Index of the first window that starts at `start` or later. */
+/* The order of windows: by start; at one start what takes rows comes first, then assembled windows by their ends. */
+static inline bool
+is_before(const StoreWindow *window, SfTime start, SfWindowRole role, SfTime end)
+{
+	if (window->start != start)
+		return window->start < start;
+	return role == SF_WINDOW_ASSEMBLED && (window->shared->role != SF_WINDOW_ASSEMBLED || window->shared->end < end);
+}
+
+/* Index of the first window that is not before this one. */
 static int
-search_start(const SfStore *store, SfTime start)
+search(const SfStore *store, SfTime start, SfWindowRole role, SfTime end)
 {
 	int low = 0;
 	int high = store->nwindows;
 
 	/* Rows mostly belong to the newest windows. */
-	if (high > 0 && store->windows[high - 1]->start < start)
+	if (high > 0 && is_before(store->windows[high - 1], start, role, end))
 		return high;
 	while (low < high)
 	{
 		int middle = (low + high) / 2;
 
-		if (store->windows[middle]->start < start)
+		if (is_before(store->windows[middle], start, role, end))
 			low = middle + 1;
 		else
 			high = middle;
@@ -225,6 +235,7 @@ search_start(const SfStore *store, SfTime start)
 	return low;
 }
 
+/* The one that takes rows. */
 StoreWindow *
 sf_store_mirror_at_start(SfStore *store, SfTime start)
 {
@@ -232,11 +243,22 @@ sf_store_mirror_at_start(SfStore *store, SfTime start)
 
 	if (store->last != NULL && store->last->start == start)
 		return store->last;
-	i = search_start(store, start);
-	if (i == store->nwindows || store->windows[i]->start != start)
+	i = search(store, start, SF_WINDOW_OF_ROWS, start);
+	if (i == store->nwindows || store->windows[i]->start != start ||
+	    store->windows[i]->shared->role == SF_WINDOW_ASSEMBLED)
 		return NULL;
 	store->last = store->windows[i];
 	return store->last;
+}
+
+/* An assembled window's; NULL when it is not there. */
+static StoreWindow *
+assembled_mirror(SfStore *store, SfTime start, SfTime end)
+{
+	int i = search(store, start, SF_WINDOW_ASSEMBLED, end);
+	StoreWindow *window = i < store->nwindows ? store->windows[i] : NULL;
+
+	return window != NULL && window->start == start && window->shared->end == end ? window : NULL;
 }
 
 StoreWindow *
@@ -246,7 +268,12 @@ sf_store_mirror(SfStore *store, SfWindow *window)
 
 	if (likely(store->last != NULL && store->last->shared == window))
 		return store->last;
-	mirror = sf_store_mirror_at_start(store, window->start);
+	if (store->last_assembled != NULL && store->last_assembled->shared == window)
+		return store->last_assembled;
+	if (window->role == SF_WINDOW_ASSEMBLED)
+		mirror = store->last_assembled = assembled_mirror(store, window->start, window->end);
+	else
+		mirror = sf_store_mirror_at_start(store, window->start);
 	if (mirror == NULL || mirror->shared != window)
 		elog(ERROR, "window is not in the store");
 	return mirror;
@@ -286,10 +313,11 @@ windows_reserve(SfStore *store)
 		sf_state_free(&store->blobs, old, sizeof(dsa_pointer) * old_max);
 }
 
-static StoreWindow *
-window_create(SfStore *store, int at, SfTime start, SfTime end)
+StoreWindow *
+sf_store_window_create(SfStore *store, SfTime start, SfTime end, SfWindowRole role)
 {
 	SfFragment *fragment = store->fragment;
+	int at = search(store, start, role, end);
 	dsa_pointer pointer;
 	dsa_pointer *pointers;
 	SfWindow *shared;
@@ -302,7 +330,10 @@ window_create(SfStore *store, int at, SfTime start, SfTime end)
 	memset(shared, 0, sizeof(SfWindow));
 	shared->start = start;
 	shared->end = end;
+	shared->role = role;
 	shared->born = store->tick;
+	if (role == SF_WINDOW_ASSEMBLED)
+		shared->closed = store->tick;
 	pg_atomic_init_u64(&shared->closed_xid, 0);
 	shared->slots = shared->chunks = shared->key_chunks = InvalidDsaPointer;
 	window = mirror_create(store, pointer);
@@ -329,11 +360,31 @@ sf_store_window(SfStore *store, SfTime start, SfTime end)
 	Assert(store->in_tick);
 	if (unlikely(window == NULL))
 	{
-		window = window_create(store, search_start(store, start), start, end);
+		window = sf_store_window_create(store, start, end,
+		                                store->layout->in_panes ? SF_WINDOW_PANE : SF_WINDOW_OF_ROWS);
 		store->last = window;
 	}
 	Assert(window->shared->end == end);
+	store->touched_from = Min(store->touched_from, start);
 	return window->shared;
+}
+
+SfWindow *
+sf_store_assemble(SfStore *store, SfTime start, SfTime end)
+{
+	Assert(store->in_tick);
+	if (assembled_mirror(store, start, end) != NULL)
+		elog(ERROR, "window is closed a second time");
+	return sf_store_window_create(store, start, end, SF_WINDOW_ASSEMBLED)->shared;
+}
+
+SfTime
+sf_store_touched_since(SfStore *store)
+{
+	SfTime from = store->touched_from;
+
+	store->touched_from = SF_TIME_INFINITY;
+	return from;
 }
 
 /* Takes the window at i out of the arrays; the caller holds fragment->lock and frees what it got hold of before. */
@@ -348,7 +399,7 @@ sf_store_forget_mirror(SfStore *store, int i)
 	store->nwindows--;
 	memmove(pointers + i, pointers + i + 1, sizeof(dsa_pointer) * (fragment->nwindows - i));
 	memmove(store->windows + i, store->windows + i + 1, sizeof(StoreWindow *) * (store->nwindows - i));
-	store->last = NULL;
+	store->last = store->last_assembled = NULL;
 }
 
 /* Frees a window that is in no array any more, with everything its groups refer to. */
@@ -366,7 +417,8 @@ sf_store_free_window(SfStore *store, StoreWindow *window)
 		for (int i = 0; i < layout->nblobs; i++)
 			sf_blob_free(blobs, *(dsa_pointer *) (data + layout->blob_offset[i]));
 	}
-	store_count(&store->fragment->groups, -(int64) shared->ngroups);
+	if (shared->role != SF_WINDOW_HEAD)
+		store_count(&store->fragment->groups, -(int64) shared->ngroups);
 	for (uint32 i = 0; i < shared->nchunks; i++)
 		sf_state_free(blobs, ((dsa_pointer *) store_address(store, shared->chunks))[i],
 		              store->group_size * SF_CHUNK_GROUPS);

@@ -61,6 +61,7 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	Size		data_size;		/* MAXALIGNed size of a group's data */
 	int			nblobs;
 	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
+	bool		in_panes;		/* rows go into panes, of which windows are assembled; false unless set */
 } SfLayout;
 
 typedef struct SfGroup			/* in DSA */
@@ -72,10 +73,24 @@ typedef struct SfGroup			/* in DSA */
 	char		data[FLEXIBLE_ARRAY_MEMBER];
 } SfGroup;
 
+/*
+ * What an SfWindow is.  Windows that overlap are made of panes: a row goes into one pane only.  The panes of a window are
+ * combined when it closes; what comes out does not change any more and is written like any closed window.  While it is
+ * open it is not there: readers combine the panes.
+ */
+typedef enum SfWindowRole
+{
+	SF_WINDOW_OF_ROWS,			/* rows go in; closed and written itself */
+	SF_WINDOW_PANE,				/* rows go in; `closed` when the last window that it is part of is */
+	SF_WINDOW_ASSEMBLED,		/* made of panes by the tick that closed it */
+	SF_WINDOW_HEAD,				/* no window: what readers must know of the store at their tick, in one group */
+} SfWindowRole;
+
 typedef struct SfWindow			/* in DSA */
 {
-	SfTime		start;			/* set once, like end */
+	SfTime		start;			/* set once, like end and role */
 	SfTime		end;
+	SfWindowRole role;
 	SfTick		born;			/* tick that made it */
 	SfTick		closed;			/* tick that closed it, SF_TICK_NONE while open; worker, fragment->lock */
 	pg_atomic_uint64 closed_xid;	/* full xid of the closing transaction, 0 before; set before that commits */
@@ -156,9 +171,24 @@ extern SfBlobSpace *sf_store_blobs(SfStore *store);
 /* Starts tick `tick` (greater than any published before).  Each tick ends in publish or rollback. */
 extern void sf_store_begin(SfStore *store, SfTick tick);
 
-/* Finds or makes the window; NULL never.  Cheap when it is the window of the call before. */
+/* Finds or makes the window or pane of rows; NULL never.  Cheap when it is the one of the call before. */
 extern SfWindow *sf_store_window(SfStore *store, SfTime start, SfTime end);
 extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL when there is none */
+
+/* Makes the window that is closed by this tick, for groups of its panes. */
+extern SfWindow *sf_store_assemble(SfStore *store, SfTime start, SfTime end);
+
+/*
+ * Notes, where there are panes, up to where windows are closed as of this tick.  Panes of which all windows end by then
+ * are to be marked as closed: sf_store_reclaim frees those once no reader needs them, and no checkpoint holds them.
+ */
+extern void sf_store_note_closed_until(SfStore *store, SfTime closed_until);
+
+/*
+ * The least start of the panes that were touched since the call before, or since the handle was made; SF_TIME_INFINITY:
+ * none.  It may be one whose tick was undone.
+ */
+extern SfTime sf_store_touched_since(SfStore *store);
 
 /*
  * Finds or makes the group and makes it the worker's own for this tick.  Key equality runs without the lock.  On return
@@ -219,7 +249,7 @@ extern void sf_store_discard(SfFragment *fragment);
 
 /* Iteration for closing and checkpoints; between ticks, by the worker. */
 extern int	sf_store_nwindows(SfStore *store);
-extern SfWindow *sf_store_window_at(SfStore *store, int i); /* ordered by start */
+extern SfWindow *sf_store_window_at(SfStore *store, int i); /* ordered by start; of all roles */
 extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
@@ -239,6 +269,7 @@ typedef struct SfGroupCopy
 {
 	SfTime		start;
 	SfTime		end;
+	uint32		hash;
 	char	   *data;			/* copy of the group's data, keys and blobs, valid until the next call */
 } SfGroupCopy;
 
@@ -250,6 +281,13 @@ typedef struct SfGroupCopy
 extern SfStoreScan *sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layout, SfTick tick,
 										Snapshot snapshot, SfTime from, SfTime to);
 extern bool sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy);
+
+/*
+ * Of panes: from here on the scan gives the groups of those that a window open at the tick is part of.  closed_until:
+ * windows ending up to then were closed at the tick.
+ */
+extern void sf_store_scan_panes(SfStoreScan *scan);
+extern SfTime sf_store_scan_closed_until(SfStoreScan *scan);
 extern void sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to);
 
 /* Restricts a scan to one full key: one hash probe per window in range.  NULL keys: back to all groups. */

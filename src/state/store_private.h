@@ -91,7 +91,9 @@ struct SfStore
 	int			nwindows;
 	int			max_windows;
 	StoreWindow *last;			/* the one of the last call, or NULL */
+	StoreWindow *last_assembled;	/* the same of those that take no rows */
 	StoreWindow *grown;			/* those with unpublished groups */
+	SfTime		touched_from;	/* least start of the panes asked for since sf_store_touched_since */
 
 	UndoSegment *undo_tail;		/* address of fragment->undo_tail, or NULL */
 	dsa_pointer tick_segment;	/* where this tick's records begin, if there are any */
@@ -146,6 +148,7 @@ undo_has_room(const SfStore *store)
 extern void sf_store_drop_shape(SfStore *store);
 extern StoreWindow *sf_store_mirror(SfStore *store, SfWindow *window);
 extern StoreWindow *sf_store_mirror_at_start(SfStore *store, SfTime start);
+extern StoreWindow *sf_store_window_create(SfStore *store, SfTime start, SfTime end, SfWindowRole role);
 extern void sf_store_load_mirrors(SfStore *store);
 extern void sf_store_mirror_slots(SfStore *store, StoreWindow *window);
 extern void sf_store_mirror_reserve_chunk(SfStore *store, StoreWindow *window);

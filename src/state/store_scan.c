@@ -41,6 +41,7 @@ struct SfStoreScan
 	Snapshot snapshot;
 	SfTime from;
 	SfTime to;
+	bool panes; /* panes, not windows */
 
 	/* The windows that the snapshot shows as open, of a range that has been asked for. */
 	ScanWindow *windows;
@@ -183,6 +184,13 @@ sf_store_scan_end(SfStoreScan *scan)
 	pfree(scan);
 }
 
+void
+sf_store_scan_panes(SfStoreScan *scan)
+{
+	scan->panes = true;
+	scan->listed = scan->positioned = false;
+}
+
 /* Takes fragment->lock in shared mode, or gives up because the tick's state is not kept any more. */
 static void
 lock_for_read(SfStoreScan *scan)
@@ -229,6 +237,15 @@ first_window(const SfStoreScan *scan, SfTime start)
 	return low;
 }
 
+/* Is it what the scan looks for, and was it there at the tick?  A pane only while one of its windows was open. */
+static bool
+is_scanned(const SfStoreScan *scan, const SfWindow *window)
+{
+	if (window->born > scan->tick || window->role == SF_WINDOW_HEAD || scan->panes != (window->role == SF_WINDOW_PANE))
+		return false;
+	return !scan->panes || window->closed == SF_TICK_NONE || window->closed > scan->tick;
+}
+
 /* Lists the windows to read.  The commit log is asked after the lock is given back. */
 static void
 list_windows(SfStoreScan *scan)
@@ -247,7 +264,7 @@ list_windows(SfStoreScan *scan)
 
 		if (window.start >= scan->to)
 			break;
-		if (window.start >= scan->from && shared->born <= scan->tick)
+		if (window.start >= scan->from && is_scanned(scan, shared))
 			add_window(scan, &window);
 	}
 	LWLockRelease(&fragment->lock);
@@ -305,7 +322,7 @@ copy_bytes(SfStoreScan *scan, const void *bytes, Size size)
 }
 
 static void
-copy_group(SfStoreScan *scan, const ScanWindow *window, const char *data)
+copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char *data)
 {
 	SfLayout *layout = scan->layout;
 	SfGroupCopy *copy;
@@ -319,6 +336,7 @@ copy_group(SfStoreScan *scan, const ScanWindow *window, const char *data)
 	copy = &scan->batch[scan->nbatch++];
 	copy->start = window->start;
 	copy->end = window->end;
+	copy->hash = hash;
 	copy->data = copy_bytes(scan, data, layout->data_size);
 	for (int i = 0; i < layout->nkeys; i++)
 	{
@@ -364,15 +382,17 @@ copy_all(SfStoreScan *scan)
 		for (; scan->position < shared->ngroups; scan->position++)
 		{
 			uint32 within = scan->position % SF_CHUNK_GROUPS;
+			const SfGroup *group;
 			const char *data;
 
 			if (batch_is_full(scan))
 				return;
 			if (chunk == NULL || within == 0)
 				chunk = dsa_get_address(scan->area, chunks[scan->position / SF_CHUNK_GROUPS]);
-			data = version_at(scan, (SfGroup *) (chunk + within * group_size));
+			group = (SfGroup *) (chunk + within * group_size);
+			data = version_at(scan, group);
 			if (data != NULL)
-				copy_group(scan, window, data);
+				copy_group(scan, window, group->hash, data);
 		}
 	}
 }
@@ -409,11 +429,36 @@ copy_candidates(SfStoreScan *scan)
 			chunk = dsa_get_address(scan->area, chunks[id / SF_CHUNK_GROUPS]);
 			data = version_at(scan, (SfGroup *) (chunk + id % SF_CHUNK_GROUPS * group_size));
 			if (data != NULL)
-				copy_group(scan, window, data);
+				copy_group(scan, window, scan->hash, data);
 			if (SF_BUG("key-found-in-one-window"))
 				scan->window = scan->end_window - 1;
 		}
 	}
+}
+
+SfTime
+sf_store_scan_closed_until(SfStoreScan *scan)
+{
+	SfFragment *fragment = scan->fragment;
+	SfTime closed_until = SF_TIME_MINUS_INFINITY;
+
+	lock_for_read(scan);
+	if (fragment->nwindows > 0)
+	{
+		dsa_pointer *pointers = dsa_get_address(scan->area, fragment->windows);
+		SfWindow *head = dsa_get_address(scan->area, pointers[0]);
+
+		if (head->role == SF_WINDOW_HEAD && head->ngroups > 0)
+		{
+			dsa_pointer *chunks = dsa_get_address(scan->area, head->chunks);
+			const char *data = version_at(scan, dsa_get_address(scan->area, chunks[0]));
+
+			if (data != NULL)
+				closed_until = *(const SfTime *) (data + scan->layout->nulls_offset);
+		}
+	}
+	LWLockRelease(&fragment->lock);
+	return closed_until;
 }
 
 static void

@@ -208,7 +208,7 @@ add_rows_in_batch(Model *model, int n)
 static void
 check_result(Model *model, SfTick tick, const SfGroupCopy *copy, int agg, Datum expected)
 {
-	SfBlobSpace blobs = {sf_area(), model->fragment, SF_TICK_NONE};
+	SfBlobSpace blobs = {.area = sf_area(), .fragment = model->fragment, .tick = SF_TICK_NONE};
 	SfAggregate *aggregate = model->layout->aggs[agg];
 	bool isnull;
 	Datum result = sf_aggregate_result(aggregate, &blobs, copy->data + model->layout->state_offset[agg], &isnull);

@@ -293,6 +293,50 @@ sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark)
 	return true;
 }
 
+/* ---- the head of a store of panes ---- */
+
+/* Its one group, touched: it is versioned like any other.  The word for null keys holds the time. */
+static SfGroup *
+touch_head(SfStore *store)
+{
+	StoreWindow *head = sf_store_mirror_at_start(store, SF_TIME_MINUS_INFINITY);
+	SfGroup *group;
+
+	if (head == NULL)
+		head = sf_store_window_create(store, SF_TIME_MINUS_INFINITY, SF_TIME_MINUS_INFINITY, SF_WINDOW_HEAD);
+	if (head->shared->ngroups == 0)
+	{
+		window_reserve(store, head);
+		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+		group = insert_group(store, head, 0);
+		LWLockRelease(&store->fragment->lock);
+		store_count(&store->fragment->groups, -1);
+		return group;
+	}
+	group = store_group(store, head, 0);
+	if (group->version != store->tick)
+	{
+		if (!undo_has_room(store))
+			sf_undo_reserve(store);
+		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+		sf_undo_save(store, head, group);
+		LWLockRelease(&store->fragment->lock);
+	}
+	return group;
+}
+
+void
+sf_store_note_closed_until(SfStore *store, SfTime closed_until)
+{
+	StoreWindow *head = sf_store_mirror_at_start(store, SF_TIME_MINUS_INFINITY);
+	Size offset = store->layout->nulls_offset;
+
+	Assert(store->in_tick && store->layout->in_panes);
+	if (head == NULL || head->shared->ngroups == 0 ||
+	    *(SfTime *) (store_group(store, head, 0)->data + offset) != closed_until)
+		*(SfTime *) (touch_head(store)->data + offset) = closed_until;
+}
+
 /* ---- touching many groups ---- */
 
 /*

@@ -563,6 +563,61 @@ reclaim_windows(SfStore *store, uint64 oldest_xmin)
 	}
 }
 
+/* Does neither a reader nor the state table need the pane any more? */
+static bool
+is_done_pane(const StoreWindow *window, SfTick oldest_tick)
+{
+	const SfWindow *shared = window->shared;
+
+	return shared->role == SF_WINDOW_PANE && shared->closed != SF_TICK_NONE && shared->closed <= oldest_tick &&
+	       shared->checkpoint_seq == 0;
+}
+
+/*
+ * Frees panes of which all windows are closed.  A reader whose pin is old enough to need one keeps the horizon back, or
+ * has expired and finds that out under the lock; any other has not listed it.
+ */
+static void
+reclaim_panes(SfStore *store, SfTick oldest_tick)
+{
+	SfFragment *fragment = store->fragment;
+	StoreWindow *unlinked = NULL;
+	int nopen = 0;
+	bool any = false;
+
+	/* They are closed in the order in which they start. */
+	for (; nopen < store->nwindows; nopen++)
+	{
+		StoreWindow *window = store->windows[nopen];
+
+		if (window->shared->role == SF_WINDOW_PANE && window->shared->closed == SF_TICK_NONE)
+			break;
+		window->leaving = is_done_pane(window, oldest_tick);
+		any |= window->leaving;
+	}
+	if (!any)
+		return;
+	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
+	for (int i = nopen - 1; i >= 0; i--)
+	{
+		StoreWindow *window = store->windows[i];
+
+		if (!window->leaving)
+			continue;
+		sf_store_forget_mirror(store, i);
+		window->next_leaving = unlinked;
+		unlinked = window;
+	}
+	LWLockRelease(&fragment->lock);
+	while (unlinked != NULL)
+	{
+		StoreWindow *window = unlinked;
+
+		unlinked = window->next_leaving;
+		sf_store_free_window(store, window);
+	}
+}
+
 void
 sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin)
 {
@@ -576,6 +631,8 @@ sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin)
 		LWLockRelease(&store->fragment->lock);
 		reclaim_records(store, oldest_tick);
 	}
+	if (store->layout->in_panes)
+		reclaim_panes(store, oldest_tick);
 
 	/* A window can have become free only if the horizon has moved. */
 	if (oldest_xmin > store->reclaimed_xmin)
@@ -623,7 +680,7 @@ sf_store_reset(SfStore *store)
 		sf_store_free_window(store, store->windows[--store->nwindows]);
 	sf_state_free(&store->blobs, windows, sizeof(dsa_pointer) * max_windows);
 	sf_store_drop_shape(store);
-	store->last = NULL;
+	store->last = store->last_assembled = NULL;
 	store->grown = NULL;
 	store->in_tick = false;
 }

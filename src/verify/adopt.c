@@ -103,24 +103,36 @@ has_tolerance(const SfVerification *verification, Relation view)
 	return false;
 }
 
+/* The view's column that shows window_start (1) or window_end (2), or 0. */
 static AttrNumber
-window_start_column(const SfDefinition *definition)
+window_column(const SfDefinition *definition, AttrNumber group_column)
 {
 	for (int i = 0; i < list_length(definition->target); i++)
-		if (definition->view_column[i] == 1)
+		if (definition->view_column[i] == group_column)
 			return i + 1;
 	return 0;
 }
 
+/* A column of a difference, which is an object of the view's columns. */
+static char *
+difference_column(const SfVerification *verification, Relation view, AttrNumber attnum)
+{
+	if (attnum == 0)
+		return psprintf("CAST(NULL AS %s)", time_type_name(verification));
+	return psprintf("CAST(d.r OPERATOR(pg_catalog.->>) %s AS %s)",
+	                quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), attnum - 1)->attname)),
+	                time_type_name(verification));
+}
+
 /*
- * window_start, rows: for each window that differs.  A view that does not show window_start cannot say which window a
- * difference is of, so that it may be any.
+ * window_start, rows, window_end: for each window that differs.  The end is null where the view does not show it.  A view
+ * that does not show window_start cannot say which window a difference is of, so that it may be any.
  */
 static char *
 differences_statement(const SfVerification *verification, Relation view, Relation output)
 {
 	const SfDefinition *definition = verification->definition;
-	AttrNumber start = window_start_column(definition);
+	AttrNumber start = window_column(definition, 1);
 	AttrNumber count = count_column(definition);
 	char *compare = sf_verify_statement(verification, view);
 	StringInfoData out;
@@ -140,34 +152,56 @@ differences_statement(const SfVerification *verification, Relation view, Relatio
 	if (start != 0)
 		appendStringInfo(
 		    &out,
-		    "SELECT x.s, GREATEST(CAST(%s AS pg_catalog.int8), 1) FROM (%s) AS d (side, r, n) CROSS JOIN LATERAL "
-		    "(SELECT CAST(d.r OPERATOR(pg_catalog.->>) %s AS %s)) AS x (s) GROUP BY x.s ORDER BY x.s",
-		    rows, compare, quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), start - 1)->attname)),
-		    time_type_name(verification));
+		    "SELECT x.s, GREATEST(CAST(%s AS pg_catalog.int8), 1), x.e FROM (%s) AS d (side, r, n) CROSS JOIN LATERAL "
+		    "(SELECT %s, %s) AS x (s, e) GROUP BY x.s, x.e ORDER BY x.s, x.e",
+		    rows, compare, difference_column(verification, view, start),
+		    difference_column(verification, view, window_column(definition, 2)));
 	else
 		appendStringInfo(
-		    &out, "SELECT DISTINCT o.%s, CAST(1 AS pg_catalog.int8) FROM ONLY %s AS o WHERE EXISTS (%s) ORDER BY 1",
-		    column_name(output, definition->output_window_start), relation_name(output), compare);
+		    &out,
+		    "SELECT DISTINCT o.%s, CAST(1 AS pg_catalog.int8), o.%s FROM ONLY %s AS o WHERE EXISTS (%s) ORDER BY 1, 3",
+		    column_name(output, definition->output_window_start), column_name(output, definition->output_window_end),
+		    relation_name(output), compare);
 	return out.data;
 }
 
+/* The windows of the dump that start at a time, or the one that also ends at *end. */
 static List *
-collect_differences(const SfDefinition *definition, MemoryContext context)
+add_windows(List *differences, const SfVerification *verification, SfTime start, const SfTime *end, int64 rows)
+{
+	SfWindowIterator windows;
+
+	sf_windows_of(&windows, &verification->definition->window, start);
+	while (sf_windows_next(&windows))
+	{
+		SfAdoptedDifference *difference;
+
+		if (windows.start != start || windows.end > verification->adopted_until || (end != NULL && windows.end != *end))
+			continue;
+		difference = palloc(sizeof(SfAdoptedDifference));
+		*difference = (SfAdoptedDifference){windows.start, windows.end, rows};
+		differences = lappend(differences, difference);
+	}
+	return differences;
+}
+
+static List *
+collect_differences(const SfVerification *verification, MemoryContext context)
 {
 	List *differences = NIL;
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		SfAdoptedDifference *difference = palloc(sizeof(SfAdoptedDifference));
 		HeapTuple tuple = SPI_tuptable->vals[i];
+		bool no_end;
 		bool isnull;
+		SfTime start = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		int64 rows = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
+		SfTime end = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 3, &no_end));
 
 		CHECK_FOR_INTERRUPTS();
-		difference->start = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-		difference->rows = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
-		sf_window_of(&definition->window, difference->start, &difference->start, &difference->end);
-		differences = lappend(differences, difference);
+		differences = add_windows(differences, verification, start, no_end ? NULL : &end, rows);
 	}
 	MemoryContextSwitchTo(old);
 	return differences;
@@ -198,7 +232,7 @@ sf_compare_adopted(const SfFragmentRow *row, SfDefinition *definition, const SfP
 		elog(ERROR, "SPI_connect failed");
 	if (sf_verify_run(&verification, differences_statement(&verification, view, output), &options) != SPI_OK_SELECT)
 		elog(ERROR, "comparison of a restored view was not run as a query");
-	differences = collect_differences(definition, context);
+	differences = collect_differences(&verification, context);
 	SPI_finish();
 	table_close(output, NoLock);
 	table_close(view, NoLock);

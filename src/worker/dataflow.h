@@ -11,6 +11,7 @@
 #include "streamfuse.h"
 
 #include "flow/batch.h"
+#include "flow/close.h"
 #include "flow/flow.h"
 #include "plan/fragment.h"
 #include "plan/view.h"
@@ -50,6 +51,7 @@ struct SfMember
 	SfDefinition *definition;	/* NULL until compiled */
 	SfStore    *store;
 	SfFlow	   *flow;
+	SfCloser   *closer;			/* like the flow */
 	SfProgress	progress;
 	Oid			owner;
 	SfSource   *source;

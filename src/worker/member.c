@@ -84,6 +84,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->id = row->id;
 	fragment->view = row->view;
 	fragment->output = row->output;
+	fragment->begins_at = row->begins_at;
 	LWLockInitialize(&fragment->lock, sf_shared->fragment_tranche);
 	pg_atomic_init_u32(&fragment->status, SF_FRAGMENT_STARTING);
 	pg_atomic_init_u64(&fragment->memory_from, SF_TICK_NONE);
@@ -181,7 +182,7 @@ unlink_fragment(SfWorker *worker, dsa_pointer pointer)
 static void
 free_positions(SfFragment *fragment)
 {
-	SfBlobSpace space = {sf_area(), fragment, SF_TICK_NONE};
+	SfBlobSpace space = {.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 
 	for (int i = 0; i < 2; i++)
 		if (DsaPointerIsValid(fragment->position[i].data))
@@ -217,6 +218,7 @@ drop_compiled(SfMember *member)
 	member->definition = NULL;
 	member->store = NULL;
 	member->flow = NULL;
+	member->closer = NULL;
 }
 
 /*
@@ -322,6 +324,8 @@ sf_member_compile(SfMember *member)
 	check_rights(member);
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
 	                              member->row.begins_at);
+	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress,
+	                                  member->row.begins_at);
 	sf_owner_leave(&scope);
 }
 

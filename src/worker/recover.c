@@ -149,6 +149,7 @@ load_state(SfMember *member, SfTick tick)
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	sf_catalog_close(catalog, AccessShareLock);
+	sf_closer_finish(member->closer);
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 		sf_store_window_at(member->store, i)->checkpointed = tick;
 	MemoryContextDelete(row_context);

@@ -298,6 +298,7 @@ sf_source_undo_member(SfMember *member)
 	if (!member->in_tick)
 		return;
 	sf_flow_rollback(member->flow);
+	sf_closer_rollback(member->closer);
 	sf_store_rollback(member->store);
 	member->in_tick = false;
 }

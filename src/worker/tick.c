@@ -171,29 +171,22 @@ typedef struct CloseStep
 	StringInfo flat_source;
 } CloseStep;
 
-/* Windows that end at or before the watermark are closed by this tick; their groups do not change any more. */
-static int
+/*
+ * Windows that end at or before the watermark are closed by this tick; their groups do not change any more.  As the
+ * owner, whose functions make windows out of panes.
+ */
+static void
 close_windows(SfMember *member, SfTick tick, SfTime until)
 {
-	int closed = 0;
+	SfOwnerScope scope;
+	int closed;
 
-	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < sf_store_nwindows(member->store); i++)
-	{
-		SfWindow *window = sf_store_window_at(member->store, i);
-
-		if (window->start >= until)
-			break;
-		if (window->closed == SF_TICK_NONE && window->end <= until)
-		{
-			window->closed = tick;
-			closed++;
-			if (window->ngroups > 0)
-				member->progress.last_closed = Max(member->progress.last_closed, window->end);
-		}
-	}
-	LWLockRelease(&member->shared->lock);
-	return closed;
+	sf_owner_enter(member, member->definition->layout->in_panes && sf_flow_needs_settings(member->flow), &scope);
+	XactReadOnly = true;
+	closed = sf_closer_close(member->closer, tick, until);
+	sf_owner_leave(&scope);
+	if (closed > 0 && member->closed_since == 0)
+		member->closed_since = GetCurrentTimestamp();
 }
 
 static void
@@ -204,13 +197,10 @@ finish_member(SfMember *member, void *arg)
 
 	/* After a reset windows that were passed over without a row are open again. */
 	if (member->source->reset)
-		member->progress.closed_until = member->progress.last_closed;
+		sf_closer_reopen(member->closer);
 	if (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick"))
-	{
-		if (close_windows(member, step->tick, watermark) > 0 && member->closed_since == 0)
-			member->closed_since = GetCurrentTimestamp();
-		member->progress.closed_until = watermark;
-	}
+		close_windows(member, step->tick, watermark);
+	sf_closer_finish(member->closer);
 	SF_FAULT("close-marked");
 	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->flat_source);
 	SF_FAULT("progress-put");

@@ -1,0 +1,52 @@
+/*
+ * panes.c
+ *		Windows that overlap: what a definition must be like for its rows to be counted in panes.
+ *
+ * A pane is counted once for all windows that hold it.  So nothing below the aggregates may depend on which of them it
+ * is, and what several panes have counted must be what their window has counted.
+ */
+#include "plan/fragment.h"
+
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+
+static bool
+window_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varno == INNER_VAR;
+	return expression_tree_walker(node, window_walker, context);
+}
+
+static void
+refuse_window_in(Node *node, const char *where, const char *hint)
+{
+	if (window_walker(node, NULL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view cannot maintain window columns in %s where windows overlap", where),
+		                errhint("%s", hint)));
+}
+
+void
+sf_define_panes(SfDefinition *definition)
+{
+	SfLayout *layout = definition->layout;
+
+	layout->in_panes = definition->window.kind != SF_WINDOW_TUMBLE;
+	if (!layout->in_panes)
+		return;
+	refuse_window_in((Node *) definition->filter, "WHERE", "Write the condition in HAVING.");
+	refuse_window_in((Node *) definition->keys, "GROUP BY expressions",
+	                 "Group by window_start and window_end, and compute the expression in the select list.");
+	refuse_window_in((Node *) definition->aggrefs, "arguments of aggregates",
+	                 "Compute the expression over the aggregate, in the select list.");
+	for (int i = 0; i < layout->naggs; i++)
+		if (!sf_aggregate_can_combine(layout->aggs[i]))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			                errmsg("continuous view cannot maintain aggregate %s where windows overlap",
+			                       get_func_name(layout->aggs[i]->aggref->aggfnoid)),
+			                errdetail("It has no combine function, so that windows cannot share what they count."),
+			                errhint("Use tumble(), or give the aggregate a combine function.")));
+}

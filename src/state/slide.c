@@ -1,0 +1,373 @@
+/*
+ * slide.c
+ *		Windows as running combinations of their panes.
+ *
+ * For each key there is a queue of items, one for each segment in which the key occurs, oldest first, in two halves.
+ * Items of the first half are settled: each is the combination of itself with all settled ones behind it, so that the
+ * foremost is what a window takes of all of them.  Items of the second half are as they came; what all of them come to
+ * is kept beside, as `recent`.  A window of the key is the foremost settled item combined with `recent`.
+ *
+ * When the last settled item has moved out, and the first of the others moves out, too, the second half is settled, from
+ * its end to its beginning.  So each item is combined twice in all, once into `recent` and once when it is settled.
+ */
+#include "state/slide.h"
+
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+/* States of a key in a segment.  Only the states of data count; keys are those of the queue. */
+typedef struct SlideItem
+{
+	SfTime segment;
+	char *data;
+} SlideItem;
+
+typedef struct SlideQueue
+{
+	char *key; /* data of a group, local */
+	uint32 hash;
+	char status; /* for simplehash */
+	int first;   /* items before it have moved out */
+	int settled; /* items before it are settled */
+	int nitems;
+	int max_items;
+	SlideItem *items;
+	char *recent; /* NULL when there is at most one item that is not settled */
+} SlideQueue;
+
+typedef struct queues_hash queues_hash;
+static bool same_key(queues_hash *queues, const char *a, const char *b);
+
+#define SH_PREFIX queues
+#define SH_ELEMENT_TYPE SlideQueue
+#define SH_KEY_TYPE const char *
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) 0
+#define SH_EQUAL(table, a, b) same_key(table, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, element) (element)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+struct SfSlide
+{
+	MemoryContext context; /* of queues and their items */
+	MemoryContext scratch; /* of combinations */
+	SfLayout *layout;
+	SfBlobSpace local; /* of what is in items */
+	queues_hash *queues;
+	queues_iterator iterator;
+	SfTime start; /* of the window that is asked for */
+};
+
+#define SH_PREFIX queues
+#define SH_ELEMENT_TYPE SlideQueue
+#define SH_KEY_TYPE const char *
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) 0
+#define SH_EQUAL(table, a, b) same_key(table, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, element) (element)->hash
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+static bool
+same_key(queues_hash *queues, const char *a, const char *b)
+{
+	SfSlide *slide = queues->private_data;
+	SfLayout *layout = slide->layout;
+	dsa_area *area = layout->nkeys > 0 ? sf_area() : NULL;
+	Datum keys[2][SF_LAYOUT_MAX_KEYS];
+	bool nulls[2][SF_LAYOUT_MAX_KEYS];
+
+	sf_group_keys(layout, area, a, keys[0], nulls[0]);
+	sf_group_keys(layout, area, b, keys[1], nulls[1]);
+	return sf_layout_equal(layout, keys[0], nulls[0], keys[1], nulls[1]);
+}
+
+static void
+create_queues(SfSlide *slide)
+{
+	slide->queues = queues_create(slide->context, 64, slide);
+}
+
+SfSlide *
+sf_slide_create(MemoryContext context, SfLayout *layout)
+{
+	SfSlide *slide = MemoryContextAllocZero(context, sizeof(SfSlide));
+
+	slide->context = AllocSetContextCreate(context, "streamfuse slide", ALLOCSET_DEFAULT_SIZES);
+	slide->layout = layout;
+	slide->scratch = AllocSetContextCreate(context, "streamfuse slide scratch", ALLOCSET_DEFAULT_SIZES);
+	slide->local = (SfBlobSpace){.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE, .local = slide->context};
+	create_queues(slide);
+	return slide;
+}
+
+void
+sf_slide_reset(SfSlide *slide)
+{
+	MemoryContextReset(slide->context);
+	create_queues(slide);
+}
+
+void
+sf_slide_destroy(SfSlide *slide)
+{
+	MemoryContextDelete(slide->context);
+	MemoryContextDelete(slide->scratch);
+	pfree(slide);
+}
+
+Size
+sf_slide_bytes(const SfSlide *slide)
+{
+	return MemoryContextMemAllocated(slide->context, true);
+}
+
+bool
+sf_slide_is_empty(const SfSlide *slide)
+{
+	return slide->queues->members == 0;
+}
+
+/* ---- states in local memory ---- */
+
+/* A copy of a group's data that owns its blobs, but not its keys. */
+static char *
+copy_states(SfSlide *slide, SfBlobSpace *blobs, const char *data)
+{
+	SfLayout *layout = slide->layout;
+	char *copy = MemoryContextAlloc(slide->context, layout->data_size);
+
+	memcpy(copy, data, layout->data_size);
+	for (int i = 0; i < layout->nblobs; i++)
+	{
+		dsa_pointer *pointer = (dsa_pointer *) (copy + layout->blob_offset[i]);
+		SfBlob *blob;
+
+		if (!DsaPointerIsValid(*pointer))
+			continue;
+		blob = sf_blob_get(blobs, *pointer);
+		*pointer = InvalidDsaPointer;
+		sf_blob_store(&slide->local, pointer, blob->data, blob->length);
+	}
+	return copy;
+}
+
+static void
+free_states(SfSlide *slide, char *data)
+{
+	SfLayout *layout = slide->layout;
+
+	for (int i = 0; i < layout->nblobs; i++)
+	{
+		dsa_pointer pointer = *(dsa_pointer *) (data + layout->blob_offset[i]);
+
+		if (DsaPointerIsValid(pointer))
+			pfree(SfPointerToLocal(pointer));
+	}
+	pfree(data);
+}
+
+/* Folds the states of one group into those of another. */
+static void
+combine_states(SfSlide *slide, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
+{
+	SfLayout *layout = slide->layout;
+
+	for (int i = 0; i < layout->naggs; i++)
+		if (!layout->shares_state[i])
+			sf_aggregate_combine(layout->aggs[i], blobs, into + layout->state_offset[i], from_blobs,
+			                     from + layout->state_offset[i]);
+}
+
+/* The keys of a group as data of a group in local memory. */
+static char *
+copy_key(SfSlide *slide, SfBlobSpace *blobs, const char *data)
+{
+	SfLayout *layout = slide->layout;
+	MemoryContext old = MemoryContextSwitchTo(slide->context);
+	char *copy = palloc0(layout->data_size);
+	Datum keys[SF_LAYOUT_MAX_KEYS];
+	bool nulls[SF_LAYOUT_MAX_KEYS];
+
+	sf_group_keys(layout, blobs->area, data, keys, nulls);
+	memcpy(copy + layout->nulls_offset, data + layout->nulls_offset, sizeof(uint64));
+	for (int i = 0; i < layout->nkeys; i++)
+		if (nulls[i])
+			continue;
+		else if (layout->keys[i].typbyval)
+			((Datum *) copy)[i] = keys[i];
+		else
+			((Datum *) copy)[i] = SfLocalToPointer(DatumGetPointer(datumCopy(keys[i], false, layout->keys[i].typlen)));
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+static void
+free_key(SfSlide *slide, char *key)
+{
+	SfLayout *layout = slide->layout;
+
+	for (int i = 0; i < layout->nkeys; i++)
+		if (!layout->keys[i].typbyval && ((dsa_pointer *) key)[i] != 0)
+			pfree(SfPointerToLocal(((dsa_pointer *) key)[i]));
+	pfree(key);
+}
+
+/* ---- queues ---- */
+
+static void
+append_item(SfSlide *slide, SlideQueue *queue, SfTime segment, char *data)
+{
+	if (queue->nitems == queue->max_items && queue->first > queue->nitems / 2)
+	{
+		memmove(queue->items, queue->items + queue->first, (queue->nitems - queue->first) * sizeof(SlideItem));
+		queue->nitems -= queue->first;
+		queue->settled -= queue->first;
+		queue->first = 0;
+	}
+	else if (queue->nitems == queue->max_items)
+	{
+		queue->max_items = Max(4, queue->max_items * 2);
+		if (queue->items == NULL)
+			queue->items = MemoryContextAlloc(slide->context, queue->max_items * sizeof(SlideItem));
+		else
+			queue->items = repalloc_huge(queue->items, queue->max_items * sizeof(SlideItem));
+	}
+	queue->items[queue->nitems++] = (SlideItem){segment, data};
+}
+
+void
+sf_slide_add(SfSlide *slide, SfTime segment, uint32 hash, SfBlobSpace *blobs, const char *data)
+{
+	MemoryContext old = MemoryContextSwitchTo(slide->scratch);
+	SlideQueue *queue;
+	bool found;
+
+	queue = queues_insert_hash(slide->queues, data, hash, &found);
+	if (!found)
+	{
+		queue->key = copy_key(slide, blobs, data);
+		queue->first = queue->settled = queue->nitems = queue->max_items = 0;
+		queue->items = NULL;
+		queue->recent = NULL;
+	}
+	if (queue->nitems > queue->settled)
+	{
+		SlideItem *last = &queue->items[queue->nitems - 1];
+		bool same = last->segment == segment;
+
+		Assert(last->segment <= segment);
+		if (queue->recent == NULL && !same)
+			queue->recent = copy_states(slide, &slide->local, last->data);
+		if (queue->recent != NULL)
+			combine_states(slide, &slide->local, queue->recent, blobs, data);
+		if (same)
+			combine_states(slide, &slide->local, last->data, blobs, data);
+		else
+			append_item(slide, queue, segment, copy_states(slide, blobs, data));
+	}
+	else
+		append_item(slide, queue, segment, copy_states(slide, blobs, data));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(slide->scratch);
+}
+
+/* Moves out what is in segments before a window's start, up to a place in the queue. */
+static void
+move_out(SfSlide *slide, SlideQueue *queue, int until)
+{
+	while (queue->first < until && queue->items[queue->first].segment < slide->start)
+		free_states(slide, queue->items[queue->first++].data);
+}
+
+static void
+settle(SfSlide *slide, SlideQueue *queue)
+{
+	for (int i = queue->nitems - 2; i >= queue->first; i--)
+		combine_states(slide, &slide->local, queue->items[i].data, &slide->local, queue->items[i + 1].data);
+	queue->settled = queue->nitems;
+	if (queue->recent != NULL)
+		free_states(slide, queue->recent);
+	queue->recent = NULL;
+}
+
+/* False: nothing of the key is in the window, nor in any later one so far. */
+static bool
+move_queue(SfSlide *slide, SlideQueue *queue)
+{
+	move_out(slide, queue, queue->settled);
+	if (queue->first == queue->settled && queue->first < queue->nitems &&
+	    queue->items[queue->first].segment < slide->start)
+	{
+		move_out(slide, queue, queue->nitems);
+		settle(slide, queue);
+	}
+	return queue->first < queue->nitems;
+}
+
+void
+sf_slide_begin(SfSlide *slide, SfTime start)
+{
+	slide->start = start;
+	queues_start_iterate(slide->queues, &slide->iterator);
+}
+
+bool
+sf_slide_next(SfSlide *slide, SfSlideGroup *group)
+{
+	SlideQueue *queue;
+
+	while ((queue = queues_iterate(slide->queues, &slide->iterator)) != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(slide->scratch);
+		bool any = move_queue(slide, queue);
+
+		if (!any)
+		{
+			free_key(slide, queue->key);
+			pfree(queue->items);
+			queues_delete_item(slide->queues, queue);
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(slide->scratch);
+		if (!any)
+			continue;
+		group->key = queue->key;
+		group->hash = queue->hash;
+		group->parts[0] = queue->first < queue->settled ? queue->items[queue->first].data : NULL;
+		if (queue->settled == queue->nitems)
+			group->parts[1] = NULL;
+		else
+			group->parts[1] = queue->recent != NULL ? queue->recent : queue->items[queue->settled].data;
+		return true;
+	}
+	return false;
+}
+
+void
+sf_slide_combine(SfSlide *slide, const SfSlideGroup *group, SfBlobSpace *blobs, char *data)
+{
+	for (int part = 0; part < 2; part++)
+		if (group->parts[part] != NULL)
+			combine_states(slide, blobs, data, &slide->local, group->parts[part]);
+}
+
+char *
+sf_slide_copy(SfSlide *slide, const SfSlideGroup *group)
+{
+	SfLayout *layout = slide->layout;
+	SfBlobSpace current = {.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE};
+	char *copy = palloc(layout->data_size);
+
+	memcpy(copy, group->key, layout->data_size);
+	for (int i = 0; i < layout->naggs; i++)
+		if (!layout->shares_state[i])
+			sf_aggregate_start(layout->aggs[i], &current, copy + layout->state_offset[i]);
+	sf_slide_combine(slide, group, &current, copy);
+	return copy;
+}
