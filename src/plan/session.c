@@ -537,10 +537,10 @@ rewrite_level(Query *query)
 	context.call = (FuncExpr *) sf_flatten_vars(query, (Node *) context.call);
 	sf_drop_group_entry(query, make_empty_entry());
 
+	divide_from(&context, (Node *) query->jointree);
 	check_time(&context);
 	check_gap(&context);
 	find_keys(&context);
-	divide_from(&context, (Node *) query->jointree);
 
 	query->jointree = makeFromExpr(list_make1(make_range_ref(1)),
 	                               over_windows_mutator(make_condition(context.window_quals), &context));
