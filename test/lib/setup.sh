@@ -50,6 +50,19 @@ missing_packages()
 	[ -e /usr/include/postgresql/libpq-fe.h ] || [ -e "$("$PG_CONFIG" --includedir 2>/dev/null)/libpq-fe.h" ] ||
 		echo libpq-dev
 	command -v clang-format >/dev/null || echo clang-format
+	missing_extensions
+}
+
+# Extensions of others that the script needs (SF_EXTENSIONS), where PostgreSQL is Debian's and so can have them from there.
+missing_extensions()
+{
+	local version extension
+
+	[[ $PG_CONFIG =~ ^/usr/lib/postgresql/([0-9]+)/ ]] || return 0
+	version=${BASH_REMATCH[1]}
+	for extension in "${SF_EXTENSIONS[@]}"; do
+		[ -e "/usr/share/postgresql/$version/extension/$extension.control" ] || echo "postgresql-$version-$extension"
+	done
 }
 
 apt_install()
@@ -130,6 +143,7 @@ setup_begin()
 	exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups bash "$script" "$@"
 }
 SF_HAND_OVER=()
+SF_EXTENSIONS=()
 
 work_end()
 {
