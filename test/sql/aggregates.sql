@@ -22,7 +22,7 @@ SELECT sensor, streamfuse.first(value, ts) AS first, streamfuse.last(value, ts) 
   streamfuse.first(ts::date, ts::timestamp) FILTER (WHERE value > 3) AS first_day,
   streamfuse.count_by(status) AS counts, streamfuse.sum_by(status, value) AS sums, streamfuse.sum_by(note, id) AS many
 FROM readings GROUP BY sensor;
-CREATE VIEW expected AS
+CREATE TEMP TABLE expected AS
 SELECT sensor, (array_agg(value ORDER BY ts, value) FILTER (WHERE ts IS NOT NULL))[1] AS first,
   (array_agg(value ORDER BY ts DESC, value DESC) FILTER (WHERE ts IS NOT NULL))[1] AS last,
   md5((array_agg(note ORDER BY ts, note) FILTER (WHERE ts IS NOT NULL))[1]) AS first_note,
@@ -100,29 +100,33 @@ SELECT window_start, sensor, streamfuse.first(value, ts) AS first, streamfuse.la
   streamfuse.last_n(value, ts, 3) AS last_values, streamfuse.last(id, ts) FILTER (WHERE value > 3) AS large, streamfuse.last_n(status, id, 20) AS statuses,
   streamfuse.count_by(status) AS counts, streamfuse.sum_by(status, value) AS sums
 FROM live_readings, tumble(at, '1 hour') GROUP BY window_start, window_end, sensor;
-CREATE FUNCTION differences() RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  batch text := rtrim(pg_get_viewdef('latest'::regclass), ';');
-  n bigint;
+CREATE MATERIALIZED VIEW overlapping WITH (streamfuse.continuous) AS
+SELECT window_start, sensor % 2 AS sensor, streamfuse.first(value, ts) AS first, streamfuse.last(note, ts) AS last,
+  streamfuse.last_n(value, ts, 3) AS last_values, streamfuse.count_by(status) AS counts, streamfuse.sum_by(status, value) AS sums
+FROM live_readings, hop(at, '1 hour', '10 minutes') GROUP BY window_start, window_end, sensor % 2;
+CREATE FUNCTION differences() RETURNS TABLE (view regclass, different bigint) LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM streamfuse.flush('latest');
-  EXECUTE format('SELECT count(*) FROM ((TABLE latest EXCEPT ALL (%1$s)) UNION ALL ((%1$s) EXCEPT ALL TABLE latest)) d', batch) INTO n;
-  RETURN n;
+  PERFORM streamfuse.flush();
+  FOREACH view IN ARRAY '{latest,overlapping}'::regclass[] LOOP
+    EXECUTE format('SELECT count(*) FROM ((TABLE %1$s EXCEPT ALL (%2$s)) UNION ALL ((%2$s) EXCEPT ALL TABLE %1$s)) d',
+      view, rtrim(pg_get_viewdef(view), ';')) INTO different;
+    RETURN NEXT;
+  END LOOP;
 END $$;
 INSERT INTO live_readings SELECT *, timestamptz '2026-01-01' + id * interval '7 s' FROM readings WHERE id <= 2000;
-SELECT differences();
+SELECT * FROM differences();
 INSERT INTO live_readings SELECT *, timestamptz '2026-01-01' + id * interval '7 s' FROM readings WHERE id BETWEEN 2001 AND 2400;
-SELECT differences();
+SELECT * FROM differences();
 SELECT streamfuse.checkpoint();
 INSERT INTO live_readings SELECT *, timestamptz '2026-01-01' + id * interval '7 s' FROM readings WHERE id BETWEEN 2401 AND 3000;
-SELECT differences();
+SELECT * FROM differences();
 SELECT (SELECT count(*) FROM latest_closed) AS closed, (SELECT count(*) FROM latest) AS all;
 SELECT * FROM streamfuse.verify('latest');
 
 -- A worker that takes over has the states.
 SELECT pg_terminate_backend(pid, 60000) FROM streamfuse.stat_workers WHERE datname = current_database();
 INSERT INTO live_readings SELECT *, timestamptz '2026-01-01' + id * interval '7 s' FROM readings WHERE id BETWEEN 3001 AND 3100;
-SELECT differences();
+SELECT * FROM differences();
 
 DROP TABLE live_readings CASCADE;
 DROP FUNCTION differences;

@@ -23,6 +23,10 @@ $node->safe_psql('postgres', q{
 	FROM visits, tumble(at, '1 hour') GROUP BY window_start, window_end, page;
 	CREATE VIEW visitors_as_text AS SELECT window_start, page, visitors, sketch::text, slow::text FROM visitors;
 
+	CREATE MATERIALIZED VIEW visitors_of_panes WITH (streamfuse.continuous) AS
+	SELECT window_start, hll_cardinality(hll_add_agg(hll_hash_integer(visitor))) AS visitors, tdigest_count(tdigest(ms, 100)) AS times
+	FROM visits, hop(at, '1 hour', '10 minutes') GROUP BY window_start, window_end;
+
 	CREATE MATERIALIZED VIEW times WITH (streamfuse.continuous) AS
 	SELECT window_start, page, count(*) AS n, tdigest(ms, 100) AS digest, tdigest_percentile(ms, 100, 0.95) AS p95,
 	  tdigest_percentile(ms, 100, ARRAY[0.25, 0.5, 0.75]) AS quartiles, tdigest_percentile_of(ms, 100, 400) AS share
@@ -51,11 +55,13 @@ sub check
 	my ($when) = @_;
 
 	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
-	is($node->safe_psql('postgres', q{SELECT view, status FROM streamfuse.stat_views ORDER BY view::text}), "times|running\nvisitors|running", "$when: both run");
+	is($node->safe_psql('postgres', q{SELECT view, status FROM streamfuse.stat_views ORDER BY view::text}), "times|running\nvisitors|running\nvisitors_of_panes|running", "$when: the views run");
 	my $query = $node->safe_psql('postgres', q{SELECT rtrim(pg_get_viewdef('visitors'::regclass), ';')});
 	isnt($node->safe_psql('postgres', 'SELECT count(*) FROM visitors'), '0', "$when: there are groups");
 	same_rows($node, 'visitors_as_text', "SELECT window_start, page, visitors, sketch::text, slow::text FROM ($query) q",
 		"$when: hll in the view is hll in the batch");
+	$query = $node->safe_psql('postgres', q{SELECT rtrim(pg_get_viewdef('visitors_of_panes'::regclass), ';')});
+	same_rows($node, 'visitors_of_panes', $query, "$when: and in windows that overlap");
 	is($node->safe_psql('postgres', q{SELECT * FROM streamfuse.verify('visitors')}), '', "$when: and verify() finds no difference");
 	is($node->safe_psql('postgres', q{
 		SELECT count(*) FROM times t JOIN LATERAL (
