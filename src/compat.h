@@ -216,6 +216,13 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_executor_run(query_desc) ExecutorRun(query_desc, ForwardScanDirection, 0, true)
 #endif
 
+/* Tells a backend's transactions apart.  17 moved it. */
+#if PG_VERSION_NUM >= 170000
+#define sf_local_transaction() (MyProc->vxid.lxid)
+#else
+#define sf_local_transaction() (MyProc->lxid)
+#endif
+
 /* A range table without permissions; 18 wants to know which relations run-time pruning leaves. */
 #if PG_VERSION_NUM >= 180000
 #define sf_init_range_table(estate, range_table)                                                                       \

@@ -31,6 +31,7 @@ PG_MODULE_MAGIC;
 
 int sf_state_memory_mb;
 int sf_reader_memory_mb = 64;
+int sf_max_group_memory_mb = 256;
 int sf_checkpoint_interval_ms = 10000;
 int sf_checkpoint_rows = 1000000;
 int sf_commit_interval_ms = 100;
@@ -123,6 +124,9 @@ define_settings(void)
 	DefineCustomIntVariable("streamfuse.reader_memory", "Bounds the memory kept for open readers of continuous views.",
 	                        "Beyond it the oldest reader fails with \"snapshot too old\".", &sf_reader_memory_mb, 64, 1,
 	                        INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("streamfuse.max_group_memory", "Bounds what one aggregate keeps for one group.",
+	                        "A view with a larger group fails.", &sf_max_group_memory_mb, 256, 1, 1024, PGC_SIGHUP,
+	                        GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.checkpoint_interval", "Longest time between checkpoints of a view's state.",
 	                        NULL, &sf_checkpoint_interval_ms, 10000, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
 	                        NULL);

@@ -25,6 +25,7 @@ typedef int64 SfTime;
 
 /* Settings (streamfuse.c). */
 extern int sf_state_memory_mb;		   /* bound on all operator state, in MB */
+extern int sf_max_group_memory_mb;	   /* bound on what one aggregate keeps for one group, in MB */
 extern int sf_reader_memory_mb;		   /* bound on pre-images kept for readers, in MB */
 extern int sf_checkpoint_interval_ms;  /* longest time between two checkpoints of a fragment's state */
 extern int sf_checkpoint_rows;		   /* most rows between two checkpoints of a fragment's state */

@@ -158,10 +158,7 @@ collect_columns(Node *node, Bitmapset **columns)
 static void
 collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
 {
-	ListCell *cell;
-
-	foreach (cell, aggref->args)
-		collect_columns((Node *) lfirst_node(TargetEntry, cell)->expr, columns);
+	collect_columns((Node *) aggref->args, columns);
 	collect_columns((Node *) aggref->aggfilter, columns);
 }
 
@@ -219,16 +216,17 @@ init_value(SfFlow *flow, SfValue *value, Expr *expr)
 }
 
 static void
-init_call(SfFlow *flow, SfCall *call, Aggref *aggref)
+init_call(SfFlow *flow, SfCall *call, SfAggregate *agg)
 {
+	Aggref *aggref = agg->aggref;
 	ListCell *cell;
 
-	call->nargs = list_length(aggref->args);
+	call->nargs = agg->nargs;
 	call->args = palloc0(Max(call->nargs, 1) * sizeof(SfValue));
 	call->arg_values = palloc0(Max(call->nargs, 1) * sizeof(Datum *));
 	call->arg_nulls = palloc0(Max(call->nargs, 1) * sizeof(bool *));
-	foreach (cell, aggref->args)
-		init_value(flow, &call->args[foreach_current_index(cell)], lfirst_node(TargetEntry, cell)->expr);
+	foreach (cell, agg->inputs)
+		init_value(flow, &call->args[foreach_current_index(cell)], lfirst(cell));
 	if (aggref->aggfilter != NULL)
 	{
 		note_expression(flow, aggref->aggfilter);
@@ -294,8 +292,8 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	foreach (cell, definition->keys)
 		init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
 	flow->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
-	foreach (cell, definition->aggrefs)
-		init_call(flow, &flow->calls[foreach_current_index(cell)], lfirst_node(Aggref, cell));
+	for (int agg = 0; agg < definition->naggs; agg++)
+		init_call(flow, &flow->calls[agg], definition->layout->aggs[agg]);
 	list_columns(flow);
 
 	flow->selected = palloc(SF_BATCH_ROWS * sizeof(int));
@@ -705,10 +703,20 @@ touch_groups(SfFlow *flow)
 		touch_general(flow);
 }
 
+/* Where the selected rows are. */
+static SfPlaces
+places(const SfFlow *flow)
+{
+	const SfBatch *batch = flow->batch;
+
+	return (SfPlaces){batch->relid, batch->blocks, batch->offsets, flow->selected};
+}
+
 static void
 fold(SfFlow *flow)
 {
 	SfLayout *layout = flow->definition->layout;
+	SfPlaces at = places(flow);
 
 	for (int agg = 0; agg < layout->naggs; agg++)
 	{
@@ -720,7 +728,7 @@ fold(SfFlow *flow)
 		for (int i = 0; i < flow->nselected; i++)
 			flow->states[i] = call->filter != NULL && !call->passes[i] ? NULL : flow->groups[i]->data + offset;
 		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
-		                           call->arg_nulls, flow->nselected);
+		                           call->arg_nulls, &at, flow->nselected);
 	}
 }
 
@@ -732,6 +740,7 @@ fold_row(SfFlow *flow, int i)
 	SfBlobSpace *blobs = sf_store_blobs(flow->store);
 	Datum values[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
 	bool nulls[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
+	SfPlaces at = places(flow);
 
 	flow->row_is_touched = false;
 	for (int key = 0; key < layout->nkeys; key++)
@@ -745,7 +754,7 @@ fold_row(SfFlow *flow, int i)
 	                                 nulls);
 	resetStringInfo(&flow->row_states);
 	for (int agg = 0; agg < layout->naggs; agg++)
-		sf_aggregate_save(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg],
+		sf_aggregate_keep(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg],
 		                  &flow->row_states);
 	flow->row_is_touched = true;
 
@@ -760,8 +769,8 @@ fold_row(SfFlow *flow, int i)
 			values[arg] = call->arg_values[arg][i];
 			nulls[arg] = call->arg_nulls[arg] != NULL && call->arg_nulls[arg][i];
 		}
-		sf_aggregate_advance(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg], values,
-		                     nulls);
+		sf_aggregate_advance(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg], values, nulls,
+		                     &at, i);
 	}
 }
 
@@ -776,8 +785,8 @@ unfold_row(SfFlow *flow)
 	if (!flow->row_is_touched || sf_store_forget(flow->store, flow->row_window, &flow->row_mark))
 		return;
 	for (int agg = 0; agg < layout->naggs; agg++)
-		sf_aggregate_load(layout->aggs[agg], sf_store_blobs(flow->store),
-		                  flow->row_group->data + layout->state_offset[agg], &data, end);
+		sf_aggregate_put_back(layout->aggs[agg], sf_store_blobs(flow->store),
+		                      flow->row_group->data + layout->state_offset[agg], &data, end);
 }
 
 static void

@@ -166,7 +166,7 @@ checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 {
 	SfMember *member = commit->member;
 	SfWindow *window = update->window;
-	uint64 whole_bytes = (uint64) window->ngroups * (member->definition->layout->data_size + 16);
+	uint64 whole_bytes = sf_store_saved_bytes(member->store, window);
 	bool whole = window->checkpoint_seq == 0 || window->checkpoint_bytes > 2 * whole_bytes + 65536;
 	StringInfoData payload;
 	StringInfoData group_bytes;
@@ -183,13 +183,18 @@ checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
 	{
 		SfGroup *group = sf_store_group_at(member->store, window, id);
 
+		bool more = false;
+
 		if (!whole && group->version <= window->checkpointed + SF_BUG("changed-group-not-saved"))
 			continue;
-		resetStringInfo(&group_bytes);
-		sf_store_save_group(member->store, group, &group_bytes);
-		if (payload.len > VARHDRSZ + (int) sizeof(int32) && payload.len + group_bytes.len > PAYLOAD_BYTES)
-			write_payload(state, member->row.id, update, &payload);
-		appendBinaryStringInfo(&payload, group_bytes.data, group_bytes.len);
+		do
+		{
+			resetStringInfo(&group_bytes);
+			more = sf_store_save_group(member->store, group, whole, more, &group_bytes);
+			if (payload.len > VARHDRSZ + (int) sizeof(int32) && payload.len + group_bytes.len > PAYLOAD_BYTES)
+				write_payload(state, member->row.id, update, &payload);
+			appendBinaryStringInfo(&payload, group_bytes.data, group_bytes.len);
+		} while (more);
 	}
 	if (payload.len > VARHDRSZ + (int) sizeof(int32))
 		write_payload(state, member->row.id, update, &payload);
@@ -459,6 +464,8 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 	{
 		WindowUpdate *update = lfirst(cell);
 
+		if (update->window->closed == SF_TICK_NONE)
+			sf_store_note_saved(member->store, update->window);
 		update->window->checkpointed = update->checkpointed;
 		update->window->checkpoint_bytes = update->checkpoint_bytes;
 		update->window->checkpoint_seq = update->checkpoint_seq;

@@ -409,15 +409,21 @@ top_mutator(Node *node, void *arg)
 	return expression_tree_mutator(node, top_mutator, arg);
 }
 
-/* An aggregate's arguments and filter, over a row of the stream. */
+/* An aggregate's arguments and filter, over a row of the stream; its direct arguments, over the group row. */
 static Aggref *
-plan_aggref(DefineContext *context, Aggref *aggref)
+plan_aggref(TopContext *top, Aggref *aggref)
 {
+	DefineContext *context = top->define;
 	Aggref *planned = copyObject(aggref);
 	ListCell *cell;
 
-	if (planned->aggdirectargs != NIL)
-		refuse("ordered-set aggregates", "Use aggregates without WITHIN GROUP.");
+	foreach (cell, planned->aggdirectargs)
+	{
+		Node *over_group = top_mutator(lfirst(cell), top);
+
+		sf_refuse_mutable(over_group, SF_MUTABLE_NONE);
+		lfirst(cell) = expression_planner((Expr *) over_group);
+	}
 	foreach (cell, planned->args)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -458,7 +464,7 @@ analyse_top(DefineContext *context)
 		definition->having = expression_planner((Expr *) having);
 	}
 	foreach (cell, top.aggrefs)
-		definition->aggrefs = lappend(definition->aggrefs, plan_aggref(context, lfirst_node(Aggref, cell)));
+		definition->aggrefs = lappend(definition->aggrefs, plan_aggref(&top, lfirst_node(Aggref, cell)));
 	definition->naggs = list_length(definition->aggrefs);
 }
 
@@ -525,7 +531,8 @@ build_layout(SfDefinition *definition)
 		collations[i] = exprCollation(key);
 	}
 	foreach (cell, definition->aggrefs)
-		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell));
+		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell),
+		                                                        definition->window.kind != SF_WINDOW_TUMBLE);
 	definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
 	                                      definition->naggs, aggs);
 }

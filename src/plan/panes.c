@@ -42,11 +42,4 @@ sf_define_panes(SfDefinition *definition)
 	                 "Group by window_start and window_end, and compute the expression in the select list.");
 	refuse_window_in((Node *) definition->aggrefs, "arguments of aggregates",
 	                 "Compute the expression over the aggregate, in the select list.");
-	for (int i = 0; i < layout->naggs; i++)
-		if (!sf_aggregate_can_combine(layout->aggs[i]))
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			                errmsg("continuous view cannot maintain aggregate %s where windows overlap",
-			                       get_func_name(layout->aggs[i]->aggref->aggfnoid)),
-			                errdetail("It has no combine function, so that windows cannot share what they count."),
-			                errhint("Use tumble(), or give the aggregate a combine function.")));
 }

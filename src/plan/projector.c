@@ -18,6 +18,7 @@ struct SfProjector
 	ExprState *having;
 	ProjectionInfo *projection;
 	TupleTableSlot *group;
+	List **direct; /* [naggs]: ExprState of direct arguments, over the group */
 };
 
 SfProjector *
@@ -27,6 +28,7 @@ sf_projector_create(EState *estate, SfDefinition *definition, bool output)
 	SfProjector *projector = palloc0(sizeof(SfProjector));
 	List *target = output ? definition->output_target : definition->target;
 	TupleTableSlot *result;
+	ListCell *cell;
 
 	projector->definition = definition;
 	projector->econtext = CreateExprContext(estate);
@@ -34,9 +36,29 @@ sf_projector_create(EState *estate, SfDefinition *definition, bool output)
 	result = ExecInitExtraTupleSlot(estate, ExecTypeFromTL(target), &TTSOpsVirtual);
 	if (definition->having != NULL)
 		projector->having = ExecInitQual(list_make1(definition->having), NULL);
+	projector->direct = palloc0(Max(definition->naggs, 1) * sizeof(List *));
+	foreach (cell, definition->aggrefs)
+		projector->direct[foreach_current_index(cell)] = ExecInitExprList(lfirst_node(Aggref, cell)->aggdirectargs,
+		                                                                  NULL);
 	projector->projection = ExecBuildProjectionInfo(target, projector->econtext, result, NULL, definition->group_desc);
 	MemoryContextSwitchTo(old);
 	return projector;
+}
+
+/* What an aggregate is to know of the group beside its rows. */
+static void
+compute_direct(SfProjector *projector, int i)
+{
+	SfAggregate *agg = projector->definition->layout->aggs[i];
+	ListCell *cell;
+
+	projector->econtext->ecxt_scantuple = projector->group;
+	foreach (cell, projector->direct[i])
+	{
+		int arg = foreach_current_index(cell);
+
+		agg->direct[arg] = ExecEvalExpr((ExprState *) lfirst(cell), projector->econtext, &agg->direct_nulls[arg]);
+	}
 }
 
 static void
@@ -52,14 +74,15 @@ fill_group(SfProjector *projector, SfBlobSpace *blobs, SfTime start, SfTime end,
 	slot->tts_values[1] = Int64GetDatum(end);
 	slot->tts_isnull[1] = false;
 	sf_group_keys(layout, blobs->area, data, slot->tts_values + 2, slot->tts_isnull + 2);
+	ExecStoreVirtualTuple(slot);
 	for (int i = 0; i < layout->naggs; i++)
 	{
 		int column = 2 + layout->nkeys + i;
 
+		compute_direct(projector, i);
 		slot->tts_values[column] = sf_aggregate_result(layout->aggs[i], blobs, data + layout->state_offset[i],
 		                                               &slot->tts_isnull[column]);
 	}
-	ExecStoreVirtualTuple(slot);
 }
 
 TupleTableSlot *

@@ -184,11 +184,15 @@ load_row(SfStandbyScan *scan)
 	while (data < end)
 	{
 		uint32 hash;
-		char *group = sf_group_load(scan->layout, &data, end, &hash);
+		char *key = sf_group_load_key(scan->layout, &data, end, &hash);
+		WindowGroup *group;
 		bool found;
 
 		CHECK_FOR_INTERRUPTS();
-		groups_insert_hash(scan->groups, group, hash, &found)->data = group;
+		group = groups_insert_hash(scan->groups, key, hash, &found);
+		if (!found)
+			group->data = key;
+		sf_group_load_states(scan->layout, group->data, &data, end);
 	}
 }
 

@@ -3,8 +3,8 @@
  *		Aggregates of a fragment: choosing a kernel, and the calls of aggregate.h.
  *
  * A built-in aggregate with a kernel (aggregate_kernel.c, aggregate_numeric.c) is recognised by its oid in pg_proc, which
- * no user's function can have.  All others go through their catalogued functions (aggregate_catalog.c).  Either way the
- * answer is PostgreSQL's, to the last digit and error.
+ * no user's function can have.  Others go through their catalogued functions (aggregate_catalog.c), or keep what they are
+ * given (aggregate_collected.c).  In any case the answer is PostgreSQL's, to the last digit and error.
  *
  * Saved form of a state: the kernel's number, a length, the state's bytes without the blob's address, and when a blob is
  * in use its length and bytes.
@@ -20,25 +20,16 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-static void
-refuse(const Aggref *aggref, const char *what, const char *hint)
+/* The expressions of an aggregate's arguments. */
+static List *
+argument_expressions(const Aggref *aggref)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-	                errmsg("aggregate %s with %s is not supported in a continuous view",
-	                       get_func_name(aggref->aggfnoid), what),
-	                errhint("%s", hint)));
-}
+	List *expressions = NIL;
+	ListCell *cell;
 
-static void
-check_supported(const Aggref *aggref)
-{
-	if (aggref->aggkind != AGGKIND_NORMAL)
-		refuse(aggref, "WITHIN GROUP",
-		       "Group by classes of the value as well, and compute the answer from the view's rows.");
-	if (aggref->aggdistinct != NIL)
-		refuse(aggref, "DISTINCT", "Group by the argument as well, and aggregate the view's rows.");
-	if (aggref->aggorder != NIL)
-		refuse(aggref, "ORDER BY", "Group by the sort key as well, and aggregate the view's rows in that order.");
+	foreach (cell, aggref->args)
+		expressions = lappend(expressions, lfirst_node(TargetEntry, cell)->expr);
+	return expressions;
 }
 
 static void
@@ -51,13 +42,12 @@ use_kernel(AggregateImpl *agg, const Kernel *kernel)
 }
 
 SfAggregate *
-sf_aggregate_create(MemoryContext context, Aggref *aggref)
+sf_aggregate_create(MemoryContext context, Aggref *aggref, bool to_combine)
 {
 	MemoryContext old;
 	AggregateImpl *agg;
 	AclResult acl = sf_function_aclcheck(aggref->aggfnoid, GetUserId());
 
-	check_supported(aggref);
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, OBJECT_AGGREGATE, get_func_name(aggref->aggfnoid));
 	InvokeFunctionExecuteHook(aggref->aggfnoid);
@@ -65,16 +55,28 @@ sf_aggregate_create(MemoryContext context, Aggref *aggref)
 	old = MemoryContextSwitchTo(context);
 	agg = palloc0(sizeof(AggregateImpl));
 	agg->public.aggref = aggref;
-	agg->public.nargs = list_length(aggref->args);
+	agg->public.inputs = argument_expressions(aggref);
 	agg->public.result_type = aggref->aggtype;
 	agg->public.result_typmod = exprTypmod((Node *) aggref);
 	agg->public.result_collation = aggref->aggcollid;
-	agg->public.blob_offset = -1;
-	agg->kernel = sf_kernel_find(aggref->aggfnoid);
-	if (agg->kernel != NULL)
+	agg->public.blob_offset = agg->public.list_offset = -1;
+	if (sf_is_collected(aggref))
+		sf_collected_create(agg);
+	else if ((agg->kernel = sf_kernel_find(aggref->aggfnoid)) != NULL)
 		use_kernel(agg, agg->kernel);
 	else
 		sf_catalog_create(agg, context);
+	if (to_combine && !sf_aggregate_can_combine(&agg->public))
+	{
+		agg->kernel = NULL;
+		agg->catalog = NULL;
+		sf_collected_create(agg);
+	}
+	agg->public.nargs = list_length(agg->public.inputs);
+	if (agg->public.nargs > FUNC_MAX_ARGS)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+		                errmsg("aggregate %s has more than %d arguments and sort keys in a continuous view",
+		                       get_func_name(aggref->aggfnoid), FUNC_MAX_ARGS)));
 	MemoryContextSwitchTo(old);
 	return &agg->public;
 }
@@ -105,6 +107,8 @@ sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b)
 	const Kernel *kernel_a = ((const AggregateImpl *) a)->kernel;
 	const Kernel *kernel_b = ((const AggregateImpl *) b)->kernel;
 
+	if (a->list_offset >= 0 && b->list_offset >= 0)
+		return same_input(a, b) && a->aggref->aggdistinct == NIL && b->aggref->aggdistinct == NIL;
 	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch && same_input(a, b);
 }
 
@@ -116,29 +120,39 @@ sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state)
 }
 
 void
-sf_aggregate_advance_batch(SfAggregate *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls, int n)
+sf_aggregate_advance_batch(SfAggregate *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls,
+                           const SfPlaces *places, int n)
 {
 	AggregateImpl *impl = (AggregateImpl *) agg;
 
 	if (impl->kernel != NULL)
 		impl->kernel->batch(blobs, states, agg->nargs > 0 ? args[0] : NULL, agg->nargs > 0 ? nulls[0] : NULL, n);
-	else
+	else if (impl->catalog != NULL)
 		sf_catalog_advance(impl, blobs, states, args, nulls, n);
+	else
+		sf_collected_advance(impl, blobs, states, args, nulls, places, n);
 }
 
 /* The same for a single row. */
 void
-sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls)
+sf_aggregate_advance(SfAggregate *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls,
+                     const SfPlaces *places, int i)
 {
+	AggregateImpl *impl = (AggregateImpl *) agg;
 	Datum *columns[FUNC_MAX_ARGS];
 	bool *column_nulls[FUNC_MAX_ARGS];
 
+	if (impl->collected != NULL)
+	{
+		sf_collected_add(impl, blobs, state, args, nulls, places, i);
+		return;
+	}
 	for (int a = 0; a < agg->nargs; a++)
 	{
 		columns[a] = (Datum *) &args[a];
 		column_nulls[a] = (bool *) &nulls[a];
 	}
-	sf_aggregate_advance_batch(agg, blobs, &state, columns, column_nulls, 1);
+	sf_aggregate_advance_batch(agg, blobs, &state, columns, column_nulls, NULL, 1);
 }
 
 bool
@@ -146,7 +160,9 @@ sf_aggregate_can_combine(const SfAggregate *agg)
 {
 	const AggregateImpl *impl = (const AggregateImpl *) agg;
 
-	return impl->kernel != NULL ? sf_kernel_combine(impl->kernel->number) != NULL : sf_catalog_can_combine(impl);
+	if (impl->kernel != NULL)
+		return sf_kernel_combine(impl->kernel->number) != NULL;
+	return impl->collected != NULL || sf_catalog_can_combine(impl);
 }
 
 void
@@ -156,6 +172,8 @@ sf_aggregate_combine(SfAggregate *agg, SfBlobSpace *blobs, char *into, SfBlobSpa
 
 	if (impl->kernel != NULL)
 		sf_kernel_combine(impl->kernel->number)(blobs, into, from_blobs, from);
+	else if (impl->collected != NULL)
+		sf_collected_combine(impl, blobs, into, from_blobs, from);
 	else
 		sf_catalog_combine(impl, blobs, into, from_blobs, from);
 }
@@ -168,11 +186,13 @@ sf_aggregate_result(SfAggregate *agg, SfBlobSpace *blobs, const char *state, boo
 	*isnull = false;
 	if (impl->kernel != NULL)
 		return impl->kernel->result(blobs, state, isnull);
+	if (impl->collected != NULL)
+		return sf_collected_result(impl, blobs, state, isnull);
 	return sf_catalog_result(impl, blobs, state, isnull);
 }
 
-void
-sf_aggregate_save(SfAggregate *agg, SfBlobSpace *blobs, const char *state, StringInfo out)
+bool
+sf_aggregate_save(SfAggregate *agg, SfBlobSpace *blobs, const char *state, uint64 *saved, StringInfo out)
 {
 	uint32 skip = agg->blob_offset >= 0 ? sizeof(dsa_pointer) : 0;
 	uint32 size = agg->size - skip;
@@ -180,6 +200,8 @@ sf_aggregate_save(SfAggregate *agg, SfBlobSpace *blobs, const char *state, Strin
 
 	Assert(agg->blob_offset <= 0);
 	appendStringInfoChar(out, (char) agg->kernel);
+	if (agg->list_offset >= 0)
+		return sf_collected_save(blobs, state, saved, out);
 	appendBinaryStringInfo(out, (char *) &size, sizeof(size));
 	appendBinaryStringInfo(out, state + skip, size);
 	if (agg->blob_offset >= 0 && head->blob_in_use)
@@ -189,6 +211,14 @@ sf_aggregate_save(SfAggregate *agg, SfBlobSpace *blobs, const char *state, Strin
 		appendBinaryStringInfo(out, (char *) &blob->length, sizeof(blob->length));
 		appendBinaryStringInfo(out, blob->data, blob->length);
 	}
+	return true;
+}
+
+static void
+report_unknown_form(const SfAggregate *agg)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+	                errmsg("saved state of aggregate %s has an unknown form", get_func_name(agg->aggref->aggfnoid))));
 }
 
 void
@@ -200,10 +230,16 @@ sf_aggregate_load(SfAggregate *agg, SfBlobSpace *blobs, char *state, const char 
 	uint8 kernel;
 
 	sf_flat_read(data, end, &kernel, sizeof(kernel));
+	if (kernel != agg->kernel)
+		report_unknown_form(agg);
+	if (agg->list_offset >= 0)
+	{
+		sf_collected_load(blobs, state, data, end);
+		return;
+	}
 	sf_flat_read(data, end, &size, sizeof(size));
-	if (kernel != agg->kernel || size != agg->size - skip)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("saved state of aggregate %s has an unknown form",
-		                                                        get_func_name(agg->aggref->aggfnoid))));
+	if (size != agg->size - skip)
+		report_unknown_form(agg);
 	sf_flat_read(data, end, state + skip, size);
 	if (agg->blob_offset < 0 || !((BlobState *) state)->blob_in_use)
 		return;
@@ -211,4 +247,45 @@ sf_aggregate_load(SfAggregate *agg, SfBlobSpace *blobs, char *state, const char 
 	sf_flat_read(data, end, &length, sizeof(length));
 	sf_blob_store(blobs, &((BlobState *) state)->blob, sf_flat_bytes(data, end, length), length);
 	((BlobState *) state)->blob_in_use = 1;
+}
+
+uint64
+sf_aggregate_saved(const SfAggregate *agg, const char *state)
+{
+	return agg->list_offset >= 0 ? ((const CollectedState *) state)->saved : 0;
+}
+
+void
+sf_aggregate_set_saved(SfAggregate *agg, char *state)
+{
+	if (agg->list_offset >= 0)
+		((CollectedState *) state)->saved = ((CollectedState *) state)->list.count;
+}
+
+void
+sf_aggregate_keep(SfAggregate *agg, SfBlobSpace *blobs, char *state, StringInfo out)
+{
+	uint64 saved = 0;
+
+	if (agg->list_offset < 0)
+	{
+		sf_aggregate_save(agg, blobs, state, &saved, out);
+		return;
+	}
+	sf_collected_prepare((AggregateImpl *) agg, blobs, state);
+	appendBinaryStringInfo(out, state, sizeof(CollectedState));
+}
+
+void
+sf_aggregate_put_back(SfAggregate *agg, SfBlobSpace *blobs, char *state, const char **data, const char *end)
+{
+	CollectedState kept;
+
+	if (agg->list_offset < 0)
+	{
+		sf_aggregate_load(agg, blobs, state, data, end);
+		return;
+	}
+	sf_flat_read(data, end, &kept, sizeof(kept));
+	sf_list_rewind(blobs, &((CollectedState *) state)->list, &kept.list);
 }

@@ -162,12 +162,6 @@ prepare_serialisation(CatalogAggregate *catalog, Aggref *aggref, Form_pg_aggrega
 	Oid internal = INTERNALOID;
 	Expr *expr;
 
-	if (!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn) || !OidIsValid(form->aggcombinefn) ||
-	    sf_serialises_inputs(form->aggserialfn))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("aggregate %s is not supported in a continuous view", get_func_name(aggref->aggfnoid)),
-		                errdetail("Its transition state is internal and cannot be serialised and combined."),
-		                errhint("Group by its argument as well, and aggregate the view's rows.")));
 	check_function(form->aggserialfn, owner);
 	check_function(form->aggdeserialfn, owner);
 	check_function(form->aggcombinefn, owner);

@@ -43,6 +43,9 @@ typedef enum SfKernel
 	SF_KERNEL_VARIANCE_FLOAT,
 } SfKernel;
 
+/* What no kernel is: the inputs are kept. */
+#define SF_KERNEL_COLLECTED 255
+
 /* Folds values of one argument into states; a state of NULL, or a null value, is skipped. */
 typedef void (*KernelBatch) (SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n);
 typedef Datum (*KernelResult) (SfBlobSpace *blobs, const char *state, bool *isnull);
@@ -72,7 +75,29 @@ typedef struct AggregateImpl
 	SfAggregate public;
 	const Kernel *kernel;		/* NULL: catalogued */
 	struct CatalogAggregate *catalog;
+	struct CollectedAggregate *collected;	/* instead of either */
 } AggregateImpl;
+
+typedef struct ListPlan ListPlan;	/* aggregate_executor.c */
+
+typedef struct CollectedAggregate
+{
+	MemoryContext context;
+	List	   *args;			/* TargetEntry: as in Q, over OUTER_VAR columns for the inputs */
+	TupleDesc	desc;			/* of the inputs */
+	Oid			transition_type;
+	bool		has_rows;		/* an argument is a row built of several inputs */
+	bool		is_set;			/* with DISTINCT: repetitions are taken out */
+	ListPlan   *aggregation;	/* or NULL */
+	ListPlan   *distinction;
+} CollectedAggregate;
+
+typedef struct CollectedState
+{
+	SfList		list;
+	uint64		saved;			/* entries that the last checkpoint has; worker only */
+	uint64		distinct_bytes; /* of a set without repetitions, when they were last taken out */
+} CollectedState;
 
 extern const Kernel *sf_kernel_find(Oid aggregate);
 extern KernelCombine sf_kernel_combine(SfKernel number);
@@ -122,5 +147,26 @@ extern Datum sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const cha
 extern bool sf_catalog_can_combine(const AggregateImpl *agg);
 extern void sf_catalog_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
 							   const char *from);
+
+/* aggregate_collected.c */
+extern bool sf_is_collected(Aggref *aggref);
+extern void sf_collected_create(AggregateImpl *agg);
+extern void sf_collected_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls,
+								 const SfPlaces *places, int n);
+
+/* The two steps of one row: the first may replace the list, the second only appends. */
+extern void sf_collected_prepare(AggregateImpl *agg, SfBlobSpace *blobs, char *state);
+extern void sf_collected_add(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datum *args, const bool *nulls,
+							 const SfPlaces *places, int i);
+extern void sf_collected_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
+								 const char *from);
+extern bool sf_collected_save(SfBlobSpace *blobs, const char *state, uint64 *saved, StringInfo out);
+extern void sf_collected_load(SfBlobSpace *blobs, char *state, const char **data, const char *end);
+
+/* aggregate_executor.c */
+extern bool sf_can_be_distinct(const AggregateImpl *agg);
+extern Datum sf_collected_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
+extern void sf_distinct_begin(AggregateImpl *agg, SfBlobSpace *blobs, const SfList *list);
+extern MinimalTuple sf_distinct_next(AggregateImpl *agg);
 
 #endif /* SF_AGGREGATE_PRIVATE_H */

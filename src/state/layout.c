@@ -107,6 +107,7 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	layout->state_offset = palloc(sizeof(Size) * Max(naggs, 1));
 	layout->shares_state = palloc0(sizeof(bool) * Max(naggs, 1));
 	layout->blob_offset = palloc(sizeof(Size) * Max(naggs, 1));
+	layout->list_offset = palloc(sizeof(Size) * Max(naggs, 1));
 	for (int i = 0; i < naggs; i++)
 		for (int j = 0; j < naggs; j++)
 			sf_aggregate_widen(aggs[i], aggs[j]);
@@ -119,6 +120,8 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 		layout->state_offset[i] = offset;
 		if (aggs[i]->blob_offset >= 0)
 			layout->blob_offset[layout->nblobs++] = offset + aggs[i]->blob_offset;
+		if (aggs[i]->list_offset >= 0)
+			layout->list_offset[layout->nlists++] = offset + aggs[i]->list_offset;
 		offset += aggs[i]->size;
 	}
 	layout->data_size = MAXALIGN(offset);

@@ -14,6 +14,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
@@ -59,7 +60,7 @@ sf_test_aggregates(Query *query, int *naggs)
 	{
 		TargetEntry *entry = list_nth_node(TargetEntry, query->targetList, i);
 
-		aggs[(*naggs)++] = sf_aggregate_create(CurrentMemoryContext, castNode(Aggref, entry->expr));
+		aggs[(*naggs)++] = sf_aggregate_create(CurrentMemoryContext, castNode(Aggref, entry->expr), false);
 	}
 	return aggs;
 }
@@ -99,9 +100,15 @@ run_query(Query *query, const char *text, TupleDesc *desc)
 
 /* The rows of the arguments of a query's one aggregate. */
 static Tuplestorestate *
-argument_rows(Query *query, Aggref *aggref, const char *text, TupleDesc *desc)
+argument_rows(Query *query, SfAggregate *agg, const char *text, TupleDesc *desc)
 {
-	query->targetList = copyObject(aggref->args);
+	ListCell *cell;
+
+	query->targetList = NIL;
+	foreach (cell, agg->inputs)
+		query->targetList = lappend(
+		    query->targetList,
+		    makeTargetEntry(copyObject(lfirst(cell)), foreach_current_index(cell) + 1, "input", false));
 	if (query->targetList == NIL)
 		query->targetList = list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, "row", false));
 	query->hasAggs = false;
@@ -149,12 +156,16 @@ fold_batch(SfStore *store, SfLayout *layout, SfGroup *group, AnswerBatch *batch,
 {
 	SfAggregate *agg = layout->aggs[0];
 	char *state = group->data + layout->state_offset[0];
+	BlockNumber blocks[ANSWER_BATCH] = {0};
+	OffsetNumber offsets[ANSWER_BATCH] = {0};
+	SfPlaces places = {InvalidOid, blocks, offsets, NULL};
 
 	if (!by_row)
 	{
 		for (int i = 0; i < batch->n; i++)
 			batch->states[i] = state;
-		sf_aggregate_advance_batch(agg, sf_store_blobs(store), batch->states, batch->args, batch->nulls, batch->n);
+		sf_aggregate_advance_batch(agg, sf_store_blobs(store), batch->states, batch->args, batch->nulls, &places,
+		                           batch->n);
 		return;
 	}
 	for (int i = 0; i < batch->n; i++)
@@ -167,7 +178,7 @@ fold_batch(SfStore *store, SfLayout *layout, SfGroup *group, AnswerBatch *batch,
 			args[a] = batch->args[a][i];
 			nulls[a] = batch->nulls[a][i];
 		}
-		sf_aggregate_advance(agg, sf_store_blobs(store), state, args, nulls);
+		sf_aggregate_advance(agg, sf_store_blobs(store), state, args, nulls, &places, i);
 	}
 }
 
@@ -178,14 +189,33 @@ move_group(SfStore *store, SfGroup *group, SfTime start)
 	StringInfoData flat;
 	const char *data;
 	SfWindow *window = sf_store_window(store, start, start + 1);
+	bool more = false;
 
 	initStringInfo(&flat);
-	sf_store_save_group(store, group, &flat);
+	while ((more = sf_store_save_group(store, group, true, more, &flat)))
+		;
 	data = flat.data;
-	sf_store_load_group(store, window, &data, flat.data + flat.len);
+	while (data < flat.data + flat.len)
+		sf_store_load_group(store, window, &data, flat.data + flat.len);
 	if (data != flat.data + flat.len)
 		elog(ERROR, "a group was not read to its end");
 	return sf_store_group_at(store, window, 0);
+}
+
+/* Direct arguments of the test's aggregates are constants. */
+static void
+compute_direct(SfAggregate *agg)
+{
+	ExprContext *econtext = CreateStandaloneExprContext();
+	ListCell *cell;
+
+	foreach (cell, agg->aggref->aggdirectargs)
+	{
+		int arg = foreach_current_index(cell);
+
+		agg->direct[arg] = ExecEvalExpr(ExecInitExpr(expression_planner(lfirst(cell)), NULL), econtext,
+		                                &agg->direct_nulls[arg]);
+	}
 }
 
 /* Folds the batch into a state of its own, which is then combined with the group's. */
@@ -250,6 +280,7 @@ fold_all(SfStore *store, SfFragment *fragment, SfLayout *layout, Tuplestorestate
 	scan = sf_store_scan_begin(CurrentMemoryContext, fragment, layout, tick, InvalidSnapshot, start, start + 1);
 	if (!sf_store_scan_next(scan, &copy))
 		elog(ERROR, "the group is not found");
+	compute_direct(agg);
 	result = sf_aggregate_result(agg, &blobs, copy.data + layout->state_offset[0], &isnull);
 	sf_store_scan_end(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -270,7 +301,7 @@ sf_test_answer(PG_FUNCTION_ARGS)
 	SfAggregate **aggs = sf_test_aggregates(query, &naggs);
 	SfLayout *layout = sf_layout_create(CurrentMemoryContext, 0, NULL, NULL, NULL, naggs, aggs);
 	TupleDesc desc;
-	Tuplestorestate *rows = argument_rows(query, aggs[0]->aggref, query_text, &desc);
+	Tuplestorestate *rows = argument_rows(query, aggs[0], query_text, &desc);
 	dsa_pointer pointer;
 	SfFragment *fragment = sf_test_fragment(&pointer);
 	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
@@ -331,7 +362,8 @@ count_row(SfStore *store, SfLayout *layout, SfTick tick, TupleTableSlot *slot)
 	}
 	else
 		group = sf_store_touch(store, window, hash, slot->tts_values, slot->tts_isnull);
-	sf_aggregate_advance(layout->aggs[0], sf_store_blobs(store), group->data + layout->state_offset[0], NULL, &null);
+	sf_aggregate_advance(layout->aggs[0], sf_store_blobs(store), group->data + layout->state_offset[0], NULL, &null,
+	                     NULL, 0);
 }
 
 static void

@@ -135,7 +135,7 @@ sf_slide_is_empty(const SfSlide *slide)
 
 /* ---- states in local memory ---- */
 
-/* A copy of a group's data that owns its blobs, but not its keys. */
+/* A copy of a group's data that owns its blobs and lists, but not its keys. */
 static char *
 copy_states(SfSlide *slide, SfBlobSpace *blobs, const char *data)
 {
@@ -154,6 +154,8 @@ copy_states(SfSlide *slide, SfBlobSpace *blobs, const char *data)
 		*pointer = InvalidDsaPointer;
 		sf_blob_store(&slide->local, pointer, blob->data, blob->length);
 	}
+	for (int i = 0; i < layout->nlists; i++)
+		sf_list_copy(slide->context, blobs->area, (SfList *) (copy + layout->list_offset[i]));
 	return copy;
 }
 
@@ -169,6 +171,8 @@ free_states(SfSlide *slide, char *data)
 		if (DsaPointerIsValid(pointer))
 			pfree(SfPointerToLocal(pointer));
 	}
+	for (int i = 0; i < layout->nlists; i++)
+		sf_list_free(&slide->local, (SfList *) (data + layout->list_offset[i]));
 	pfree(data);
 }
 

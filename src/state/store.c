@@ -19,9 +19,9 @@
 static uint64 no_slots[1];
 
 static Size
-shape_bytes(int nblobs)
+shape_bytes(const SfLayout *layout)
 {
-	return offsetof(StoreShape, blob_offset) + sizeof(Size) * nblobs;
+	return offsetof(StoreShape, offsets) + sizeof(Size) * (layout->nblobs + layout->nlists);
 }
 
 static void
@@ -33,18 +33,20 @@ make_shape(SfStore *store)
 
 	if (DsaPointerIsValid(store->fragment->shape))
 		return;
-	pointer = sf_state_allocate(&store->blobs, shape_bytes(layout->nblobs));
+	pointer = sf_state_allocate(&store->blobs, shape_bytes(layout));
 	shape = store_address(store, pointer);
 	shape->data_size = layout->data_size;
 	shape->nblobs = layout->nblobs;
-	memcpy(shape->blob_offset, layout->blob_offset, sizeof(Size) * layout->nblobs);
+	shape->nlists = layout->nlists;
+	memcpy(shape->offsets, layout->blob_offset, sizeof(Size) * layout->nblobs);
+	memcpy(shape->offsets + layout->nblobs, layout->list_offset, sizeof(Size) * layout->nlists);
 	store->fragment->shape = pointer;
 }
 
 void
 sf_store_drop_shape(SfStore *store)
 {
-	sf_state_free(&store->blobs, store->fragment->shape, shape_bytes(store->layout->nblobs));
+	sf_state_free(&store->blobs, store->fragment->shape, shape_bytes(store->layout));
 	store->fragment->shape = InvalidDsaPointer;
 }
 
@@ -56,8 +58,9 @@ check_shape(SfFragment *fragment, SfLayout *layout)
 	if (!DsaPointerIsValid(fragment->shape))
 		return;
 	shape = dsa_get_address(sf_area(), fragment->shape);
-	if (shape->data_size != layout->data_size || shape->nblobs != layout->nblobs ||
-	    memcmp(shape->blob_offset, layout->blob_offset, sizeof(Size) * layout->nblobs) != 0)
+	if (shape->data_size != layout->data_size || shape->nblobs != layout->nblobs || shape->nlists != layout->nlists ||
+	    memcmp(shape->offsets, layout->blob_offset, sizeof(Size) * layout->nblobs) != 0 ||
+	    memcmp(shape->offsets + layout->nblobs, layout->list_offset, sizeof(Size) * layout->nlists) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("an aggregate of a continuous view has been replaced by another one"),
 		                errhint("Drop the view and create it again.")));
@@ -76,8 +79,10 @@ sf_store_discard(SfFragment *fragment)
 	shape = dsa_get_address(sf_area(), fragment->shape);
 	layout.data_size = shape->data_size;
 	layout.nblobs = shape->nblobs;
-	layout.blob_offset = palloc(sizeof(Size) * Max(shape->nblobs, 1));
-	memcpy(layout.blob_offset, shape->blob_offset, sizeof(Size) * shape->nblobs);
+	layout.nlists = shape->nlists;
+	layout.blob_offset = palloc(sizeof(Size) * Max(shape->nblobs + shape->nlists, 1));
+	layout.list_offset = layout.blob_offset + shape->nblobs;
+	memcpy(layout.blob_offset, shape->offsets, sizeof(Size) * (shape->nblobs + shape->nlists));
 	context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse discard", ALLOCSET_DEFAULT_SIZES);
 	sf_store_reset(sf_store_create(context, fragment, &layout));
 	MemoryContextDelete(context);
@@ -99,12 +104,13 @@ sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout)
 	store->blobs.tick = SF_TICK_NONE;
 	store->tick_segment = InvalidDsaPointer;
 	store->group_size = store_group_size(layout);
-	store->orphan_words = (layout->nblobs + 63) / 64;
+	store->orphan_words = (layout->nblobs + layout->nlists + 63) / 64;
 	store->record_size = MAXALIGN(offsetof(UndoRecord, data) + layout->data_size +
 	                              store->orphan_words * sizeof(uint64));
 	store->touched_from = SF_TIME_MINUS_INFINITY;
 	store->keys = palloc0(sizeof(Datum) * Max(layout->nkeys, 1));
 	store->nulls = palloc0(sizeof(bool) * Max(layout->nkeys, 1));
+	store->saved = palloc0(sizeof(uint64) * Max(layout->naggs, 1));
 	store->fresh = palloc0(layout->data_size);
 	for (int i = 0; i < layout->naggs; i++)
 		sf_aggregate_start(layout->aggs[i], &store->blobs, store->fresh + layout->state_offset[i]);
@@ -402,21 +408,27 @@ sf_store_forget_mirror(SfStore *store, int i)
 	store->last = store->last_assembled = NULL;
 }
 
+/* Frees what a group that is no more has beside its data and keys. */
+void
+sf_store_free_parts(SfStore *store, const char *data)
+{
+	SfLayout *layout = store->layout;
+
+	for (int i = 0; i < layout->nblobs; i++)
+		sf_blob_free(&store->blobs, *(const dsa_pointer *) (data + layout->blob_offset[i]));
+	for (int i = 0; i < layout->nlists; i++)
+		sf_list_free(&store->blobs, store_list(store, data, i));
+}
+
 /* Frees a window that is in no array any more, with everything its groups refer to. */
 void
 sf_store_free_window(SfStore *store, StoreWindow *window)
 {
 	SfBlobSpace *blobs = &store->blobs;
-	SfLayout *layout = store->layout;
 	SfWindow *shared = window->shared;
 
-	for (uint32 id = 0; layout->nblobs > 0 && id < shared->ngroups; id++)
-	{
-		char *data = store_group(store, window, id)->data;
-
-		for (int i = 0; i < layout->nblobs; i++)
-			sf_blob_free(blobs, *(dsa_pointer *) (data + layout->blob_offset[i]));
-	}
+	for (uint32 id = 0; store_has_parts(store) && id < shared->ngroups; id++)
+		sf_store_free_parts(store, store_group(store, window, id)->data);
 	if (shared->role != SF_WINDOW_HEAD)
 		store_count(&store->fragment->groups, -(int64) shared->ngroups);
 	for (uint32 i = 0; i < shared->nchunks; i++)

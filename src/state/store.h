@@ -61,6 +61,8 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	Size		data_size;		/* MAXALIGNed size of a group's data */
 	int			nblobs;
 	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
+	int			nlists;
+	Size	   *list_offset;	/* offsets, in the data, of SfLists */
 	bool		in_panes;		/* rows go into panes, of which windows are assembled; false unless set */
 } SfLayout;
 
@@ -255,12 +257,25 @@ extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
 extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, bool *nulls);
 
-/* Flat form of one group's keys and states, for checkpoints.  Loading is a touch: within a tick. */
-extern void sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out);
+/*
+ * Flat form of one group's keys and states, for checkpoints.  Loading is a touch: within a tick.  What aggregates have
+ * collected since the last checkpoint (whole: ever) may take several parts: the first call has `more` false, and a call
+ * that returns true is followed by one with `more` true.  When all parts of the window's groups are durable,
+ * sf_store_note_saved() remembers it.
+ */
+extern bool sf_store_save_group(SfStore *store, SfGroup *group, bool whole, bool more, StringInfo out);
+extern void sf_store_note_saved(SfStore *store, SfWindow *window);
+
+/* About how large the flat form of all groups of a window is. */
+extern uint64 sf_store_saved_bytes(SfStore *store, SfWindow *window);
 extern void sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end);
 
-/* The same as a reader's copy in CurrentMemoryContext: where there is no store, on a standby. */
-extern char *sf_group_load(SfLayout *layout, const char **data, const char *end, uint32 *hash);
+/*
+ * The same as a reader's copy in CurrentMemoryContext: where there is no store, on a standby.  The key alone; then the
+ * states, into the copy of the group's part before, if there is one.
+ */
+extern char *sf_group_load_key(SfLayout *layout, const char **data, const char *end, uint32 *hash);
+extern void sf_group_load_states(SfLayout *layout, char *group, const char **data, const char *end);
 
 /* ---- the readers' side ---- */
 typedef struct SfStoreScan SfStoreScan;

@@ -4,6 +4,8 @@
  *
  * A group is a version byte, the bitmap of null keys, the other keys (eight bytes for by-value ones; else a length and
  * the bytes of the flat datum), and the aggregate states as sf_aggregate_save writes them.  Nothing in it is aligned.
+ * A later form of the same group replaces an earlier one, but for what its aggregates have collected: of that it says
+ * what it goes on from.
  */
 #include "state/store_private.h"
 
@@ -26,10 +28,18 @@ save_key(const SfKeyColumn *key, Datum value, StringInfo out)
 	appendBinaryStringInfo(out, DatumGetPointer(value), length);
 }
 
-void
-sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out)
+/* Is this state's flat form that of another aggregate, with which it is shared? */
+static bool
+is_saved_elsewhere(const SfLayout *layout, int agg)
+{
+	return layout->shares_state[agg] && layout->aggs[agg]->list_offset >= 0;
+}
+
+bool
+sf_store_save_group(SfStore *store, SfGroup *group, bool whole, bool more, StringInfo out)
 {
 	SfLayout *layout = store->layout;
+	bool done = true;
 
 	appendStringInfoChar(out, GROUP_FORM);
 	appendBinaryStringInfo(out, group->data + layout->nulls_offset, sizeof(uint64));
@@ -38,7 +48,47 @@ sf_store_save_group(SfStore *store, SfGroup *group, StringInfo out)
 		if (!store->nulls[i])
 			save_key(&layout->keys[i], store->keys[i], out);
 	for (int i = 0; i < layout->naggs; i++)
-		sf_aggregate_save(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], out);
+	{
+		SfAggregate *agg = layout->aggs[i];
+		const char *state = group->data + layout->state_offset[i];
+
+		if (is_saved_elsewhere(layout, i))
+			continue;
+		if (!more)
+			store->saved[i] = whole ? 0 : sf_aggregate_saved(agg, state);
+		done &= sf_aggregate_save(agg, &store->blobs, state, &store->saved[i], out);
+	}
+	return !done;
+}
+
+void
+sf_store_note_saved(SfStore *store, SfWindow *window)
+{
+	SfLayout *layout = store->layout;
+
+	for (uint32 id = 0; layout->nlists > 0 && id < window->ngroups; id++)
+	{
+		SfGroup *group = sf_store_group_at(store, window, id);
+
+		for (int i = 0; i < layout->naggs; i++)
+			sf_aggregate_set_saved(layout->aggs[i], group->data + layout->state_offset[i]);
+	}
+}
+
+uint64
+sf_store_saved_bytes(SfStore *store, SfWindow *window)
+{
+	SfLayout *layout = store->layout;
+	uint64 bytes = (uint64) window->ngroups * (layout->data_size + 16);
+
+	for (uint32 id = 0; layout->nlists > 0 && id < window->ngroups; id++)
+	{
+		SfGroup *group = sf_store_group_at(store, window, id);
+
+		for (int i = 0; i < layout->nlists; i++)
+			bytes += store_list(store, group->data, i)->bytes;
+	}
+	return bytes;
 }
 
 static Datum
@@ -89,15 +139,15 @@ sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const c
 	load_keys(layout, data, end, keys, nulls);
 	group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
 	for (int i = 0; i < layout->naggs; i++)
-		sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
+		if (!is_saved_elsewhere(layout, i))
+			sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
 	pfree(keys);
 	pfree(nulls);
 }
 
 char *
-sf_group_load(SfLayout *layout, const char **data, const char *end, uint32 *hash)
+sf_group_load_key(SfLayout *layout, const char **data, const char *end, uint32 *hash)
 {
-	SfBlobSpace local = {.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE};
 	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
 	char *group = palloc0(layout->data_size);
@@ -111,9 +161,17 @@ sf_group_load(SfLayout *layout, const char **data, const char *end, uint32 *hash
 		else
 			((Datum *) group)[i] = layout->keys[i].typbyval ? keys[i] : SfLocalToPointer(DatumGetPointer(keys[i]));
 	}
-	for (int i = 0; i < layout->naggs; i++)
-		sf_aggregate_load(layout->aggs[i], &local, group + layout->state_offset[i], data, end);
 	pfree(keys);
 	pfree(nulls);
 	return group;
+}
+
+void
+sf_group_load_states(SfLayout *layout, char *group, const char **data, const char *end)
+{
+	SfBlobSpace local = {.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE};
+
+	for (int i = 0; i < layout->naggs; i++)
+		if (!is_saved_elsewhere(layout, i))
+			sf_aggregate_load(layout->aggs[i], &local, group + layout->state_offset[i], data, end);
 }

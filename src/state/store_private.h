@@ -19,7 +19,8 @@ typedef struct StoreShape		/* in DSA */
 {
 	Size		data_size;
 	int			nblobs;
-	Size		blob_offset[FLEXIBLE_ARRAY_MEMBER];
+	int			nlists;
+	Size		offsets[FLEXIBLE_ARRAY_MEMBER]; /* of blobs, then of lists */
 } StoreShape;
 
 /* A window as its worker sees it. */
@@ -61,7 +62,7 @@ typedef struct UndoSegment		/* in DSA */
 	char		records[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } UndoSegment;
 
-typedef struct UndoRecord		/* in DSA; followed by the pre-image and the bitmap of orphaned blobs */
+typedef struct UndoRecord		/* in DSA; followed by the pre-image and the bitmap of orphaned blobs and lists */
 {
 	SfTick		tick;			/* that changed the group */
 	SfTick		version;		/* of the pre-image */
@@ -99,6 +100,7 @@ struct SfStore
 	dsa_pointer tick_segment;	/* where this tick's records begin, if there are any */
 	uint64		reclaimed_xmin; /* closed windows were looked through for this horizon */
 
+	uint64	   *saved;			/* scratch, [naggs]: see sf_store_save_group */
 	Datum	   *keys;			/* scratch, [nkeys] */
 	bool	   *nulls;
 };
@@ -138,6 +140,20 @@ store_window_grown(SfStore *store, StoreWindow *window)
 	store->grown = window;
 }
 
+/* A list of a group's data, or of its pre-image. */
+static inline SfList *
+store_list(const SfStore *store, const char *data, int i)
+{
+	return (SfList *) (data + store->layout->list_offset[i]);
+}
+
+/* Has a group memory of its own beside its data and keys? */
+static inline bool
+store_has_parts(const SfStore *store)
+{
+	return store->layout->nblobs + store->layout->nlists > 0;
+}
+
 static inline bool
 undo_has_room(const SfStore *store)
 {
@@ -145,6 +161,7 @@ undo_has_room(const SfStore *store)
 }
 
 /* store.c */
+extern void sf_store_free_parts(SfStore *store, const char *data);
 extern void sf_store_drop_shape(SfStore *store);
 extern StoreWindow *sf_store_mirror(SfStore *store, SfWindow *window);
 extern StoreWindow *sf_store_mirror_at_start(SfStore *store, SfTime start);

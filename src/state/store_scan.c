@@ -359,6 +359,13 @@ copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char 
 		blob = dsa_get_address(scan->area, *pointer);
 		*pointer = SfLocalToPointer(copy_bytes(scan, blob, offsetof(SfBlob, data) + blob->length));
 	}
+	for (int i = 0; i < layout->nlists; i++)
+	{
+		SfList *list = (SfList *) (copy->data + layout->list_offset[i]);
+
+		sf_list_copy(scan->batch_context, scan->area, list);
+		scan->batch_bytes += list->bytes;
+	}
 }
 
 static bool

@@ -80,7 +80,8 @@ long_text(int number)
 static SfLayout *
 model_layout(char keys)
 {
-	Query *query = sf_test_analyse("SELECT count(*), sum(v), sum(n), max(t COLLATE \"C\") "
+	Query *query = sf_test_analyse("SELECT count(*), sum(v), sum(n), max(t COLLATE \"C\"), "
+	                               "sum(v ORDER BY v), max(DISTINCT t COLLATE \"C\") "
 	                               "FROM (SELECT 1::int8 AS v, 1::numeric AS n, ''::text AS t) AS s");
 	Oid types[] = {keys == 'i' ? INT8OID : TEXTOID, NUMERICOID, INT4OID};
 	int32 typmods[] = {-1, -1, -1};
@@ -120,6 +121,22 @@ model_numeric(int64 sum, int64 huge)
 	                           DirectFunctionCall2(numeric_mul, power, NumericGetDatum(int64_to_numeric(huge))));
 }
 
+/* A row that raises behind the fold is taken back; what it makes necessary for the state may stay. */
+static void
+add_and_take_back(Model *model, SfAggregate *agg, char *state, const Datum *arg, const SfPlaces *places)
+{
+	SfBlobSpace *blobs = sf_store_blobs(model->store);
+	StringInfoData kept;
+	const char *data;
+	bool null = false;
+
+	initStringInfo(&kept);
+	sf_aggregate_keep(agg, blobs, state, &kept);
+	sf_aggregate_advance(agg, blobs, state, arg, &null, places, 0);
+	data = kept.data;
+	sf_aggregate_put_back(agg, blobs, state, &data, kept.data + kept.len);
+}
+
 /* Adds a random row to the group, in the store and in the model. */
 static void
 add_row(Model *model, int w, int k, SfGroup *group)
@@ -129,12 +146,18 @@ add_row(Model *model, int w, int k, SfGroup *group)
 	int64 value = any_of(model, 2001) - 1000;
 	bool huge = any_of(model, 10) == 0;
 	int number = any_of(model, 100000);
-	Datum args[] = {(Datum) 0, Int64GetDatum(value), model_numeric(value, huge), PointerGetDatum(long_text(number))};
+	Datum text = PointerGetDatum(long_text(number));
+	Datum args[] = {(Datum) 0, Int64GetDatum(value), model_numeric(value, huge), text, Int64GetDatum(value), text};
+	BlockNumber block = any_of(model, 1000);
+	OffsetNumber offset = any_of(model, 100) + 1;
+	SfPlaces places = {InvalidOid, &block, &offset, NULL};
 	bool null = false;
 
+	for (int i = 0; i < layout->naggs && any_of(model, 4) == 0; i++)
+		add_and_take_back(model, layout->aggs[i], group->data + layout->state_offset[i], &args[i], &places);
 	for (int i = 0; i < layout->naggs; i++)
 		sf_aggregate_advance(layout->aggs[i], sf_store_blobs(model->store), group->data + layout->state_offset[i],
-		                     &args[i], &null);
+		                     &args[i], &null, &places, 0);
 	expected->longest = expected->count == 0 ? number : Max(expected->longest, number);
 	expected->count++;
 	expected->sum += value;
@@ -218,6 +241,8 @@ check_result(Model *model, SfTick tick, const SfGroupCopy *copy, int agg, Datum 
 	Oid output;
 	bool varlena;
 
+	if (!isnull && get_typlen(aggregate->result_type) == -1)
+		result = PointerGetDatum(PG_DETOAST_DATUM(result)); /* a short one in its long form */
 	if (!isnull && datumIsEqual(result, expected, byval, get_typlen(aggregate->result_type)))
 		return;
 	getTypeOutputInfo(aggregate->result_type, &output, &varlena);
@@ -237,6 +262,10 @@ check_group(Model *model, SfTick tick, const SfGroupCopy *copy, const ModelGroup
 	check_result(model, tick, copy, 1, NumericGetDatum(int64_to_numeric(expected->sum)));
 	check_result(model, tick, copy, 2, model_numeric(expected->sum, expected->huge));
 	check_result(model, tick, copy, 3, PointerGetDatum(long_text(expected->longest)));
+	if (any_of(model, 8) > 0)
+		return; /* these take the executor's time */
+	check_result(model, tick, copy, 4, NumericGetDatum(int64_to_numeric(expected->sum)));
+	check_result(model, tick, copy, 5, PointerGetDatum(long_text(expected->longest)));
 }
 
 /* Which group it is. */

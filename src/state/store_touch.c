@@ -271,13 +271,7 @@ sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark)
 		return false;
 	Assert(window->ngroups == mark->ngroups + 1);
 	group = store_group(store, mirror, mark->ngroups);
-	for (int i = 0; i < store->layout->nblobs; i++)
-	{
-		dsa_pointer blob = *(dsa_pointer *) (group->data + store->layout->blob_offset[i]);
-
-		if (DsaPointerIsValid(blob))
-			sf_blob_free(&store->blobs, blob);
-	}
+	sf_store_free_parts(store, group->data);
 
 	/* No later group was placed past its slot, so that one may simply be free again. */
 	slot = group->hash & mirror->mask;

@@ -4,8 +4,9 @@
  *
  * Invariants:
  *	U1	A record holds its group's data as it was before record->tick; group->version == tick while it is the newest.
- *	U2	A blob of a pre-image belongs to the record (is orphaned) when the group has another in its place as of the end
- *		of the tick; publish sets the bits, and reclaiming the record frees the blobs.  All others belong to the group.
+ *	U2	A blob or list of a pre-image belongs to the record (is orphaned) when the group has another in its place as of
+ *		the end of the tick; publish sets the bits, and reclaiming the record frees them.  All others belong to the
+ *		group; of the group's own list, a pre-image counts the beginning.
  *	U3	A group without a pre-image in the tick that made it has undo == InvalidDsaPointer, and such groups are the last
  *		ones of their window.
  *	U4	group->undo and record->older may point to reclaimed records, but only when no pin is old enough to follow them.
@@ -112,11 +113,26 @@ sf_store_begin(SfStore *store, SfTick tick)
 
 /* ---- publish ---- */
 
+static inline bool
+is_orphan(const SfStore *store, UndoRecord *record, int bit)
+{
+	return (record_orphans(store, record)[bit / 64] & (UINT64CONST(1) << (bit % 64))) != 0;
+}
+
+/* Notes a part of a pre-image that belongs to the record, unless it is noted; so many bytes of it are kept for readers. */
+static void
+mark_orphan(SfStore *store, UndoRecord *record, int bit, uint64 bytes)
+{
+	if (is_orphan(store, record, bit))
+		return;
+	record_orphans(store, record)[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	store_count(&store->fragment->undo_bytes, bytes);
+}
+
 static void
 mark_orphans_of(SfStore *store, UndoRecord *record)
 {
 	StoreWindow *window = sf_store_mirror_at_start(store, record->window_start);
-	uint64 *orphans = record_orphans(store, record);
 	const char *data;
 
 	if (window == NULL)
@@ -125,13 +141,16 @@ mark_orphans_of(SfStore *store, UndoRecord *record)
 	for (int i = 0; i < store->layout->nblobs; i++)
 	{
 		dsa_pointer blob = blob_in(store, record->data, i);
-		uint64 bit = UINT64CONST(1) << (i % 64);
 
-		if (DsaPointerIsValid(blob) && blob != blob_in(store, data, i) && !(orphans[i / 64] & bit))
-		{
-			orphans[i / 64] |= bit;
-			store_count(&store->fragment->undo_bytes, sf_blob_get(&store->blobs, blob)->capacity);
-		}
+		if (DsaPointerIsValid(blob) && blob != blob_in(store, data, i))
+			mark_orphan(store, record, i, sf_blob_get(&store->blobs, blob)->capacity);
+	}
+	for (int i = 0; i < store->layout->nlists; i++)
+	{
+		SfList *list = store_list(store, record->data, i);
+
+		if (sf_list_is_replaced(list, store_list(store, data, i)))
+			mark_orphan(store, record, store->layout->nblobs + i, sf_list_capacity(&store->blobs, list));
 	}
 }
 
@@ -139,7 +158,7 @@ mark_orphans_of(SfStore *store, UndoRecord *record)
 static void
 mark_orphans(SfStore *store, dsa_pointer from, SfTick tick)
 {
-	if (store->layout->nblobs == 0)
+	if (!store_has_parts(store))
 		return;
 	while (DsaPointerIsValid(from))
 	{
@@ -187,6 +206,8 @@ restore(SfStore *store, UndoRecord *record)
 		if (DsaPointerIsValid(blob) && blob != blob_in(store, record->data, i))
 			sf_blob_free(&store->blobs, blob);
 	}
+	for (int i = 0; i < store->layout->nlists; i++)
+		sf_list_free_newer(&store->blobs, store_list(store, group->data, i), store_list(store, record->data, i));
 	if (!(SF_BUG("undo-misses-a-group") && record->group == 0 && store->layout->nblobs == 0))
 		memcpy(group->data, record->data, store->layout->data_size);
 	group->version = record->version;
@@ -326,8 +347,7 @@ undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 		if (group->version <= published)
 			break;
 		Assert(!DsaPointerIsValid(group->undo));
-		for (int i = 0; i < store->layout->nblobs; i++)
-			sf_blob_free(&store->blobs, blob_in(store, group->data, i));
+		sf_store_free_parts(store, group->data);
 		shared->ngroups--;
 	}
 	give_back_keys(store, window);
@@ -418,15 +438,21 @@ sf_store_take_over(SfStore *store, SfTick published)
 static void
 free_orphans(SfStore *store, UndoRecord *record)
 {
-	uint64 *orphans = record_orphans(store, record);
-
 	for (int i = 0; i < store->layout->nblobs; i++)
-		if (orphans[i / 64] & (UINT64CONST(1) << (i % 64)))
+		if (is_orphan(store, record, i))
 		{
 			dsa_pointer blob = blob_in(store, record->data, i);
 
 			store_count(&store->fragment->undo_bytes, -(int64) sf_blob_get(&store->blobs, blob)->capacity);
 			sf_blob_free(&store->blobs, blob);
+		}
+	for (int i = 0; i < store->layout->nlists; i++)
+		if (is_orphan(store, record, store->layout->nblobs + i))
+		{
+			SfList *list = store_list(store, record->data, i);
+
+			store_count(&store->fragment->undo_bytes, -(int64) sf_list_capacity(&store->blobs, list));
+			sf_list_free(&store->blobs, list);
 		}
 	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);
 }

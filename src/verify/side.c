@@ -5,6 +5,7 @@
  * The batch side is Q with one more condition, streamfuse.counted() of the stream's row.  The magnitude side is that
  * with each floating-point result replaced by the sum of the absolute values that went into it: the scale on which two
  * orders of addition may differ.  Both are built on Q's tree, before it is planned.
+ * Where an aggregate leaves the order of its rows open, it gets the order that the view keeps.
  */
 #include "verify/verify_internal.h"
 
@@ -57,6 +58,37 @@ keep_counted(Query *query)
 	                        makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0));
 
 	add_condition(query, own_function("counted", 3, types), args);
+}
+
+/* tableoid, ctid: the order of places, which a plan for Q need not keep. */
+static bool
+sort_by_place(Node *node, void *arg)
+{
+	Index stream = *(Index *) arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref *aggref = (Aggref *) node;
+
+		if (sf_aggregate_is_by_place(aggref))
+		{
+			sf_aggregate_sort_by(aggref, makeVar(stream, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0));
+			sf_aggregate_sort_by(aggref, makeVar(stream, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0));
+		}
+		return false;
+	}
+	return expression_tree_walker(node, sort_by_place, arg);
+}
+
+static void
+sort_aggregates(Query *query)
+{
+	Index stream = find_entry(query, RTE_RELATION);
+
+	sort_by_place((Node *) query->targetList, &stream);
+	sort_by_place(query->havingQual, &stream);
 }
 
 static Const *
@@ -217,6 +249,7 @@ sf_verify_side(const SfVerification *verification, bool magnitude)
 		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->adopted_until);
 	if (verification->final)
 		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->last_closed);
+	sort_aggregates(query);
 	if (magnitude)
 		replace_by_magnitudes(query, verification);
 	return query;

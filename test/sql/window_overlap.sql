@@ -143,15 +143,18 @@ CREATE MATERIALIZED VIEW refused WITH (streamfuse.continuous) AS
 SELECT window_start, window_end, count(*) FROM readings, hop(at, '1 hour', NULL) GROUP BY window_start, window_end;
 CREATE FUNCTION product(float8, float8) RETURNS float8 IMMUTABLE STRICT LANGUAGE sql RETURN $1 * $2;
 CREATE AGGREGATE product(float8) (SFUNC = product, STYPE = float8, INITCOND = '1');
-CREATE MATERIALIZED VIEW refused WITH (streamfuse.continuous) AS
-SELECT window_start, window_end, product(value) FROM readings, hop(at, '1 hour', '20 minutes') GROUP BY window_start, window_end;
--- With a combine function it can.
-CREATE OR REPLACE AGGREGATE product(float8) (SFUNC = product, STYPE = float8, INITCOND = '1', COMBINEFUNC = product);
+-- Without a combine function an aggregate keeps its inputs.
+CREATE MATERIALIZED VIEW kept WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, product(value), array_agg(value) AS factors FROM readings, hop(at, '1 hour', '20 minutes')
+GROUP BY window_start, window_end;
+CREATE AGGREGATE combined_product(float8) (SFUNC = product, STYPE = float8, INITCOND = '1', COMBINEFUNC = product);
 CREATE MATERIALIZED VIEW accepted WITH (streamfuse.continuous) AS
-SELECT window_start, window_end, product(value) FROM readings, hop(at, '1 hour', '20 minutes') GROUP BY window_start, window_end;
+SELECT window_start, window_end, combined_product(value) AS product FROM readings, hop(at, '1 hour', '20 minutes')
+GROUP BY window_start, window_end;
 INSERT INTO readings VALUES ('2026-01-01 00:10', 1, 2), ('2026-01-01 00:30', 1, 3), ('2026-01-01 00:50', 1, 5);
 SELECT streamfuse.flush();
 SELECT * FROM accepted ORDER BY 1;
+SELECT * FROM kept ORDER BY 1;
 DROP TABLE readings CASCADE;
-DROP AGGREGATE product(float8);
+DROP AGGREGATE product(float8), combined_product(float8);
 DROP FUNCTION product(float8, float8);
