@@ -31,6 +31,16 @@
 #define SF_INFINITE_INTERVALS false
 #endif
 
+/* ---- abbreviations of time zones: 16 tells the kind apart from errors.  Includers need utils/datetime.h ---- */
+
+#if PG_VERSION_NUM >= 160000
+#define sf_timezone_abbreviation(name, kind, offset, zone)                                                             \
+	(DecodeTimezoneAbbrev(0, (name), (kind), (offset), (zone), &(DateTimeErrorExtra){0}) == 0)
+#else
+#define sf_timezone_abbreviation(name, kind, offset, zone)                                                             \
+	((*(kind) = DecodeTimezoneAbbrev(0, (name), (offset), (zone))) != UNKNOWN_FIELD)
+#endif
+
 /* ---- a backend's number, from 0 to MaxBackends - 1: 17 has ProcNumber for BackendId, which began at 1 ---- */
 
 #if PG_VERSION_NUM >= 170000

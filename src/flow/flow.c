@@ -464,6 +464,7 @@ select_rows(SfFlow *flow, SfBatch *batch)
 	SfTime closed_until = flow->progress->closed_until;
 	SfPane pane = {0};
 	bool in_window = false;
+	bool is_regular = true;
 	int n = flow->nselected;
 
 	for (int row = flow->at; row < batch->nrows; row++)
@@ -481,8 +482,11 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
-		if (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive"))
+		if (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive") || !is_regular)
+		{
 			in_window = pane_of(flow, time, &pane);
+			is_regular = sf_window_is_regular(&flow->pane, pane.start, pane.end);
+		}
 		if (flow->filter != NULL && flow->uses_window)
 		{
 			load_row(flow, batch, row, pane.start, pane.end);

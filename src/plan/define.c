@@ -4,7 +4,8 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop() or cumulate().
+ * or the same with hop() or cumulate(), or with date_trunc or date_bin of the time in the place of the window columns, and
+ * no function in FROM.
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
  * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
@@ -32,6 +33,7 @@
 
 #include "plan/mutable.h"
 #include "plan/view.h"
+#include "plan/window_expr.h"
 #include "stream/settings.h"
 #include "stream/stream.h"
 
@@ -42,8 +44,9 @@ typedef struct DefineContext
 {
 	Query *query;
 	SfDefinition *definition;
-	Index window_varno; /* of tumble(), hop() or cumulate() */
+	Index window_varno; /* of tumble(), hop() or cumulate(), or 0 */
 	SfWindowKind window_kind;
+	Node *window_expr; /* without it: the grouping expression that is window_start */
 	List *quals;
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
@@ -185,8 +188,6 @@ analyse_from(DefineContext *context)
 	}
 	if (context->definition->stream_varno == 0)
 		refuse("a query without a stream", "Read a table created USING stream.");
-	if (context->window_varno == 0)
-		refuse("a query without a window", "Add tumble(time, size) to FROM and group by its columns.");
 }
 
 /* Q's Vars become Vars over a row of the stream, and INNER_VARs for the window's columns. */
@@ -197,6 +198,8 @@ row_mutator(Node *node, void *arg)
 
 	if (node == NULL)
 		return NULL;
+	if (context->window_expr != NULL && equal(node, context->window_expr))
+		return (Node *) makeVar(INNER_VAR, 1, context->definition->time_type, -1, InvalidOid, 0);
 	if (IsA(node, Var))
 	{
 		Var *var = (Var *) copyObject(node);
@@ -234,16 +237,6 @@ plan_row_expression(DefineContext *context, Node *node)
 	return expression_planner((Expr *) over_row);
 }
 
-static Const *
-constant_argument(Node *node, const char *name)
-{
-	node = eval_const_expressions(NULL, node);
-	if (!IsA(node, Const))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("argument \"%s\" of a window function must be a constant in a continuous view", name)));
-	return castNode(Const, node);
-}
-
 /* Windows are closed by the stream's watermark, so they must be over its column. */
 static void
 check_watermark(SfDefinition *definition)
@@ -261,33 +254,43 @@ check_watermark(SfDefinition *definition)
 }
 
 static void
-analyse_window(DefineContext *context)
+take_time(DefineContext *context, Node *time)
+{
+	SfDefinition *definition = context->definition;
+
+	definition->time = plan_row_expression(context, time);
+	definition->time_type = exprType(time);
+	if (!IsA(definition->time, Var) || ((Var *) definition->time)->varno != 1)
+		refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
+	definition->time_attnum = ((Var *) definition->time)->varattno;
+	check_watermark(definition);
+}
+
+/* The window function in FROM. */
+static void
+analyse_window_function(DefineContext *context)
 {
 	SfDefinition *definition = context->definition;
 	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
 	RangeTblFunction *function = linitial_node(RangeTblFunction, rte->functions);
 	FuncExpr *call = castNode(FuncExpr, eval_const_expressions(NULL, function->funcexpr));
 	bool stepped = context->window_kind != SF_WINDOW_TUMBLE;
-	Const *size = constant_argument(lsecond(call->args), "size");
+	Const *size = sf_constant_argument(lsecond(call->args), "size");
 	Const *step = NULL;
-	Const *offset = constant_argument(list_nth(call->args, stepped ? 3 : 2), "offset");
-	Const *zone = constant_argument(list_nth(call->args, stepped ? 4 : 3), "timezone");
+	Const *offset = sf_constant_argument(list_nth(call->args, stepped ? 3 : 2), "offset");
+	Const *zone = sf_constant_argument(list_nth(call->args, stepped ? 4 : 3), "timezone");
 	Interval no_offset = {0, 0, 0};
 	SfWindowArguments arguments;
 
-	definition->time = plan_row_expression(context, linitial(call->args));
-	definition->time_type = exprType((Node *) definition->time);
-	if (!IsA(definition->time, Var) || ((Var *) definition->time)->varno != 1)
-		refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
-	definition->time_attnum = ((Var *) definition->time)->varattno;
-	check_watermark(definition);
+	take_time(context, linitial(call->args));
+	definition->window_start = (Expr *) makeVar(context->window_varno, 1, definition->time_type, -1, InvalidOid, 0);
 	if (size->constisnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window size must not be null")));
 	if (stepped)
 	{
 		const char *name = context->window_kind == SF_WINDOW_HOP ? "slide" : "step";
 
-		step = constant_argument(lthird(call->args), name);
+		step = sf_constant_argument(lthird(call->args), name);
 		if (step->constisnull)
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("window %s must not be null", name)));
 	}
@@ -302,17 +305,80 @@ analyse_window(DefineContext *context)
 	};
 	if (context->window_kind == SF_WINDOW_HOP)
 	{
-		Const *gaps = constant_argument(list_nth(call->args, 5), "gaps");
+		Const *gaps = sf_constant_argument(list_nth(call->args, 5), "gaps");
 
 		arguments.gaps = !gaps->constisnull && DatumGetBool(gaps->constvalue);
 	}
 	sf_window_spec_init(&definition->window, &arguments);
 }
 
-/* 1 or 2 for a column of the window function, else 0. */
+static bool
+is_not_null(Oid relid, AttrNumber attnum)
+{
+	Relation rel = table_open(relid, NoLock);
+	bool result = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+
+	table_close(rel, NoLock);
+	return result;
+}
+
+/* A length by which windows can be compared. */
+static double
+approximate_length(const SfWindowSpec *spec)
+{
+	const double unit = spec->unit == SF_UNIT_MONTHS ? DAYS_PER_MONTH * (double) USECS_PER_DAY
+	                    : spec->unit == SF_UNIT_DAYS ? (double) USECS_PER_DAY
+	                                                 : 1.0;
+
+	return (double) spec->size * unit;
+}
+
+/*
+ * Without a function in FROM: the grouping expression that is date_trunc or date_bin of a column, of the watermark's if
+ * there is one.  Of several the shortest: groups are complete when its windows close.
+ */
+static void
+analyse_window_expr(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	SfStreamSettings settings;
+	Var *time = NULL;
+	ListCell *cell;
+
+	sf_stream_settings_get(definition->stream, &settings);
+	foreach (cell, context->query->groupClause)
+	{
+		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), context->query->targetList);
+		SfWindowSpec spec;
+		Var *candidate;
+		bool on_watermark;
+
+		if (!sf_match_window_expr(expr, definition->stream_varno, &candidate, &spec))
+			continue;
+		on_watermark = settings.has_watermark && candidate->varattno == settings.time_attnum;
+		if (time != NULL && (time->varattno != candidate->varattno
+		                         ? !on_watermark
+		                         : approximate_length(&spec) >= approximate_length(&definition->window)))
+			continue;
+		time = candidate;
+		context->window_expr = expr;
+		definition->window = spec;
+	}
+	if (time == NULL)
+		refuse("a query without a window", "Add tumble(time, size) to FROM and group by its columns.");
+	if (!is_not_null(definition->stream, time->varattno))
+		refuse("windows by date_trunc() or date_bin() of a column that may be null",
+		       "Declare the column NOT NULL, or use tumble(), which leaves out rows without a time.");
+	take_time(context, (Node *) time);
+	definition->window_start = (Expr *) context->window_expr;
+}
+
+/* 1 or 2 for a column of the window function, 1 for the grouping expression that is a window, else 0. */
 static AttrNumber
 window_column(DefineContext *context, Node *node)
 {
+	if (context->window_expr != NULL)
+		return equal(node, context->window_expr) ? 1 : 0;
 	if (IsA(node, Var) && ((Var *) node)->varno == (int) context->window_varno)
 		return ((Var *) node)->varattno;
 	return 0;
@@ -631,7 +697,10 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	context.query->havingQual = sf_flatten_vars(context.query, context.query->havingQual);
 	context.quals = (List *) sf_flatten_vars(context.query, (Node *) context.quals);
 
-	analyse_window(&context);
+	if (context.window_varno != 0)
+		analyse_window_function(&context);
+	else
+		analyse_window_expr(&context);
 	if (context.quals != NIL)
 		definition->filter = plan_row_expression(&context, (Node *) make_ands_explicit(context.quals));
 	analyse_grouping(&context);

@@ -27,6 +27,8 @@ typedef struct SfDefinition
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
 
+	Expr	   *window_start;	/* over Q: the start of a row's window */
+
 	/* Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner). */
 	Expr	   *time;			/* the window's time argument */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */

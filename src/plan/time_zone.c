@@ -15,7 +15,10 @@
 #include "optimizer/optimizer.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/syscache.h"
+
+#include "plan/window_expr.h"
 
 /* Arguments of the window functions, from 0: the zone comes later where there is a slide or step. */
 #define ARGUMENT_SIZE 1
@@ -47,6 +50,13 @@ is_calendar_size(Node *size)
 	return interval->day != 0 || interval->month != 0;
 }
 
+static Const *
+session_zone(Oid collation)
+{
+	return makeConst(TEXTOID, -1, collation, -1, CStringGetTextDatum(pg_get_timezone_name(session_timezone)), false,
+	                 false);
+}
+
 static void
 fix_call(FuncExpr *call, int zone_argument)
 {
@@ -56,10 +66,25 @@ fix_call(FuncExpr *call, int zone_argument)
 	if (exprType(linitial(arguments)) != TIMESTAMPTZOID || !is_calendar_size(list_nth(arguments, ARGUMENT_SIZE)) ||
 	    !IsA(zone, Const) || !((Const *) zone)->constisnull)
 		return;
-	lfirst(list_nth_cell(arguments, zone_argument)) = makeConst(
-	    TEXTOID, -1, ((Const *) zone)->constcollid, -1, CStringGetTextDatum(pg_get_timezone_name(session_timezone)),
-	    false, false);
+	lfirst(list_nth_cell(arguments, zone_argument)) = session_zone(((Const *) zone)->constcollid);
 	call->args = arguments;
+}
+
+/* date_trunc(field, time) becomes date_trunc(field, time, zone), unless that would take the zone's name for another's. */
+static bool
+fix_date_trunc(Node *node, void *arg)
+{
+	FuncExpr *call = (FuncExpr *) node;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr) && sf_is_session_date_trunc(call->funcid) &&
+	    sf_trunc_zone(pg_get_timezone_name(session_timezone)) == session_timezone)
+	{
+		call->funcid = F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT;
+		call->args = lappend(call->args, session_zone(exprCollation(linitial(call->args))));
+	}
+	return expression_tree_walker(node, fix_date_trunc, arg);
 }
 
 void
@@ -68,6 +93,7 @@ sf_fix_time_zone(Query *query)
 	ListCell *cell;
 	ListCell *function;
 
+	query_tree_walker(query, fix_date_trunc, NULL, 0);
 	foreach (cell, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);

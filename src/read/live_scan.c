@@ -362,21 +362,20 @@ narrow(int strategy, SfTime value, SfTime *from, SfTime *to)
 }
 
 /*
- * A window of rows is a pure function of a time inside it, so a bound on its end is one on its start: end > t where start
- * >= the start of t's window.
+ * Windows of rows end in the order they start in, so a bound on an end is one on a start: end > t where start >= that of
+ * the first window that ends after t.
  */
 static void
 narrow_by_end(const SfWindowSpec *window, int strategy, SfTime value, SfTime *from, SfTime *to)
 {
 	const SfTime century = INT64CONST(100) * 366 * USECS_PER_DAY;
 	SfTime before = value - 1; /* end >= t is end > t - 1, and so on */
-	SfTime end;
 
 	if (value < MIN_TIMESTAMP + century || value > END_TIMESTAMP - century)
 		return;
 	if (strategy == BTGreaterStrategyNumber || strategy == BTLessEqualStrategyNumber)
 		before = value;
-	sf_window_of(window, before, &value, &end);
+	value = sf_window_first_ending_after(window, before);
 	if (strategy == BTLessEqualStrategyNumber)
 		strategy = BTLessStrategyNumber;
 	else if (strategy == BTGreaterStrategyNumber)

@@ -14,8 +14,10 @@
  */
 #include "postgres.h"
 
+#include "parser/scansup.h"
 #include "utils/datetime.h"
 
+#include "compat.h"
 #include "time/window.h"
 
 /* Monday 2000-01-03 00:00, the origin of windows of weeks and less, on PostgreSQL's scale. */
@@ -132,8 +134,14 @@ following(int64 boundary, int64 span)
 	return pg_add_s64_overflow(boundary, span, &boundary) ? PG_INT64_MAX : boundary;
 }
 
+static bool
+is_instant(const SfWindowSpec *spec)
+{
+	return spec->unit == SF_UNIT_ELAPSED || spec->unit == SF_UNIT_CLOCK;
+}
+
 /*
- * A boundary is named by its instant for elapsed windows, by its local time for windows of days, by its month for
+ * A boundary is named by its instant for elapsed windows and those of hours by the clock, by its local time for windows of days, by its month for
  * windows of months.  The last one at or before a time by the clock, of those that lie `spans` apart.
  */
 static int64
@@ -160,7 +168,17 @@ boundary_instant(const SfWindowSpec *spec, int64 boundary)
 
 	if (spec->unit == SF_UNIT_MONTHS && pg_add_s64_overflow(month_to_local(boundary), spec->origin_us, &local))
 		raise_out_of_range();
-	return local_to_instant(local, spec->unit == SF_UNIT_ELAPSED ? NULL : spec->zone);
+	return local_to_instant(local, is_instant(spec) ? NULL : spec->zone);
+}
+
+static void
+check_time(SfTime ts)
+{
+	if (TIMESTAMP_NOT_FINITE(ts))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("an infinite timestamp is in no window"),
+		                errhint("Leave out such rows with isfinite().")));
+	if (!IS_VALID_TIMESTAMP(ts))
+		raise_out_of_range();
 }
 
 /* The last of the boundaries origin + shift + n * span whose instant is at most ts. */
@@ -169,11 +187,7 @@ last_boundary(const SfWindowSpec *spec, int64 shift, int64 span, SfTime ts)
 {
 	int64 boundary;
 
-	if (TIMESTAMP_NOT_FINITE(ts))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("an infinite timestamp is in no window"),
-		                errhint("Leave out such rows with isfinite().")));
-	if (!IS_VALID_TIMESTAMP(ts))
-		raise_out_of_range();
+	check_time(ts);
 	if (spec->unit == SF_UNIT_ELAPSED)
 		return boundary_before(spec, shift, span, ts);
 
@@ -186,11 +200,23 @@ last_boundary(const SfWindowSpec *spec, int64 shift, int64 span, SfTime ts)
 	return boundary;
 }
 
+/* What date_trunc does: the boundary is what the clock shows, cut off; hours and minutes keep the time's own offset. */
+static int64
+boundary_by_clock(const SfWindowSpec *spec, SfTime ts)
+{
+	int64 span = span_of(spec, spec->size);
+	int64 local;
+
+	check_time(ts);
+	local = instant_to_local(ts, spec->zone);
+	return spec->unit == SF_UNIT_CLOCK ? moved(ts, -reduce(local, span)) : boundary_before(spec, 0, span, local);
+}
+
 void
 sf_window_of_calendar(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 {
 	int64 span = span_of(spec, spec->size);
-	int64 boundary = last_boundary(spec, 0, span, ts);
+	int64 boundary = spec->by_clock ? boundary_by_clock(spec, ts) : last_boundary(spec, 0, span, ts);
 
 	*start = boundary_instant(spec, boundary);
 	*end = boundary_instant(spec, moved(boundary, span));
@@ -222,28 +248,36 @@ last_end_boundary(const SfWindowSpec *spec, SfTime ts)
 static int64
 end_of_last_start(const SfWindowSpec *spec, SfTime ts)
 {
+	if (spec->by_clock)
+		return moved(boundary_by_clock(spec, ts), span_of(spec, spec->size));
 	return moved(last_boundary(spec, 0, span_of(spec, period_of(spec)), ts), span_of(spec, spec->size));
 }
 
 static void
-begin_enumeration(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime after, int64 last_end)
+begin_at(SfWindowIterator *iterator, const SfWindowSpec *spec, int64 first_end, int64 last_end)
 {
 	iterator->spec = spec;
 	iterator->start = iterator->end = 0;
-	iterator->next_end = following(last_end_boundary(spec, after), span_of(spec, spec->step));
+	iterator->next_end = first_end;
 	iterator->last_end = last_end;
 }
 
 void
 sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts)
 {
-	begin_enumeration(iterator, spec, ts, end_of_last_start(spec, ts));
+	int64 last_end = end_of_last_start(spec, ts);
+
+	if (spec->by_clock)
+		begin_at(iterator, spec, last_end, last_end);
+	else
+		begin_at(iterator, spec, following(last_end_boundary(spec, ts), span_of(spec, spec->step)), last_end);
 }
 
 void
 sf_windows_ending(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime from, SfTime until)
 {
-	begin_enumeration(iterator, spec, from, last_end_boundary(spec, until));
+	begin_at(iterator, spec, following(last_end_boundary(spec, from), span_of(spec, spec->step)),
+	         last_end_boundary(spec, until));
 }
 
 bool
@@ -275,6 +309,36 @@ sf_window_last_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *en
 	*end = boundary_instant(spec, boundary);
 	*start = boundary_instant(spec, start_for_end(spec, boundary));
 	return *end > ts;
+}
+
+SfTime
+sf_window_first_ending_after(const SfWindowSpec *spec, SfTime ts)
+{
+	if (spec->unit == SF_UNIT_CLOCK)
+		return ts - spec->size + 1;
+	return boundary_instant(spec,
+	                        start_for_end(spec, following(last_end_boundary(spec, ts), span_of(spec, spec->step))));
+}
+
+/* No change of clocks within two days of a time, which is more than any change is by. */
+static bool
+is_steady_near(pg_tz *zone, SfTime ts)
+{
+	const pg_time_t reach = 2 * SECS_PER_DAY;
+	pg_time_t from = timestamptz_to_time_t(ts) - reach;
+	pg_time_t change;
+	long int ignored_offset;
+	int ignored_dst;
+	int found = pg_next_dst_boundary(&from, &ignored_offset, &ignored_dst, &change, &ignored_offset, &ignored_dst,
+	                                 zone);
+
+	return found == 0 || (found > 0 && change > from + 2 * reach);
+}
+
+bool
+sf_window_is_regular_by_clock(const SfWindowSpec *spec, SfTime start, SfTime end)
+{
+	return is_steady_near(spec->zone, start) && is_steady_near(spec->zone, end);
 }
 
 /* An interval as a number of one unit. */
@@ -337,6 +401,7 @@ take_lengths(SfWindowSpec *spec, const SfWindowArguments *arguments)
 	SfWindowUnit step_unit;
 
 	spec->kind = arguments->kind;
+	spec->by_clock = false;
 	spec->size = spec->step = take_length(arguments->size, "size", &spec->unit);
 	if (spec->kind == SF_WINDOW_TUMBLE)
 		return;
@@ -354,6 +419,13 @@ take_lengths(SfWindowSpec *spec, const SfWindowArguments *arguments)
 }
 
 static void
+raise_unknown_zone(const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("time zone \"%s\" is not recognized", name),
+	                errhint("pg_timezone_names lists the names.")));
+}
+
+static void
 take_zone(SfWindowSpec *spec, const char *timezone, bool zoned)
 {
 	spec->zoned = zoned;
@@ -367,9 +439,7 @@ take_zone(SfWindowSpec *spec, const char *timezone, bool zoned)
 			                        "zone.")));
 		spec->zone = pg_tzset(timezone);
 		if (spec->zone == NULL || !pg_tz_acceptable(spec->zone))
-			ereport(ERROR,
-			        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("time zone \"%s\" is not recognized", timezone),
-			         errhint("pg_timezone_names lists the names.")));
+			raise_unknown_zone(timezone);
 	}
 	else if (zoned && spec->unit != SF_UNIT_ELAPSED)
 		spec->zone = session_timezone;
@@ -397,6 +467,7 @@ take_offset(SfWindowSpec *spec, const Interval *offset)
 			spec->origin_us = shift_us;
 			spec->origin_months = (int32) reduce(offset->month, period);
 			break;
+		case SF_UNIT_CLOCK:
 		case SF_UNIT_DAYS:
 			spec->origin_us = reduce(ORIGIN_DAYS * USECS_PER_DAY + shift_us, period);
 			break;
@@ -406,17 +477,20 @@ take_offset(SfWindowSpec *spec, const Interval *offset)
 	}
 }
 
-/* Days of a clock that is never changed have 24 hours: elapsed windows, which cost less. */
+/* Days of a clock that is never changed have 24 hours: elapsed windows, which cost less; and such a clock is unambiguous. */
 static void
-simplify_days(SfWindowSpec *spec)
+simplify(SfWindowSpec *spec)
 {
-	long east_seconds = 0;
+	long int east_seconds = 0;
 
-	if (spec->unit != SF_UNIT_DAYS || (spec->zone != NULL && !pg_get_timezone_offset(spec->zone, &east_seconds)))
+	if (spec->zone != NULL && !pg_get_timezone_offset(spec->zone, &east_seconds))
+		return;
+	spec->by_clock = false;
+	if (spec->unit != SF_UNIT_DAYS && spec->unit != SF_UNIT_CLOCK)
 		return;
 	spec->origin_us = reduce(spec->origin_us - east_seconds * USECS_PER_SEC, span_of(spec, period_of(spec)));
-	spec->size *= USECS_PER_DAY;
-	spec->step *= USECS_PER_DAY;
+	spec->size = span_of(spec, spec->size);
+	spec->step = span_of(spec, spec->step);
 	spec->unit = SF_UNIT_ELAPSED;
 }
 
@@ -426,7 +500,104 @@ sf_window_spec_init(SfWindowSpec *spec, const SfWindowArguments *arguments)
 	take_lengths(spec, arguments);
 	take_zone(spec, arguments->timezone, arguments->zoned);
 	take_offset(spec, arguments->offset);
-	simplify_days(spec);
+	simplify(spec);
+}
+
+/* The fields of date_trunc: their windows, and for months the month that one of them starts with, from 2000-01. */
+static const struct
+{
+	int field;
+	SfWindowUnit unit;
+	int64 size;
+	int32 origin_months;
+} trunc_fields[] = {
+    {DTK_MICROSEC, SF_UNIT_ELAPSED, 1, 0},
+    {DTK_MILLISEC, SF_UNIT_ELAPSED, 1000, 0},
+    {DTK_SECOND, SF_UNIT_ELAPSED, USECS_PER_SEC, 0},
+    {DTK_MINUTE, SF_UNIT_CLOCK, USECS_PER_MINUTE, 0},
+    {DTK_HOUR, SF_UNIT_CLOCK, USECS_PER_HOUR, 0},
+    {DTK_DAY, SF_UNIT_DAYS, 1, 0},
+    {DTK_WEEK, SF_UNIT_DAYS, 7, 0},
+    {DTK_MONTH, SF_UNIT_MONTHS, 1, 0},
+    {DTK_QUARTER, SF_UNIT_MONTHS, 3, 0},
+    {DTK_YEAR, SF_UNIT_MONTHS, 12, 0},
+    {DTK_DECADE, SF_UNIT_MONTHS, 120, 0},
+    {DTK_CENTURY, SF_UNIT_MONTHS, 1200, 12},
+    {DTK_MILLENNIUM, SF_UNIT_MONTHS, 12000, 12},
+};
+
+static int
+find_trunc_field(const char *field)
+{
+	char *lower = downcase_truncate_identifier(field, (int) strlen(field), false);
+	int value;
+
+	if (DecodeUnits(0, lower, &value) == UNITS)
+		for (int i = 0; i < (int) lengthof(trunc_fields); i++)
+			if (trunc_fields[i].field == value)
+				return i;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("date_trunc has no unit \"%s\"", field)));
+}
+
+pg_tz *
+sf_trunc_zone(const char *name)
+{
+	char *lower = downcase_truncate_identifier(name, (int) strlen(name), false);
+	pg_tz *zone = NULL;
+	int kind;
+	int west_seconds;
+
+	if (!sf_timezone_abbreviation(lower, &kind, &west_seconds, &zone))
+		zone = pg_tzset(name);
+	else if (kind != DYNTZ)
+		zone = pg_tzset_offset(-west_seconds);
+	if (zone == NULL)
+		raise_unknown_zone(name);
+	return zone;
+}
+
+void
+sf_window_spec_trunc(SfWindowSpec *spec, const char *field, pg_tz *zone, bool zoned)
+{
+	const Interval no_offset = {0, 0, 0};
+	int i = find_trunc_field(field);
+
+	spec->kind = SF_WINDOW_TUMBLE;
+	spec->unit = trunc_fields[i].unit;
+	spec->size = spec->step = trunc_fields[i].size;
+	spec->zoned = zoned;
+	spec->zone = zoned ? zone : NULL;
+	take_offset(spec, &no_offset);
+	if (spec->unit == SF_UNIT_MONTHS)
+		spec->origin_months = (int32) reduce(trunc_fields[i].origin_months, spec->size);
+	else if (spec->unit == SF_UNIT_ELAPSED)
+		spec->origin_us = 0; /* offsets of zones are whole seconds */
+	spec->by_clock = spec->unit != SF_UNIT_ELAPSED;
+	simplify(spec);
+}
+
+/* As date_bin counts: a day of the stride is 24 hours, whatever the zone. */
+void
+sf_window_spec_bin(SfWindowSpec *spec, const Interval *stride, SfTime origin, bool zoned)
+{
+	int64 size;
+
+	if (TIMESTAMP_NOT_FINITE(origin))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("origin out of range")));
+	if (stride->month != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("timestamps cannot be binned into intervals containing months or years"),
+		                errhint("Use tumble() or date_trunc().")));
+	if (pg_mul_s64_overflow(stride->day, USECS_PER_DAY, &size) || pg_add_s64_overflow(size, stride->time, &size))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("window size is out of range")));
+	if (size <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stride must be greater than zero")));
+	*spec = (SfWindowSpec){.kind = SF_WINDOW_TUMBLE,
+	                       .unit = SF_UNIT_ELAPSED,
+	                       .size = size,
+	                       .step = size,
+	                       .zoned = zoned,
+	                       .origin_us = reduce(origin, size)};
 }
 
 static int64

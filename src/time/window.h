@@ -11,6 +11,10 @@
  * windows that start with it and end after one step, two, and so on up to the size.  A window is its start and end: where
  * a zone leaves out a day, a step may add nothing, and windows that would be the same are one; empty ones are none.
  *
+ * date_trunc() and date_bin() give tumbling windows, too.  A window of date_trunc is named by what the clock shows, so
+ * where clocks are set back across its start, it holds times before its start, or two windows overlap: those are windows
+ * by the clock.  They still end after all times they hold, and in the order of their starts.
+ *
  * A pane is a window of the tumbling specification that sf_pane_spec gives: each pane is wholly in or wholly outside of
  * any window, so what holds a pane's start holds all of it.
  */
@@ -34,6 +38,7 @@ typedef enum SfWindowKind
 typedef enum SfWindowUnit
 {
 	SF_UNIT_ELAPSED,			/* microseconds */
+	SF_UNIT_CLOCK,				/* microseconds by the clock of the zone: date_trunc to hours or minutes */
 	SF_UNIT_DAYS,
 	SF_UNIT_MONTHS,
 } SfWindowUnit;
@@ -44,6 +49,7 @@ typedef struct SfWindowSpec
 	SfWindowUnit unit;			/* days that always have 24 hours are kept as elapsed time */
 	int64		size;			/* in units of `unit`; > 0 */
 	int64		step;			/* from start to start (tumble: the size; hop: the slide), or from end to end (cumulate) */
+	bool		by_clock;		/* a time is in the window of what the clock shows: date_trunc, where clocks change */
 	bool		zoned;			/* timestamptz (true) or timestamp (false) */
 	pg_tz	   *zone;			/* for calendar windows, or elapsed ones aligned to a zone's midnight; else NULL */
 
@@ -73,6 +79,14 @@ typedef struct SfWindowArguments
  * mixture, a slide greater than the size without gaps, a size that is not a multiple of its step, an unknown zone.
  */
 extern void sf_window_spec_init(SfWindowSpec *spec, const SfWindowArguments *arguments);
+
+/*
+ * The windows whose starts are date_trunc(field, ts [, timezone]), and date_bin(stride, ts, origin).  Raises
+ * ERRCODE_INVALID_PARAMETER_VALUE for a field or stride that those functions refuse.  The zone is for timestamptz.
+ */
+extern void sf_window_spec_trunc(SfWindowSpec *spec, const char *field, pg_tz *zone, bool zoned);
+extern pg_tz *sf_trunc_zone(const char *name);	/* as date_trunc reads it: abbreviations come before names */
+extern void sf_window_spec_bin(SfWindowSpec *spec, const Interval *stride, SfTime origin, bool zoned);
 
 /*
  * The tumbling windows that all windows of a specification are made of: the greatest common divisor of size and slide,
@@ -107,6 +121,21 @@ sf_window_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 	sf_window_of_calendar(spec, ts, start, end);
 }
 
+extern bool sf_window_is_regular_by_clock(const SfWindowSpec *spec, SfTime start, SfTime end);
+
+/* Whether all times in [start, end), the window of some time, have this window: not so by the clock where it changes. */
+static inline bool
+sf_window_is_regular(const SfWindowSpec *spec, SfTime start, SfTime end)
+{
+	return likely(!spec->by_clock) || sf_window_is_regular_by_clock(spec, start, end);
+}
+
+/*
+ * The start of the first window that ends after ts: a window ends after ts if and only if it starts there or later.  For
+ * tumbling and hopping windows; of cumulating ones there are more with that start.
+ */
+extern SfTime sf_window_first_ending_after(const SfWindowSpec *spec, SfTime ts);
+
 /* An enumeration of windows of any kind; plain data, nothing to free.  The specification is borrowed. */
 typedef struct SfWindowIterator
 {
@@ -124,7 +153,7 @@ typedef struct SfWindowIterator
 extern void sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts);
 
 /*
- * All windows with from < end <= until, in order of end, and of start for those with the same end.  Both times are
+ * All windows with from < end <= until, but for those by the clock, in order of end, and of start for those with the same end.  Both times are
  * finite.  The number of windows is that of the slides or steps in between, whether or not anything is in them.
  */
 extern void sf_windows_ending(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime from, SfTime until);

@@ -1,6 +1,6 @@
 /*
  * window_test.c
- *		Tests of window arithmetic: panes, the last window of a time, and windows in order of their ends, from SQL.
+ *		Tests of window arithmetic from SQL: panes, windows in order of their ends, windows of date_trunc and date_bin.
  *
  * Functions that test/sql/window_panes.sql declares, for times with time zone.
  */
@@ -18,6 +18,8 @@
 
 PG_FUNCTION_INFO_V1(sf_test_window_pane);
 PG_FUNCTION_INFO_V1(sf_test_windows_ending);
+PG_FUNCTION_INFO_V1(sf_test_window_trunc);
+PG_FUNCTION_INFO_V1(sf_test_window_bin);
 
 /* Arguments 0 to 4: kind, size, step, offset, timezone. */
 static void
@@ -81,6 +83,52 @@ sf_test_windows_ending(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * (window_start, window_end, regular, first_start): the window of a time, whether it is that of all times in it, and the
+ * start of the first window that ends after the time.
+ */
+static Datum
+window_row(FunctionCallInfo fcinfo, const SfWindowSpec *spec, SfTime ts)
+{
+	bool nulls[4] = {false};
+	Datum values[4];
+	SfWindowIterator windows;
+	SfTime start;
+	SfTime end;
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	sf_window_of(spec, ts, &start, &end);
+	sf_windows_of(&windows, spec, ts);
+	if (!sf_windows_next(&windows) || windows.start != start || windows.end != end || sf_windows_next(&windows))
+		elog(ERROR, "enumeration gives other windows");
+	values[0] = TimestampTzGetDatum(start);
+	values[1] = TimestampTzGetDatum(end);
+	values[2] = BoolGetDatum(sf_window_is_regular(spec, start, end));
+	values[3] = TimestampTzGetDatum(sf_window_first_ending_after(spec, ts));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+Datum
+sf_test_window_trunc(PG_FUNCTION_ARGS)
+{
+	char *zone = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	SfWindowSpec spec;
+
+	sf_window_spec_trunc(&spec, text_to_cstring(PG_GETARG_TEXT_PP(0)), sf_trunc_zone(zone), true);
+	return window_row(fcinfo, &spec, PG_GETARG_TIMESTAMPTZ(1));
+}
+
+Datum
+sf_test_window_bin(PG_FUNCTION_ARGS)
+{
+	SfWindowSpec spec;
+
+	sf_window_spec_bin(&spec, PG_GETARG_INTERVAL_P(0), PG_GETARG_TIMESTAMPTZ(2), true);
+	return window_row(fcinfo, &spec, PG_GETARG_TIMESTAMPTZ(1));
 }
 
 #endif /* STREAMFUSE_TEST */

@@ -114,7 +114,7 @@ static void
 keep_range(const SfVerification *verification, Query *query)
 {
 	Oid type = verification->definition->time_type;
-	Var *start = makeVar(find_entry(query, RTE_FUNCTION), 1, type, -1, InvalidOid, 0);
+	Expr *start = copyObject(verification->definition->window_start);
 
 	if (verification->from != SF_TIME_MINUS_INFINITY)
 		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE,
@@ -122,6 +122,25 @@ keep_range(const SfVerification *verification, Query *query)
 	if (verification->to != SF_TIME_INFINITY)
 		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LT : F_TIMESTAMP_LT,
 		              list_make2(copyObject(start), time_constant(verification, verification->to)));
+}
+
+/* Only windows that end at or before a time.  Those of an expression show their start alone. */
+static void
+keep_ended(const SfVerification *verification, Query *query, SfTime until)
+{
+	const SfDefinition *definition = verification->definition;
+	Expr *start = definition->window_start;
+	Oid type = definition->time_type;
+
+	if (IsA(start, Var))
+	{
+		sf_verify_keep_until(verification, query, ((Var *) start)->varno, 2, until);
+		return;
+	}
+	if (until != SF_TIME_MINUS_INFINITY && until != SF_TIME_INFINITY)
+		until = sf_window_first_ending_after(&definition->window, until);
+	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LT : F_TIMESTAMP_LT,
+	              list_make2(copyObject(start), time_constant(verification, until)));
 }
 
 /* sum(magnitude(argument)) over the rows that an aggregate takes. */
@@ -246,9 +265,9 @@ sf_verify_side(const SfVerification *verification, bool magnitude)
 	if (!verification->adoption)
 		keep_range(verification, query);
 	else
-		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->adopted_until);
+		keep_ended(verification, query, verification->adopted_until);
 	if (verification->final)
-		sf_verify_keep_until(verification, query, find_entry(query, RTE_FUNCTION), 2, verification->last_closed);
+		keep_ended(verification, query, verification->last_closed);
 	sort_aggregates(query);
 	if (magnitude)
 		replace_by_magnitudes(query, verification);

@@ -100,5 +100,57 @@ FROM (SELECT (e.window_end, e.window_start) < lag((e.window_end, e.window_start)
       FROM spans, LATERAL windows_ending((w).kind, (w).size * (w).span, (w).step * (w).span, (w).shift, zone, after, until)
                           WITH ORDINALITY e (window_start, window_end, n)) o;
 
+-- ---------------------------------------------------------------------------
+-- date_trunc and date_bin as windows: their values are the starts, also where clocks are set back across one.
+-- ---------------------------------------------------------------------------
+CREATE FUNCTION trunc_window(field text, at timestamptz, zone text, OUT window_start timestamptz, OUT window_end timestamptz,
+                             OUT regular bool, OUT first_start timestamptz)
+  LANGUAGE C STABLE AS '$libdir/streamfuse', 'sf_test_window_trunc';
+CREATE FUNCTION bin_window(stride interval, at timestamptz, origin timestamptz, OUT window_start timestamptz,
+                           OUT window_end timestamptz, OUT regular bool, OUT first_start timestamptz)
+  LANGUAGE C STABLE AS '$libdir/streamfuse', 'sf_test_window_bin';
+
+-- St John's changed its clocks a minute after midnight; CET is an abbreviation before it is a zone.
+INSERT INTO zones VALUES ('America/St_Johns'), ('Asia/Kathmandu'), ('CET'), ('Europe/Dublin');
+INSERT INTO times
+  SELECT at FROM generate_series('1850-01-01 00:07:43'::timestamptz, '2099-12-31', '1709 days 05:43:21.012345') at
+  UNION ALL
+  SELECT at FROM generate_series('0300-01-01 BC'::timestamptz, '4000-01-01', '97 years 3 days') at
+  UNION ALL
+  SELECT at FROM (VALUES ('2010-03-14 03:20'::timestamptz), ('2010-11-07 01:50')) c (first), -- St John's
+                 generate_series(first, first + '3 hours', '5 minutes 0.5 seconds') at;
+CREATE TABLE fields (field text);
+INSERT INTO fields VALUES ('microseconds'), ('milliseconds'), ('second'), ('minute'), ('Hour'), ('day'), ('week'), ('month'),
+  ('quarter'), ('year'), ('decade'), ('century'), ('millennium');
+
+SELECT count(*) AS pairs, count(*) FILTER (WHERE window_start <> date_trunc(field, at, zone) OR window_end <= at) AS wrong,
+       count(*) FILTER (WHERE NOT regular) > 0 AS has_irregular, count(*) FILTER (WHERE window_start > at) AS before_start
+FROM times, fields, zones, trunc_window(field, at, zone);
+
+-- All times in a regular window have that window, and only those.
+SELECT count(*) AS pairs, count(*) FILTER (WHERE date_trunc(field, inside, zone) <> window_start) AS wrong
+FROM times, fields, zones, trunc_window(field, at, zone),
+     generate_series(0, 10) n, LATERAL (SELECT window_start + n * (window_end - window_start - interval '1 microsecond') / 10.0 AS inside) i
+WHERE regular AND field NOT IN ('microseconds', 'milliseconds', 'decade', 'century', 'millennium');
+SELECT count(*) AS pairs, count(*) FILTER (WHERE date_trunc(field, outside, zone) = window_start) AS wrong
+FROM times, fields, zones, trunc_window(field, at, zone),
+     LATERAL (VALUES (window_start - interval '1 microsecond'), (window_end)) o (outside)
+WHERE regular;
+
+-- A window ends after a time if and only if it starts at that of the first one that does, or later.
+SELECT count(*) AS pairs, count(*) FILTER (WHERE (t.window_end > o.at) <> (t.window_start >= f.first_start)) AS wrong
+FROM (SELECT at, lead(at) OVER (ORDER BY at) AS next_at FROM times WHERE at BETWEEN '1999-01-01' AND '2025-01-01') o, fields, zones,
+     trunc_window(field, o.at, zone) f,
+     LATERAL (VALUES (o.at - interval '1 hour'), (o.at), (next_at), (f.window_end), (f.window_start - interval '1 microsecond')) n (near),
+     trunc_window(field, near, zone) t
+WHERE near IS NOT NULL;
+
+-- Days of a stride are 24 hours.
+SELECT count(*) AS pairs,
+       count(*) FILTER (WHERE window_start <> date_bin(stride, at, origin) OR window_end <> window_start + s.length) AS wrong
+FROM times, (VALUES ('1 day'::interval, '24 hours'::interval), ('1 week 3 hours', '171 hours'), ('7 minutes', '7 minutes'),
+                    ('1 microsecond', '1 microsecond'), ('1000 days', '24000 hours')) s (stride, length),
+     (VALUES ('2001-01-01'::timestamptz), ('2030-05-05 05:05:05.5'), ('1000-01-01')) o (origin), bin_window(stride, at, origin);
+
 SET client_min_messages = warning;
 DROP SCHEMA window_test CASCADE;
