@@ -59,6 +59,7 @@ SELECT page, visits FROM (VALUES ('shop'), ('none')) wanted (page) JOIN sliding 
 
 -- A reset opens windows again that were passed over without a row; those that had one stay closed.
 SELECT streamfuse.reset_watermark('visits', '2026-01-01 10:00');
+SELECT streamfuse.flush();
 INSERT INTO visits VALUES ('2026-01-01 10:30', 'late', 1, 1), ('2026-01-01 12:30', 'again', 1, 1);
 SELECT streamfuse.flush();
 SELECT window_start, window_end, page, visits FROM sliding WHERE page IN ('late', 'again') ORDER BY 1, 3;
