@@ -489,10 +489,10 @@ COMMENT ON COLUMN streamfuse.stat_views.lag_rows IS 'about how many rows that is
 COMMENT ON COLUMN streamfuse.stat_views.rows_read IS 'rows of the stream that were looked at; those that are neither in nor late did not pass the filter, or lie before the view''s first window';
 COMMENT ON COLUMN streamfuse.stat_views.rows_in IS 'rows counted in a window';
 COMMENT ON COLUMN streamfuse.stat_views.rows_late IS 'rows whose window had closed';
-COMMENT ON COLUMN streamfuse.stat_views.rows_missed IS 'late rows that are in no result; streamfuse.dirty_windows lists their windows';
+COMMENT ON COLUMN streamfuse.stat_views.rows_missed IS 'late rows that results lack, once for each window that held them and had closed; streamfuse.dirty_windows lists those';
 COMMENT ON COLUMN streamfuse.stat_views.rows_ahead IS 'rows too far ahead of the clock to move the watermark';
 COMMENT ON COLUMN streamfuse.stat_views.rows_failed IS 'rows that raised an error and are not counted, with on_error = skip; streamfuse.errors lists them';
-COMMENT ON COLUMN streamfuse.stat_views.open_windows IS 'windows in memory that have not closed';
+COMMENT ON COLUMN streamfuse.stat_views.open_windows IS 'windows in memory that have not closed; where windows overlap, the panes that they are made of';
 COMMENT ON COLUMN streamfuse.stat_views.groups IS 'groups in memory';
 COMMENT ON COLUMN streamfuse.stat_views.bytes IS 'memory of the view''s state';
 COMMENT ON COLUMN streamfuse.stat_views.reader_bytes IS 'of that, what is kept for open readers';

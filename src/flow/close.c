@@ -17,6 +17,7 @@
 
 #include "fault.h"
 #include "flow/assembly.h"
+#include "flow/batch.h"
 
 struct SfCloser
 {
@@ -30,10 +31,22 @@ struct SfCloser
 	SfTime assembled_until; /* it stands there; SF_TIME_MINUS_INFINITY: it is to begin anew */
 	MemoryContext scratch;  /* of combinations and keys */
 
+	void (*next_step)(void);
+	uint64 ngroups;
+	SfTime next_end;
+
 	/* The source: panes of the store. */
 	int place;
 	uint32 next_group;
 };
+
+/* Each batch of groups is a step of its own. */
+static void
+count_group(SfCloser *closer)
+{
+	if (++closer->ngroups % SF_BATCH_ROWS == 0)
+		closer->next_step();
+}
 
 /* ---- the panes of the store as a source ---- */
 
@@ -47,8 +60,9 @@ begin_panes(void *arg, SfTime from)
 	while (low < high)
 	{
 		int middle = (low + high) / 2;
+		SfWindow *window = sf_store_window_at(closer->store, middle);
 
-		if (sf_store_window_at(closer->store, middle)->start < from)
+		if (window->role != SF_WINDOW_ASSEMBLED && window->start < from)
 			low = middle + 1;
 		else
 			high = middle;
@@ -67,8 +81,11 @@ next_pane_group(void *arg, SfGroupCopy *copy)
 		SfWindow *pane = sf_store_window_at(closer->store, closer->place);
 		SfGroup *group;
 
+		if (pane->role == SF_WINDOW_ASSEMBLED)
+			break;
 		if (pane->role != SF_WINDOW_PANE || pane->closed != SF_TICK_NONE || closer->next_group >= pane->ngroups)
 			continue;
+		count_group(closer);
 		group = sf_store_group_at(closer->store, pane, closer->next_group++);
 		*copy = (SfGroupCopy){pane->start, pane->end, group->hash, group->data};
 		return true;
@@ -78,7 +95,7 @@ next_pane_group(void *arg, SfGroupCopy *copy)
 
 SfCloser *
 sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store, SfProgress *progress,
-                 SfTime begins_at)
+                 SfTime begins_at, void (*next_step)(void))
 {
 	SfCloser *closer = MemoryContextAllocZero(context, sizeof(SfCloser));
 	SfPaneSource source = {begin_panes, next_pane_group, closer, *sf_store_blobs(store)};
@@ -87,6 +104,8 @@ sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store
 	closer->store = store;
 	closer->progress = progress;
 	closer->begins_at = begins_at;
+	closer->next_step = next_step;
+	closer->next_end = SF_TIME_INFINITY;
 	closer->assembled_until = SF_TIME_MINUS_INFINITY;
 	if (!definition->layout->in_panes)
 		return closer;
@@ -97,19 +116,6 @@ sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store
 }
 
 /* ---- windows made of panes ---- */
-
-/* The place of the source among the windows moves when one is added before it. */
-static SfWindow *
-add_window(SfCloser *closer, SfTime start, SfTime end)
-{
-	SfWindow *pane = closer->place < sf_store_nwindows(closer->store) ? sf_store_window_at(closer->store, closer->place)
-	                                                                  : NULL;
-	SfWindow *window = sf_store_assemble(closer->store, start, end);
-
-	if (pane == NULL || sf_store_window_at(closer->store, closer->place) != pane)
-		closer->place++;
-	return window;
-}
 
 static void
 add_group(SfCloser *closer, SfWindow *window, const SfAssembled *assembled)
@@ -154,6 +160,8 @@ mark_panes(SfCloser *closer, SfTick tick, SfTime until)
 	{
 		SfWindow *pane = sf_store_window_at(closer->store, i);
 
+		if (pane->role == SF_WINDOW_ASSEMBLED)
+			break;
 		if (pane->role != SF_WINDOW_PANE || pane->closed != SF_TICK_NONE)
 			continue;
 		if (sf_window_last_of(&closer->definition->window, pane->start, &start, &end) && end > until)
@@ -177,10 +185,11 @@ close_assembled(SfCloser *closer, SfTick tick, SfTime until)
 	{
 		if (assembled.first)
 		{
-			window = add_window(closer, assembled.start, assembled.end);
+			window = sf_store_assemble(closer->store, assembled.start, assembled.end);
 			closer->progress->last_closed = Max(closer->progress->last_closed, assembled.end);
 			closed++;
 		}
+		count_group(closer);
 		add_group(closer, window, &assembled);
 		MemoryContextReset(closer->scratch);
 		SF_FAULT("close-assembled");
@@ -253,11 +262,38 @@ sf_closer_reopen(SfCloser *closer)
 	}
 }
 
+/* The end of the first window that is open and has a group. */
+static SfTime
+first_open_end(SfCloser *closer)
+{
+	SfWindowIterator windows;
+	SfGroupCopy group;
+	SfTime start;
+	SfTime end;
+
+	begin_panes(closer, SF_TIME_MINUS_INFINITY);
+	if (!next_pane_group(closer, &group) || !sf_window_last_of(&closer->definition->window, group.start, &start, &end))
+		return SF_TIME_INFINITY;
+	sf_windows_ending(&windows, &closer->definition->window, Max(group.start, closer->progress->closed_until), end);
+	while (sf_windows_next(&windows))
+		if (windows.start >= closer->begins_at)
+			return windows.end;
+	return SF_TIME_INFINITY;
+}
+
 void
 sf_closer_finish(SfCloser *closer)
 {
-	if (closer->assembly != NULL)
-		sf_store_note_closed_until(closer->store, closer->progress->closed_until);
+	if (closer->assembly == NULL)
+		return;
+	sf_store_note_closed_until(closer->store, closer->progress->closed_until);
+	closer->next_end = first_open_end(closer);
+}
+
+SfTime
+sf_closer_next_end(const SfCloser *closer)
+{
+	return closer->next_end;
 }
 
 void

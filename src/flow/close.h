@@ -15,9 +15,12 @@
 
 typedef struct SfCloser SfCloser;
 
-/* All are borrowed.  begins_at: windows that start earlier are not the view's. */
+/*
+ * All are borrowed.  begins_at: windows that start earlier are not the view's.  next_step() is called now and then while
+ * much is combined, so that its caller may tell many short calls of functions from a long one.
+ */
 extern SfCloser *sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store,
-								  SfProgress *progress, SfTime begins_at);
+								  SfProgress *progress, SfTime begins_at, void (*next_step) (void));
 
 /*
  * Closes, in the tick, the windows that end at or before `until`, and moves closed_until and last_closed there.  Returns
@@ -30,6 +33,9 @@ extern void sf_closer_reopen(SfCloser *closer);
 
 /* Tells readers of the tick what is closed as of it.  Once in each tick, when nothing more is closed. */
 extern void sf_closer_finish(SfCloser *closer);
+
+/* As of then, where there are panes: the end of the open window that ends first; SF_TIME_INFINITY: none is open. */
+extern SfTime sf_closer_next_end(const SfCloser *closer);
 
 /* The tick is undone. */
 extern void sf_closer_rollback(SfCloser *closer);

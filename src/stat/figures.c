@@ -27,7 +27,7 @@ copy_windows(SfFragment *fragment, SfFigures *figures)
 {
 	dsa_pointer *windows;
 
-	figures->next_end = SF_TIME_INFINITY;
+	figures->next_end = fragment->next_end;
 	if (fragment->nwindows == 0)
 		return;
 	windows = dsa_get_address(sf_area(), fragment->windows);
@@ -35,10 +35,11 @@ copy_windows(SfFragment *fragment, SfFigures *figures)
 	{
 		SfWindow *window = dsa_get_address(sf_area(), windows[i]);
 
-		if (window->closed != SF_TICK_NONE)
+		if (window->closed != SF_TICK_NONE || window->role == SF_WINDOW_HEAD)
 			continue;
 		figures->open_windows++;
-		figures->next_end = Min(figures->next_end, window->end);
+		if (window->role == SF_WINDOW_OF_ROWS)
+			figures->next_end = Min(figures->next_end, window->end);
 	}
 }
 

@@ -28,7 +28,7 @@ typedef struct SfFigures
 	uint64		groups;
 	uint64		bytes;
 	uint64		undo_bytes;
-	int			open_windows;
+	int			open_windows;	/* or panes */
 	SfTime		next_end;		/* of the open window that ends first; SF_TIME_INFINITY: none is open */
 	SfSourceState *source;		/* positions as of the last published tick; NULL: none yet */
 	char		error_sqlstate[6];

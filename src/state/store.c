@@ -210,13 +210,20 @@ sf_store_load_mirrors(SfStore *store)
 	store->tick_segment = InvalidDsaPointer;
 }
 
-/* The order of windows: by start; at one start what takes rows comes first, then assembled windows by their ends. */
+/*
+ * The order of windows: what takes rows by start, then assembled windows by start and end.  So those come at the end when
+ * they are made, and no more has to be moved for one than for another.
+ */
 static inline bool
 is_before(const StoreWindow *window, SfTime start, SfWindowRole role, SfTime end)
 {
+	bool assembled = window->shared->role == SF_WINDOW_ASSEMBLED;
+
+	if (assembled != (role == SF_WINDOW_ASSEMBLED))
+		return !assembled;
 	if (window->start != start)
 		return window->start < start;
-	return role == SF_WINDOW_ASSEMBLED && (window->shared->role != SF_WINDOW_ASSEMBLED || window->shared->end < end);
+	return assembled && window->shared->end < end;
 }
 
 /* Index of the first window that is not before this one. */

@@ -240,6 +240,9 @@ extern void sf_store_take_over(SfStore *store, SfTick published);
  */
 extern void sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin);
 
+/* What was kept in the last reclaim for readers alone, beside undo: panes that are done with, but for their blobs. */
+extern Size sf_store_held_bytes(const SfStore *store);
+
 /*
  * Drops everything, also what readers might see (the view is gone, or the state is to be rebuilt).  Between ticks, or in
  * one, which then goes on with nothing.  Scans pinned at an earlier tick fail.
@@ -251,7 +254,9 @@ extern void sf_store_discard(SfFragment *fragment);
 
 /* Iteration for closing and checkpoints; between ticks, by the worker. */
 extern int	sf_store_nwindows(SfStore *store);
-extern SfWindow *sf_store_window_at(SfStore *store, int i); /* ordered by start; of all roles */
+
+/* Ordered by start, and the assembled ones behind the others. */
+extern SfWindow *sf_store_window_at(SfStore *store, int i);
 extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */

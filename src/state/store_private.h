@@ -98,6 +98,7 @@ struct SfStore
 
 	UndoSegment *undo_tail;		/* address of fragment->undo_tail, or NULL */
 	dsa_pointer tick_segment;	/* where this tick's records begin, if there are any */
+	Size		held_bytes;		/* in panes that only readers need */
 	uint64		reclaimed_xmin; /* closed windows were looked through for this horizon */
 
 	uint64	   *saved;			/* scratch, [naggs]: see sf_store_save_group */

@@ -262,9 +262,9 @@ list_windows(SfStoreScan *scan)
 		SfWindow *shared = dsa_get_address(scan->area, pointers[i]);
 		ScanWindow window = {pointers[i], shared->start, shared->end, pg_atomic_read_u64(&shared->closed_xid)};
 
-		if (window.start >= scan->to)
+		if (window.start >= scan->to && !scan->layout->in_panes)
 			break;
-		if (window.start >= scan->from && is_scanned(scan, shared))
+		if (window.start >= scan->from && window.start < scan->to && is_scanned(scan, shared))
 			add_window(scan, &window);
 	}
 	LWLockRelease(&fragment->lock);

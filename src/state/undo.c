@@ -589,14 +589,27 @@ reclaim_windows(SfStore *store, uint64 oldest_xmin)
 	}
 }
 
-/* Does neither a reader nor the state table need the pane any more? */
+/* Is it a pane that neither an open window nor the state table needs any more? */
 static bool
-is_done_pane(const StoreWindow *window, SfTick oldest_tick)
+is_done_pane(const StoreWindow *window)
 {
 	const SfWindow *shared = window->shared;
 
-	return shared->role == SF_WINDOW_PANE && shared->closed != SF_TICK_NONE && shared->closed <= oldest_tick &&
-	       shared->checkpoint_seq == 0;
+	return shared->role == SF_WINDOW_PANE && shared->closed != SF_TICK_NONE && shared->checkpoint_seq == 0;
+}
+
+static Size
+window_bytes(const SfStore *store, const StoreWindow *window)
+{
+	const SfWindow *shared = window->shared;
+
+	return shared->nchunks * store->group_size * SF_CHUNK_GROUPS + shared->nslots * sizeof(uint64) + sizeof(SfWindow);
+}
+
+Size
+sf_store_held_bytes(const SfStore *store)
+{
+	return store->held_bytes;
 }
 
 /*
@@ -611,15 +624,19 @@ reclaim_panes(SfStore *store, SfTick oldest_tick)
 	int nopen = 0;
 	bool any = false;
 
+	store->held_bytes = 0;
 	/* They are closed in the order in which they start. */
 	for (; nopen < store->nwindows; nopen++)
 	{
 		StoreWindow *window = store->windows[nopen];
 
-		if (window->shared->role == SF_WINDOW_PANE && window->shared->closed == SF_TICK_NONE)
+		if (window->shared->role == SF_WINDOW_ASSEMBLED ||
+		    (window->shared->role == SF_WINDOW_PANE && window->shared->closed == SF_TICK_NONE))
 			break;
-		window->leaving = is_done_pane(window, oldest_tick);
+		window->leaving = is_done_pane(window) && window->shared->closed <= oldest_tick;
 		any |= window->leaving;
+		if (is_done_pane(window) && !window->leaving)
+			store->held_bytes += window_bytes(store, window);
 	}
 	if (!any)
 		return;

@@ -63,23 +63,37 @@ append_condition(StringInfo out, const char *column, const char *condition, int 
 	appendStringInfo(out, "%s %s OPERATOR(pg_catalog.%s", (*nconditions)++ == 0 ? " WHERE" : " AND", column, condition);
 }
 
+/* The view's column that shows window_start (1) or window_end (2), or NULL. */
+static char *
+window_column(const Comparison *comparison, const char *alias, AttrNumber group_column)
+{
+	for (int i = 0; i < comparison->columns->natts; i++)
+		if (comparison->verification->definition->view_column[i] == group_column)
+			return psprintf("%s.%s", quote_identifier(alias),
+			                quote_identifier(NameStr(TupleDescAttr(comparison->columns, i)->attname)));
+	return NULL;
+}
+
 /* The windows that are compared.  Where there is a condition, verify() has made sure of the column. */
 static void
 append_windows(StringInfo out, const Comparison *comparison, const char *alias)
 {
 	const SfVerification *verification = comparison->verification;
-	const char *column = NULL;
+	const char *column = window_column(comparison, alias, 1);
+	const char *end = window_column(comparison, alias, 2);
 	int nconditions = 0;
 
-	for (int i = 0; i < comparison->columns->natts; i++)
-		if (verification->definition->view_column[i] == 1)
-			column = psprintf("%s.%s", quote_identifier(alias),
-			                  quote_identifier(NameStr(TupleDescAttr(comparison->columns, i)->attname)));
 	if (verification->from != SF_TIME_MINUS_INFINITY)
 		append_condition(out, column, ">=) $1", &nconditions);
 	if (verification->to != SF_TIME_INFINITY)
 		append_condition(out, column, "<) $2", &nconditions);
-	if (verification->nexcluded > 0)
+	if (verification->nexcluded > 0 && verification->definition->window.kind == SF_WINDOW_CUMULATE && end != NULL)
+		appendStringInfo(
+		    out,
+		    "%s NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS x (s, e) "
+		    "WHERE x.s OPERATOR(pg_catalog.=) %s AND x.e OPERATOR(pg_catalog.=) %s)",
+		    nconditions++ == 0 ? " WHERE" : " AND", column, end);
+	else if (verification->nexcluded > 0)
 		append_condition(out, column, "<>) ALL ($3)", &nconditions);
 }
 
@@ -268,13 +282,16 @@ ParamListInfo
 sf_verify_params(const SfVerification *verification)
 {
 	Oid type = verification->definition->time_type;
-	ParamListInfo params = makeParamList(3);
+	ParamListInfo params = makeParamList(4);
 	ArrayType *excluded = construct_array(verification->excluded, verification->nexcluded, type, sizeof(int64),
 	                                      FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	ArrayType *ends = construct_array(verification->excluded_ends, verification->nexcluded, type, sizeof(int64),
+	                                  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 
 	params->params[0] = (ParamExternData){Int64GetDatum(verification->from), false, PARAM_FLAG_CONST, type};
 	params->params[1] = (ParamExternData){Int64GetDatum(verification->to), false, PARAM_FLAG_CONST, type};
 	params->params[2] = (ParamExternData){PointerGetDatum(excluded), false, PARAM_FLAG_CONST, get_array_type(type)};
+	params->params[3] = (ParamExternData){PointerGetDatum(ends), false, PARAM_FLAG_CONST, get_array_type(type)};
 	return params;
 }
 

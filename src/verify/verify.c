@@ -50,6 +50,7 @@ PG_FUNCTION_INFO_V1(sf_counted);
 /* Columns of streamfuse.dirty_window that matter, from 1. */
 #define DIRTY_FRAGMENT 1
 #define DIRTY_WINDOW_START 2
+#define DIRTY_WINDOW_END 3
 
 /* The verification whose statement is being planned or run. */
 static const SfVerification *active = NULL;
@@ -237,41 +238,55 @@ fix_tick(SfVerification *verification)
 
 /* ---- windows that are not compared ---- */
 
+static void
+exclude_window(SfVerification *verification, int *capacity, Datum start, Datum end)
+{
+	if (verification->nexcluded == *capacity)
+	{
+		*capacity *= 2;
+		verification->excluded = repalloc_huge(verification->excluded, *capacity * sizeof(Datum));
+		verification->excluded_ends = repalloc_huge(verification->excluded_ends, *capacity * sizeof(Datum));
+	}
+	verification->excluded[verification->nexcluded] = start;
+	verification->excluded_ends[verification->nexcluded++] = end;
+}
+
 /* Dirty windows: committed ones that S shows, and those T has found since. */
 static void
 exclude_dirty(SfVerification *verification)
 {
 	SfProgress *progress = &verification->progress;
 	SfCatalog *catalog = sf_catalog_open("dirty_window", AccessShareLock);
+	TupleDesc desc = RelationGetDescr(sf_catalog_table(catalog));
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
 	int capacity = progress->nmissed + 16;
 
 	verification->excluded = MemoryContextAllocHuge(verification->tick_context, capacity * sizeof(Datum));
+	verification->excluded_ends = MemoryContextAllocHuge(verification->tick_context, capacity * sizeof(Datum));
 	for (int i = 0; i < progress->nmissed; i++)
-		verification->excluded[verification->nexcluded++] = Int64GetDatum(progress->missed[i].start);
+		exclude_window(verification, &capacity, Int64GetDatum(progress->missed[i].start),
+		               Int64GetDatum(progress->missed[i].end));
 
 	ScanKeyInit(&key, DIRTY_FRAGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(verification->row->id));
 	scan = sf_catalog_scan_begin(catalog, "dirty_window_pkey", 1, &key, verification->snapshot);
 	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
 	{
 		bool isnull;
+		Datum start = heap_getattr(tuple, DIRTY_WINDOW_START, desc, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		if (verification->nexcluded == capacity)
-		{
-			capacity *= 2;
-			verification->excluded = repalloc_huge(verification->excluded, capacity * sizeof(Datum));
-		}
-		verification->excluded[verification->nexcluded++] = heap_getattr(
-		    tuple, DIRTY_WINDOW_START, RelationGetDescr(sf_catalog_table(catalog)), &isnull);
+		exclude_window(verification, &capacity, start, heap_getattr(tuple, DIRTY_WINDOW_END, desc, &isnull));
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
 }
 
-/* Windows are told apart by their start, so the view must show it wherever some are left out. */
+/*
+ * Windows are told apart by their start, so the view must show it wherever some are left out.  Cumulating ones begin
+ * together: where the view does not show their ends, they are left out together.
+ */
 static void
 require_window_start(const SfVerification *verification, Relation view)
 {

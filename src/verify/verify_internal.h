@@ -56,7 +56,8 @@ typedef struct SfVerification
 	SfTime		from;
 	SfTime		to;
 	int			nexcluded;
-	Datum	   *excluded;
+	Datum	   *excluded;		/* their starts and ends */
+	Datum	   *excluded_ends;
 } SfVerification;
 
 /* side.c: the query that stands for the batch or magnitude side. */

@@ -94,6 +94,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	fragment->evicted_xid = InvalidFullTransactionId;
 	fragment->watermark = fragment->closed_until = SF_TIME_MINUS_INFINITY;
+	fragment->next_end = SF_TIME_INFINITY;
 	pg_atomic_init_u64(&fragment->flush_counted, 0);
 	pg_atomic_init_u64(&fragment->flush_committed, 0);
 	pg_atomic_init_u64(&fragment->flush_checkpointed, 0);
@@ -325,7 +326,7 @@ sf_member_compile(SfMember *member)
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
 	                              member->row.begins_at);
 	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress,
-	                                  member->row.begins_at);
+	                                  member->row.begins_at, sf_view_timeout_start);
 	sf_owner_leave(&scope);
 }
 

@@ -304,6 +304,7 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->watermark = source->state->watermark;
 	shared->closed_until = member->progress.closed_until;
+	shared->next_end = sf_closer_next_end(member->closer);
 	LWLockRelease(&shared->lock);
 	export_figures(member);
 	sf_trouble_over(member, &member->tick_trouble);
@@ -390,7 +391,8 @@ reclaim(SfWorker *worker)
 		sf_member_reclaim(member, tick);
 		if (member->store == NULL)
 			continue;
-		if (pg_atomic_read_u64(&member->shared->undo_bytes) > (uint64) sf_reader_memory_mb * 1024 * 1024)
+		if (pg_atomic_read_u64(&member->shared->undo_bytes) + sf_store_held_bytes(member->store) >
+		    (uint64) sf_reader_memory_mb * 1024 * 1024)
 		{
 			sf_pin_expire(MyDatabaseId, pg_atomic_read_u64(&worker->dataflow->published));
 			sf_store_reclaim(member->store, pg_atomic_read_u64(&worker->dataflow->published), xmin);

@@ -10,7 +10,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT_OK = qw(prelude make_case column view_query);
+our @EXPORT_OK = qw(prelude make_case column view_query window_call);
 
 # What all cases use; created once per database.
 my $prelude = q{
@@ -22,11 +22,11 @@ CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE site AS (city text, zip int);
 CREATE DOMAIN even AS int CHECK (VALUE % 2 = 0);
 CREATE FUNCTION add_square(float8, float8) RETURNS float8 IMMUTABLE STRICT LANGUAGE sql RETURN $1 + $2 * $2;
-CREATE AGGREGATE sum_of_squares(float8) (SFUNC = add_square, STYPE = float8, INITCOND = '0');
+CREATE AGGREGATE sum_of_squares(float8) (SFUNC = add_square, STYPE = float8, INITCOND = '0', COMBINEFUNC = float8pl);
 CREATE FUNCTION longer(text, text) RETURNS text IMMUTABLE LANGUAGE plpgsql
   AS $$ BEGIN RETURN CASE WHEN $1 IS NULL OR ($2 COLLATE "C") > $1 THEN $2 ELSE $1 END; END $$;
 CREATE FUNCTION exclaim(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN $1 || '!';
-CREATE AGGREGATE greatest_text(text) (SFUNC = longer, STYPE = text, FINALFUNC = exclaim);
+CREATE AGGREGATE greatest_text(text) (SFUNC = longer, STYPE = text, FINALFUNC = exclaim, COMBINEFUNC = longer);
 CREATE AGGREGATE own_sum(numeric) (SFUNC = numeric_avg_accum, STYPE = internal, FINALFUNC = numeric_sum,
   COMBINEFUNC = numeric_avg_combine, SERIALFUNC = numeric_avg_serialize, DESERIALFUNC = numeric_avg_deserialize,
   PARALLEL = SAFE);
@@ -207,6 +207,17 @@ my @windows = (
 	[ q{'1 hour', '25 minutes'}, 3600 ], [ q{'5 hours'}, 18000 ], [ q{'24 hours'}, 86400 ],
 	[ q{'6 hours', timezone => 'America/St_Johns'}, 21600 ], [ q{'1 day'}, 86400 ], [ q{'1 day', timezone => 'Europe/Berlin'}, 86400 ],
 	[ q{'1 day', '2 hours'}, 86400 ], [ q{'1 week'}, 604800 ], [ q{'1 month', timezone => 'Asia/Kolkata'}, 2592000 ], [ q{'1 month'}, 2592000 ]);
+# Those that overlap: function, arguments, seconds from one to the next, seconds of the longest.
+my @overlapping = (
+	[ 'hop', q{'7 seconds', '1 second'}, 1, 7 ], [ 'hop', q{'10 seconds', '4 seconds'}, 4, 10 ], [ 'hop', q{'1 minute', '5 seconds'}, 5, 60 ],
+	[ 'hop', q{'1 minute', '1 minute'}, 60, 60 ], [ 'hop', q{'90 seconds', '1 minute', '7 seconds'}, 60, 90 ], [ 'hop', q{'1 hour', '15 minutes'}, 900, 3600 ],
+	[ 'hop', q{'1 hour', '25 minutes'}, 1500, 3600 ], [ 'hop', q{'15 minutes', '1 hour', gaps => true}, 3600, 3600 ], [ 'hop', q{'24 hours', '1 hour'}, 3600, 86400 ],
+	[ 'hop', q{'10 hours', '6 hours', timezone => 'America/St_Johns'}, 21600, 36000 ], [ 'hop', q{'2 days', '1 day'}, 86400, 172800 ],
+	[ 'hop', q{'3 days', '1 day', timezone => 'Europe/Berlin'}, 86400, 259200 ], [ 'hop', q{'1 week', '2 days', '2 hours'}, 172800, 604800 ],
+	[ 'hop', q{'3 months', '1 month', timezone => 'Asia/Kolkata'}, 2592000, 7776000 ], [ 'cumulate', q{'1 minute', '10 seconds'}, 10, 60 ],
+	[ 'cumulate', q{'7 seconds', '1 second'}, 1, 7 ], [ 'cumulate', q{'1 hour', '5 minutes', '25 minutes'}, 300, 3600 ], [ 'cumulate', q{'24 hours', '6 hours'}, 21600, 86400 ],
+	[ 'cumulate', q{'1 week', '1 day'}, 86400, 604800 ], [ 'cumulate', q{'4 days', '1 day', timezone => 'Europe/Berlin'}, 86400, 345600 ],
+	[ 'cumulate', q{'1 year', '3 months'}, 7776000, 31536000 ]);
 my @zones = ('UTC', 'UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu');
 
 # ---- views ----
@@ -218,13 +229,19 @@ sub make_view
 	my %have = map { $_ => 1 } @have;
 	my @keys = map { @{ $columns{$_}{keys} } } @have;
 	my @aggregates = ((map { @{ $columns{$_}{aggregates} } } @have), 'min(at)', 'max(at)', map { $_->[2] } grep { $have{ $_->[0] } && $have{ $_->[1] } } @pairs);
-	my @filters = ((map { @{ $columns{$_}{filters} || [] } } @have), 'at > window_start', (chance(0.1) ? 'false' : ()));
+	my @filters = ((map { @{ $columns{$_}{filters} || [] } } @have), (chance(0.1) ? 'false' : ()));
 	my @havings = ((map { @{ $columns{$_}{havings} || [] } } @have), 'count(*) > 2');
 	my @fit = grep { $_->[1] >= $case->{unit} && $_->[1] <= $case->{unit} * 3600 } @windows;
+	my @overlap = grep { $_->[2] * 20 >= $case->{unit} && $_->[3] <= $case->{unit} * 200 } @overlapping;
 	# Windows of a zone's calendar need a time with a zone.
 	@fit = grep { $_->[0] !~ /timezone/ } @fit if $case->{time} eq 'timestamp';
+	@overlap = grep { $_->[1] !~ /timezone/ } @overlap if $case->{time} eq 'timestamp';
 	my @k = some(0, 3, @keys);
 	my $window = chance(0.5) ? $case->{window} : pick(@fit);
+	my $overlap = @overlap && chance(0.4) ? pick(@overlap) : undef;
+
+	# A condition on the window is for one that a row is alone in.
+	push @filters, 'at > window_start' unless $overlap;
 	my @a = some(chance(0.1) ? 0 : 1, 5, @aggregates);
 	# Rows with i = 0 raise, and are set aside.
 	my $raises = $have{i} && chance(0.15) ? 1 : 0;
@@ -232,10 +249,19 @@ sub make_view
 	if ($raises && @k && chance(0.5)) { $k[0] = '60 / i'; }
 	elsif ($raises) { push @a, 'sum(60 / i)'; }
 	return {
-		name => $name, keys => \@k, aggregates => \@a, raises => $raises, window => $window->[0],
+		name => $name, keys => \@k, aggregates => \@a, raises => $raises, $overlap ? (function => $overlap->[0]) : (),
+		window => $overlap ? $overlap->[1] : $window->[0],
 		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) ? 1 : 0,
-		shows_end => chance(0.3) ? 1 : 0, final => chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
+		shows_end => $overlap || chance(0.3) ? 1 : 0, final => chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
 		data => chance(0.88) ? 1 : 0 };
+}
+
+# The window function of a view, as it is called.  Saved cases may not name it.
+sub window_call
+{
+	my ($view, $time) = @_;
+
+	return ($view->{function} // 'tumble') . '(' . ($time // 'at') . ", $view->{window})";
 }
 
 # The query of a view.  Its columns are called ws, we (window start and end), k1..., a1..., n (count), in an order of its own.
@@ -256,7 +282,7 @@ sub view_query
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
 	my @groups = ('window_start', 'window_end', @{ $view->{keys} });
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups);
-	return "SELECT " . join(', ', @columns) . " FROM s, tumble(at, $view->{window})"
+	return "SELECT " . join(', ', @columns) . ' FROM s, ' . window_call($view)
 	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . ' GROUP BY ' . join(', ', @groups)
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }

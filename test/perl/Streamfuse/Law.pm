@@ -4,6 +4,7 @@
 #   - each view equals its query, run as a batch, by EXCEPT ALL both ways, but for the windows listed as dirty
 #   - so does every question put to it: by key, by window, in joins and subqueries, through a prepared statement
 #   - rows counted and rows missed are the rows of the stream; each dirty window lacks as many rows as it is said to miss
+#   - where windows overlap: all rows that some window holds are counted or late, and what the windows lack is missed
 #   - the watermark is the largest event time less the delay
 #   - one statement sees two views at the same point of the stream; a cursor answers as of its opening; REPEATABLE READ
 #     shows no window twice or not at all; read_consistency = 'latest' shows what is committed
@@ -13,7 +14,7 @@ package Streamfuse::Law;
 use strict;
 use warnings;
 
-use Streamfuse::Grammar qw(view_query);
+use Streamfuse::Grammar qw(view_query window_call);
 
 # ---- what is said of the views ----
 
@@ -31,10 +32,10 @@ sub settle
 	# Ticks that closed nothing need not be durable: after a crash their rows are taken in again, in fewer ticks perhaps.
 	$self->sql('c', 'SELECT streamfuse.checkpoint()') if $self->{case}{lockstep};
 	$self->{retried} = 0;
-	my @keys = qw(view status watermark closed_until rows_in rows_missed rows_failed begins_at error dirty missed dirty_epochs);
-	my $rows = $self->ask('c', "SELECT v.view::text, v.status, v.watermark, v.closed_until$local, v.rows_in, v.rows_missed, v.rows_failed, f.begins_at$local, v.error, "
-		. "d.windows, d.missed, d.epochs FROM streamfuse.stat_views v JOIN streamfuse.fragment f ON f.view = v.view, "
-		. "LATERAL (SELECT array_agg(d.window_start$local) AS windows, sum(d.missed) AS missed, array_agg(extract(epoch FROM d.window_start)) AS epochs "
+	my @keys = qw(view status watermark closed_until rows_in rows_late rows_missed rows_failed begins_at error dirty dirty_ends missed dirty_epochs);
+	my $rows = $self->ask('c', "SELECT v.view::text, v.status, v.watermark, v.closed_until$local, v.rows_in, v.rows_late, v.rows_missed, v.rows_failed, f.begins_at$local, v.error, "
+		. "d.windows, d.ends, d.missed, d.epochs FROM streamfuse.stat_views v JOIN streamfuse.fragment f ON f.view = v.view, "
+		. "LATERAL (SELECT array_agg(d.window_start$local ORDER BY d.window_start, d.window_end) AS windows, array_agg(d.window_end$local ORDER BY d.window_start, d.window_end) AS ends, sum(d.missed) AS missed, array_agg(extract(epoch FROM d.window_start)) AS epochs "
 		. 'FROM streamfuse.dirty_window d WHERE d.fragment = f.id) d WHERE v.view = ANY (\'{' . join(',', @names) . "}'::regclass[])");
 	for my $row (@$rows)
 	{
@@ -52,9 +53,14 @@ sub time_type { my $self = shift; return $self->{case}{time}; }
 
 sub clean
 {
-	my ($self, $info) = @_;
+	my ($self, $name, $info) = @_;
+	my $type = $self->time_type;
 
-	return $info->{dirty} ? "ws <> ALL ('$info->{dirty}'::" . $self->time_type . '[])' : '';
+	return '' unless $info->{dirty};
+	# Growing windows start together.
+	return "(ws, we) NOT IN (SELECT * FROM unnest('$info->{dirty}'::${type}[], '$info->{dirty_ends}'::${type}[]))"
+	  if ($self->{views}{$name}{function} // '') eq 'cumulate';
+	return "ws <> ALL ('$info->{dirty}'::${type}[])";
 }
 
 # What of its query a view shows: closed windows only, those that began after it, those that are not dirty.
@@ -62,17 +68,18 @@ sub batch
 {
 	my ($self, $name, $info, $dirty_too) = @_;
 	my $view = $self->{views}{$name};
-	my @conditions = $dirty_too ? () : grep { length } $self->clean($info);
+	my @conditions = $dirty_too ? () : grep { length } $self->clean($name, $info);
 
 	push @conditions, "ws >= '$info->{begins_at}'" if defined $info->{begins_at};
-	push @conditions, "(SELECT window_end FROM tumble(ws, $view->{window})) <= '$info->{closed_until}'" if $self->{final}{$name};
+	my $end = $view->{function} ? 'we' : '(SELECT window_end FROM ' . window_call($view, 'ws') . ')';
+	push @conditions, "$end <= '$info->{closed_until}'" if $self->{final}{$name};
 	return '(SELECT * FROM (' . view_query($view, 1) . ') q' . (@conditions ? ' WHERE ' . join(' AND ', @conditions) : '') . ')';
 }
 
 sub stream
 {
 	my ($self, $name, $info) = @_;
-	my $clean = $self->clean($info);
+	my $clean = $self->clean($name, $info);
 
 	return $clean ? "(SELECT * FROM $name WHERE $clean)" : $name;
 }
@@ -157,23 +164,41 @@ sub check_counters
 	push @conditions, "window_start >= '$info->{begins_at}'" if defined $info->{begins_at};
 	my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
 	my $watermark = $case->{time} eq 'timestamp' ? q{at AT TIME ZONE 'UTC'} : 'at';
-	my $row = $self->ask('c', "SELECT (SELECT count(*) FROM s, tumble(at, $view->{window})$where), "
+	my $windows = window_call($view);
+	my $row = $self->ask('c', "SELECT (SELECT count(*) FROM s, $windows$where), "
 		. "(SELECT coalesce(max($watermark) - interval '$self->{delay} s', '-infinity') FROM s WHERE at < '2090-01-01'), "
-		. "(SELECT greatest(coalesce(max($watermark) - interval '$self->{delay} s', '-infinity'), '$self->{floor}') FROM s WHERE at < '2090-01-01')")->[0];
-	die "view $name: $info->{rows_in} rows counted, $info->{rows_missed} missed and $info->{rows_failed} failed of $row->[0] in the stream\n"
-	  if $info->{rows_in} + $info->{rows_missed} + $info->{rows_failed} != $row->[0];
+		. "(SELECT greatest(coalesce(max($watermark) - interval '$self->{delay} s', '-infinity'), '$self->{floor}') FROM s WHERE at < '2090-01-01'), "
+		. "(SELECT count(*) FROM s WHERE EXISTS (SELECT FROM $windows$where))")->[0];
+	if ($view->{function})
+	{
+		my $counted = $info->{rows_in} + $info->{rows_failed};
+		die "view $name: $info->{rows_in} rows counted, $info->{rows_late} late and $info->{rows_failed} failed of $row->[3] in windows\n"
+		  if $counted > $row->[3] || $counted + $info->{rows_late} < $row->[3];
+		if ($view->{counts} && !$view->{having} && !$view->{raises} && !$self->{final}{$name})
+		{
+			my $shown = $self->ask('c', "SELECT coalesce(sum(n), 0) FROM $name")->[0][0];
+			die "view $name: $shown rows in windows and $info->{rows_missed} missed of $row->[0]\n" if $shown + $info->{rows_missed} != $row->[0];
+		}
+	}
+	elsif ($info->{rows_in} + $info->{rows_missed} + $info->{rows_failed} != $row->[0])
+	{
+		die "view $name: $info->{rows_in} rows counted, $info->{rows_missed} missed and $info->{rows_failed} failed of $row->[0] in the stream\n";
+	}
 	die "view $name: $info->{rows_missed} rows missed, " . ($info->{missed} // 0) . " in its dirty windows\n"
 	  if $info->{rows_missed} != ($info->{missed} // 0);
 	die "view $name: the watermark is $info->{watermark} instead of $row->[1]\n"
 	  if !$self->{watermark_set} && $info->{watermark} ne $row->[1] && $info->{watermark} ne $row->[2];
 	if ($info->{dirty} && $view->{counts} && !$view->{having} && !$view->{raises})
 	{
-		my $window = $case->{time} eq 'timestamp' ? q{(d.window_start AT TIME ZONE 'UTC')} : 'd.window_start';
+		my $local = $case->{time} eq 'timestamp' ? q{ AT TIME ZONE 'UTC'} : '';
+		my ($columns, $same) = ('ws', "ws = (d.window_start$local)");
+		($columns, $same) = ('ws, we', "ws = (d.window_start$local) AND %s.we = (d.window_end$local)") if $view->{function};
+		my ($same_b, $same_v) = map { my $one = $same; $one =~ s/%s/$_/; "$_.$one" } 'b', 'v';
 		# A dirty window that a reset has opened again is not shown by a view of final windows.
 		my $shown = $self->{final}{$name} ? 'AND d.window_end <= (SELECT closed_until FROM streamfuse.stat_views WHERE view = d.view) ' : '';
 		my $rows = $self->ask('c', "SELECT d.window_start, d.missed, coalesce(b.n, 0), coalesce(v.n, 0) FROM streamfuse.dirty_windows d "
-			. "LEFT JOIN (SELECT ws, sum(n) AS n FROM (" . view_query($view) . ") q GROUP BY ws) b ON b.ws = $window "
-			. "LEFT JOIN (SELECT ws, sum(n) AS n FROM $name GROUP BY ws) v ON v.ws = $window "
+			. "LEFT JOIN (SELECT $columns, sum(n) AS n FROM (" . view_query($view) . ") q GROUP BY $columns) b ON $same_b "
+			. "LEFT JOIN (SELECT $columns, sum(n) AS n FROM $name GROUP BY $columns) v ON $same_v "
 			. "WHERE d.view = '$name'::regclass AND coalesce(b.n, 0) - coalesce(v.n, 0) <> d.missed ${shown}LIMIT 5");
 		die "view $name: dirty windows (start, missed, rows of the batch, rows of the stream)\n" . join('', map { '  ' . join(', ', @$_) . "\n" } @$rows) if @$rows;
 	}
@@ -199,12 +224,12 @@ sub check_reads
 
 # ---- one point of the stream ----
 
-# All rows that a view counts, at any moment, if it can be told.
+# All rows that a view counts, at any moment, if it can be told: not where a row is in several windows.
 sub total
 {
 	my ($self, $view) = @_;
 
-	return $view->{counts} && !$view->{having} && $view->{data} && !$self->{final}{ $view->{name} } && defined $self->{checked}{ $view->{name} };
+	return !$view->{function} && $view->{counts} && !$view->{having} && $view->{data} && !$self->{final}{ $view->{name} } && defined $self->{checked}{ $view->{name} };
 }
 
 # Views in one statement, without waiting: each shows what it showed before, and what is in one is in all.
@@ -385,7 +410,7 @@ sub account
 		}
 		else
 		{
-			my $late = $self->ask('c', "SELECT count(*) FROM s, tumble(at, $view->{window})"
+			my $late = $self->ask('c', "SELECT count(*) FROM s, " . window_call($view)
 				. ($where ? "$where AND" : ' WHERE') . " sid <> ALL ('$known') AND window_end <= '$before->{$name}' AND window_end <= '$self->{closed}{$name}'")->[0][0];
 			my $more = $info->{$name}{rows_missed} - $self->{missed}{$name};
 
