@@ -23,7 +23,7 @@ my $round = 0;
 eval {
 	$torture->round while $round++ < $faults || time < $end;
 	1;
-} or fail("the run came to its end: $@");
+} or fail("the run came to its end in $torture->{doing}: $@");
 $torture->abandon;
 
 my $tally = $torture->tally;
