@@ -30,6 +30,10 @@ CREATE AGGREGATE greatest_text(text) (SFUNC = longer, STYPE = text, FINALFUNC = 
 CREATE AGGREGATE own_sum(numeric) (SFUNC = numeric_avg_accum, STYPE = internal, FINALFUNC = numeric_sum,
   COMBINEFUNC = numeric_avg_combine, SERIALFUNC = numeric_avg_serialize, DESERIALFUNC = numeric_avg_deserialize,
   PARALLEL = SAFE);
+CREATE AGGREGATE own_array(anynonarray) (SFUNC = array_agg_transfn, STYPE = internal, FINALFUNC = array_agg_finalfn, FINALFUNC_EXTRA);
+CREATE FUNCTION sorted(anyarray) RETURNS anyarray IMMUTABLE LANGUAGE sql AS $$ SELECT array_agg(v ORDER BY v) FROM unnest($1) v $$;
+CREATE FUNCTION nth_final(int[], int) RETURNS int IMMUTABLE LANGUAGE sql RETURN (SELECT v FROM unnest($1) v ORDER BY v OFFSET $2 LIMIT 1);
+CREATE AGGREGATE nth(int ORDER BY int) (SFUNC = array_append, STYPE = int[], FINALFUNC = nth_final);
 CREATE FUNCTION set_fault(text, text) RETURNS void LANGUAGE c AS '$libdir/streamfuse', 'sf_fault_set';
 CREATE FUNCTION fault_hits(text) RETURNS bigint LANGUAGE c AS '$libdir/streamfuse', 'sf_fault_hits';
 };
@@ -82,17 +86,19 @@ my %columns = (
 		keys => [ 'i', 'i', 'i % 3', 'i::numeric / 4', 'CASE WHEN i > 5 THEN i END', 'i::float8', '(i + 1)::oid' ],
 		aggregates => [ 'sum(i)', 'avg(i)', 'min(i)', 'max(i)', 'stddev(i)', 'var_pop(i)', 'bit_and(i)', 'bit_or(i)',
 			'bit_xor(i)', 'max(i) - min(i)', 'sum(i) + count(*)', 'coalesce(sum(i), 0)', 'sum(i) FILTER (WHERE i > 4)',
-			'regr_count(i, i)', 'own_sum(i)', 'sum_of_squares(i) FILTER (WHERE i < 9)', 'bool_or(i > 8)', 'stddev_samp(i)',
+			'regr_count(i, i)', 'own_sum(i)', 'sum_of_squares(i) FILTER (WHERE i < 9)', 'bool_or(i > 8)', 'stddev_samp(i)', 'count(DISTINCT i)', 'sum(DISTINCT i)', 'array_agg(i ORDER BY i)', 'sorted(own_array(i))',
+			'percentile_disc(0.5) WITHIN GROUP (ORDER BY i)', 'mode() WITHIN GROUP (ORDER BY i)', 'rank(4) WITHIN GROUP (ORDER BY i)', 'nth(2) WITHIN GROUP (ORDER BY i)',
+			'percentile_cont(0.5) WITHIN GROUP (ORDER BY i) FILTER (WHERE i < 9)', 'array_agg(DISTINCT i ORDER BY i DESC)',
 			'CASE WHEN count(*) > 3 THEN sum(i) END', 'avg(i)::text', 'streamfuse.first(i, i % 3)', 'streamfuse.last_n(i, i % 3, 2)' ],
 		filters => [ 'i > 2', 'i BETWEEN 3 AND 8', 'i IS NOT NULL', '(i <> 3) IS NOT FALSE' ], havings => [ 'max(i) > 4', 'sum(i) IS NOT NULL' ],
 	},
 	many => {
 		type => 'int', value => 'H(3000)', literals => [ 7, 2999 ], keys => [ 'many', 'many', 'many / 10' ],
-		aggregates => [ 'count(many)', 'sum(many)', 'max(many)' ], filters => [ 'many < 2500' ],
+		aggregates => [ 'count(many)', 'sum(many)', 'max(many)', 'count(DISTINCT many)', 'percentile_disc(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY many)' ], filters => [ 'many < 2500' ],
 	},
 	hot => {
 		type => 'bigint', value => 'CASE WHEN H(10) < 9 THEN 1 ELSE H(10000) END', literals => [ 1 ], keys => [ 'hot', 'hot' ],
-		aggregates => [ 'sum(hot)', 'avg(hot)', 'min(hot)' ], filters => [ 'hot <> 5' ],
+		aggregates => [ 'sum(hot)', 'avg(hot)', 'min(hot)', 'count(DISTINCT hot)', 'mode() WITHIN GROUP (ORDER BY hot)' ], filters => [ 'hot <> 5' ],
 	},
 	b => {
 		type => 'bigint', value => 'nullif(H(5) - 1, 0) * 1000000000000', literals => [ -1000000000000 ],
@@ -107,21 +113,22 @@ my %columns = (
 	n => {
 		type => 'numeric', value => q{(ARRAY['1.0', '1.00', '1', '-7.5', 'NaN', '12345678901234567890.123', 'Infinity', '0.000', NULL])[1 + H(9)]::numeric},
 		literals => [ '1.000', q{'NaN'} ], keys => [ 'n', 'n', 'n', 'trunc(n)' ],
-		aggregates => [ 'sum(n)', 'avg(n)', 'min(n)', 'max(n)', 'sum(n)::text', 'count(n)', 'own_sum(n)', 'sum(n) + count(*)',
+		aggregates => [ 'sum(n)', 'avg(n)', 'min(n)', 'max(n)', 'sum(n)::text', 'count(n)', 'own_sum(n)', 'sum(n) + count(*)', 'own_sum(DISTINCT n)', 'count(DISTINCT n)', 'percentile_disc(0.7) WITHIN GROUP (ORDER BY n)',
 			q{sum(n) FILTER (WHERE n <> 'NaN')}, q{avg(n) FILTER (WHERE n < 5)}, q{variance(n) FILTER (WHERE n < 5)} ],
 		filters => [ 'n <> 0', 'n IS NOT NULL' ],
 	},
 	p => {
 		type => 'numeric(12,2)', value => 'CASE WHEN H(7) > 0 THEN H(90000) / 100.0 - 300 END', literals => [0], keys => ['sign(p)'],
 		aggregates => [ 'sum(p)', 'avg(p)', 'min(p)', 'max(p)', 'round(avg(p), 2)', 'stddev(p)', 'var_samp(p)', 'stddev_pop(p)::text', 'streamfuse.last(p, p * p)', 'sum(p) / nullif(count(p), 0)',
-			'sum(p * 3)', 'count(*) FILTER (WHERE p > 0)', 'sum(p)::text', 'avg(p)::text' ],
+			'sum(p * 3)', 'count(*) FILTER (WHERE p > 0)', 'sum(p)::text', 'avg(p)::text', 'avg(DISTINCT p)', 'percentile_cont(0.25) WITHIN GROUP (ORDER BY p)', 'sum(p ORDER BY p)::text' ],
 		filters => [ 'p > 0', 'p < 500' ], havings => [ 'sum(p) > 0' ],
 	},
 	f => {
 		type => 'float8', value => q{CASE H(12) WHEN 0 THEN NULL WHEN 1 THEN '-0' ELSE H(9) * 0.5 - 2 END},
 		literals => [ 0, 1.5 ], keys => [ 'f', 'f', 'f', '-f' ],
 		aggregates => [ 'sum(f)', 'avg(f)', 'min(f)', 'max(f)', 'sum_of_squares(f)', rounded('var_pop(f)'), rounded('stddev(f)'),
-			rounded('regr_avgx(f, f)'), rounded('covar_pop(f, f)'), 'regr_count(f, f)', 'count(f)', 'sum(f) FILTER (WHERE f > 0)' ],
+			rounded('regr_avgx(f, f)'), rounded('covar_pop(f, f)'), 'regr_count(f, f)', 'count(f)', 'sum(f) FILTER (WHERE f > 0)', 'percentile_cont(0.5) WITHIN GROUP (ORDER BY f)', 'array_agg(DISTINCT f)',
+			'cume_dist(0.5) WITHIN GROUP (ORDER BY f)' ],
 		filters => [ 'f >= 0', 'f <> 1' ],
 	},
 	fn => {
@@ -136,7 +143,8 @@ my %columns = (
 	t => {
 		type => 'text', value => q{(ARRAY['a', 'b', 'B', '', 'ä', repeat('long', 30), NULL])[1 + H(7)]}, literals => [ q{'a'}, q{''} ],
 		keys => [ 't', 't', 'upper(t)', q{coalesce(t, 'none')}, q{t COLLATE "und-x-icu"}, 'length(t)' ],
-		aggregates => [ 'min(t)', 'max(t)', 'count(t)', 'greatest_text(t)', q{max(t || 'x')}, 'sum(length(t))', q{count(*) FILTER (WHERE t = 'a')},
+		aggregates => [ 'min(t)', 'max(t)', 'count(t)', 'greatest_text(t)', q{max(t || 'x')}, 'sum(length(t))', q{count(*) FILTER (WHERE t = 'a')}, 'count(DISTINCT t)', 'array_agg(DISTINCT t)',
+			q{string_agg(t, ',' ORDER BY t COLLATE "C")}, 'mode() WITHIN GROUP (ORDER BY t)', 'greatest_text(DISTINCT t)',
 			'streamfuse.count_by(t)', 'streamfuse.sum_by(t, length(t))', 'streamfuse.last(t, length(t))' ],
 		filters => [ 't IS NOT NULL', q{t IN ('a', 'b', '')}, q{t LIKE '%o%' OR t < 'b'} ], havings => [ 'min(t) IS NULL', q{max(t) > 'a'} ],
 	},
@@ -146,14 +154,14 @@ my %columns = (
 	},
 	ti => {
 		type => 'text COLLATE ci', value => q{(ARRAY['a', 'A', 'Bee', 'bEE', 'bee', NULL])[1 + H(6)]}, literals => [q{'BEE'}],
-		keys => [ 'ti', 'ti', 'ti' ], aggregates => [ 'min(ti)', 'max(ti)', 'streamfuse.first(ti, ti)' ], filters => [q{ti <> 'a'}],
+		keys => [ 'ti', 'ti', 'ti' ], aggregates => [ 'min(ti)', 'max(ti)', 'count(DISTINCT ti)', 'streamfuse.first(ti, ti)' ], filters => [q{ti <> 'a'}],
 	},
 	c => {
 		type => 'char(5)', value => q{(ARRAY['a', 'a  ', 'b', '', NULL])[1 + H(5)]}, literals => [ q{'a'} ], keys => [ 'c', 'c' ],
-		aggregates => [ 'min(c)', 'max(c)', 'count(c)' ], filters => [ q{c <> 'b'} ],
+		aggregates => [ 'min(c)', 'max(c)', 'count(c)', 'count(DISTINCT c)' ], filters => [ q{c <> 'b'} ],
 	},
 	vc => { type => 'varchar(8)', value => q{CASE WHEN H(4) > 0 THEN 'c' || H(4) END}, literals => [q{'c1'}], keys => ['vc'], aggregates => [ 'max(vc)' ] },
-	by => { type => 'bytea', value => q{decode(lpad(H(5)::text, 2, '0'), 'hex')}, literals => [q{'\x01'}], keys => ['by'], aggregates => ['count(by)'] },
+	by => { type => 'bytea', value => q{decode(lpad(H(5)::text, 2, '0'), 'hex')}, literals => [q{'\x01'}], keys => ['by'], aggregates => [ 'count(by)', q{string_agg(by, '\x2c' ORDER BY by)} ] },
 	bo => {
 		type => 'bool', value => q{CASE H(5) WHEN 0 THEN NULL ELSE H(5) > 2 END}, literals => [ 'true' ], keys => [ 'bo', 'NOT bo' ],
 		aggregates => [ 'bool_and(bo)', 'bool_or(bo)', 'every(bo)', 'count(*) FILTER (WHERE bo)' ], filters => [ 'bo', 'bo IS NOT TRUE' ],
@@ -167,21 +175,21 @@ my %columns = (
 	tz => { type => 'timetz', value => q{(ARRAY['10:00+00', '11:00+01', '10:00+01', NULL])[1 + H(4)]::timetz}, literals => [q{'11:00+01'}], keys => ['tz'], aggregates => [ 'min(tz)', 'max(tz)' ] },
 	ts => { type => 'timestamp', value => q{TIMESTAMP '2004-03-27' + H(4) * interval '6 hours'}, literals => [q{'2004-03-27 06:00'}], keys => [ 'ts', q{date_trunc('day', ts)} ], aggregates => [ 'min(ts)', 'max(ts)' ] },
 	tsz => { type => 'timestamptz', value => q{CASE WHEN H(5) > 0 THEN TIMESTAMPTZ '2004-03-28 00:30+00' + H(4) * interval '30 minutes' END}, literals => [q{'2004-03-28 01:00+00'}],
-		keys => [ 'tsz', q{date_trunc('day', tsz)}, q{tsz::date}, 'tsz::timestamp' ], aggregates => [ 'min(tsz)', 'max(tsz)' ] },
+		keys => [ 'tsz', q{date_trunc('day', tsz)}, q{tsz::date}, 'tsz::timestamp' ], aggregates => [ 'min(tsz)', 'max(tsz)', 'array_agg(tsz ORDER BY tsz)' ] },
 	iv => { type => 'interval', value => q{(ARRAY['1 day', '24:00', '30 days', '1 mon', '-1 h', NULL])[1 + H(6)]::interval}, literals => [ q{'24:00'}, q{'1 mon'} ], keys => [ 'iv', 'iv' ],
 		aggregates => [ 'sum(iv)', 'avg(iv)', 'min(iv)', 'max(iv)' ], filters => [q{iv > '0'}] },
 	u => { type => 'uuid', value => q{('00000000-0000-0000-0000-00000000000' || H(4))::uuid}, literals => [q{'00000000-0000-0000-0000-000000000001'}], keys => ['u'], aggregates => ['count(u)'] },
 	ip => { type => 'inet', value => q{('10.0.0.' || H(3) || '/' || 24 + H(2) * 8)::inet}, literals => [q{'10.0.0.1'}], keys => ['ip'], aggregates => [ 'min(ip)', 'max(ip)' ] },
 	j => { type => 'jsonb', value => q{(ARRAY['{"k": 1}', '{"k": 1.0}', '[1, null]', 'null', '"x"', NULL])[1 + H(6)]::jsonb}, literals => [ q{'{"k": 1.00}'}, q{'null'} ],
-		keys => [ 'j', q{j -> 'k'}, q{j ->> 'k'} ], aggregates => [ 'count(j)', q{sum((j ->> 'k')::numeric) FILTER (WHERE jsonb_typeof(j) = 'object')} ] },
+		keys => [ 'j', q{j -> 'k'}, q{j ->> 'k'} ], aggregates => [ 'count(j)', 'count(DISTINCT j)', 'jsonb_agg(j ORDER BY j)', q{sum((j ->> 'k')::numeric) FILTER (WHERE jsonb_typeof(j) = 'object')} ] },
 	a => { type => 'int[]', value => q{CASE H(5) WHEN 0 THEN NULL WHEN 1 THEN '{}' ELSE ARRAY[H(2), NULL, H(3)] END}, literals => [q{'{}'}], keys => [ 'a', 'a[1]' ],
-		aggregates => [ 'count(a)', 'max(a)', 'min(a)', 'sum(cardinality(a))' ] },
+		aggregates => [ 'count(a)', 'max(a)', 'count(DISTINCT a)', 'min(a)', 'sum(cardinality(a))' ] },
 	at_ => { type => 'text[]', value => q{ARRAY['t' || H(2), NULL]}, literals => [q{'{t1,NULL}'}], keys => ['at_'], aggregates => ['max(at_)'] },
-	e => { type => 'mood', value => q{(ARRAY['sad', 'ok', 'happy', NULL])[1 + H(4)]::mood}, literals => [q{'ok'}], keys => [ 'e', q{e = 'sad'} ], aggregates => [ 'min(e)', 'max(e)', 'count(e)' ],
+	e => { type => 'mood', value => q{(ARRAY['sad', 'ok', 'happy', NULL])[1 + H(4)]::mood}, literals => [q{'ok'}], keys => [ 'e', q{e = 'sad'} ], aggregates => [ 'min(e)', 'max(e)', 'count(e)', 'array_agg(DISTINCT e)', 'mode() WITHIN GROUP (ORDER BY e)' ],
 		filters => [q{e > 'sad'}] },
 	dom => { type => 'even', value => 'H(4) * 2', literals => [2], keys => [ 'dom', 'dom' ], aggregates => [ 'sum(dom)', 'max(dom)' ] },
-	si => { type => 'site', value => q{CASE WHEN H(6) > 0 THEN ROW('c' || H(2), nullif(H(3), 2))::site END}, literals => [ q{ROW('c1', 1)::site} ], keys => [ 'si', '(si).zip', 'si' ], aggregates => [ 'count(si)', 'max((si).zip)' ] },
-	r => { type => 'int4range', value => q{int4range(H(2), 3 + H(2))}, literals => [q{'[1,4)'}], keys => [ 'r', 'lower(r)' ], aggregates => ['count(r)'] },
+	si => { type => 'site', value => q{CASE WHEN H(6) > 0 THEN ROW('c' || H(2), nullif(H(3), 2))::site END}, literals => [ q{ROW('c1', 1)::site} ], keys => [ 'si', '(si).zip', 'si' ], aggregates => [ 'count(si)', 'max((si).zip)', 'count(DISTINCT si)', 'array_agg(si ORDER BY si)' ] },
+	r => { type => 'int4range', value => q{int4range(H(2), 3 + H(2))}, literals => [q{'[1,4)'}], keys => [ 'r', 'lower(r)' ], aggregates => [ 'count(r)', 'range_agg(r)' ] },
 	mr => { type => 'int4multirange', value => q{int4multirange(int4range(H(2), 3), int4range(5, 6 + H(2)))}, literals => [q{'{[1,3), [5,6)}'}], keys => ['mr'], aggregates => ['count(mr)'] },
 	nr => { type => 'numrange', value => q{numrange((ARRAY['1.0', '1.00'])[1 + H(2)]::numeric, 2)}, literals => [q{'[1,2)'}], keys => ['nr'], aggregates => ['count(nr)'] },
 	mac => { type => 'macaddr', value => q{('08:00:2b:01:02:0' || H(3))::macaddr}, literals => [q{'08:00:2b:01:02:01'}], keys => ['mac'], aggregates => ['count(mac)'] },
@@ -195,7 +203,8 @@ sub column { return $columns{ $_[0] }; }
 
 # Expressions over two columns, for streams that have both.
 my @pairs = (
-	[ 'i', 'sm', 'sum(i * sm)' ], [ 'f', 'i', rounded('regr_slope(f, i)') ], [ 'f', 'i', rounded('covar_samp(f, i)') ],
+	[ 'i', 'sm', 'sum(i * sm)' ], [ 'i', 't', 'count(DISTINCT (i, t))' ], [ 't', 'i', q{string_agg(t, '/' ORDER BY i DESC, t COLLATE "C")} ],
+	[ 'i', 'bo', 'jsonb_object_agg(coalesce(i, -1), i)' ], [ 'p', 'i', 'percentile_disc(0.5) WITHIN GROUP (ORDER BY p) FILTER (WHERE i > 2)' ], [ 'f', 'i', rounded('regr_slope(f, i)') ], [ 'f', 'i', rounded('covar_samp(f, i)') ],
 	[ 'f', 'i', 'regr_sxy(f, i) IS NULL' ], [ 'n', 't', q{sum(n) FILTER (WHERE t = 'a')} ], [ 'p', 'bo', 'sum(CASE WHEN bo THEN p ELSE -p END)' ],
 	[ 'b', 'sm', 'min(sm) FILTER (WHERE b IS NULL)' ], [ 'p', 'i', 'sum(p * i) + 1' ], [ 't', 'i', q{max(t || i::text)} ],
 	[ 'd', 'i', 'max(d - i) FILTER (WHERE isfinite(d))' ]);
