@@ -13,6 +13,7 @@
 #include "state/aggregate_private.h"
 #include "state/numeric_parts.h"
 
+#include "common/hashfn.h"
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -33,6 +34,25 @@ typedef struct NumericMoments
 	int16 fraction; /* moments are in units of 10000 ^ -fraction, squares of that squared */
 	Moments moments;
 } NumericMoments;
+
+/* What a batch has for a state's blob: PostgreSQL's state. */
+typedef struct Apart
+{
+	NumericMoments *state; /* the key */
+	Datum internal;
+	char status; /* of the hash table */
+} Apart;
+
+#define SH_PREFIX aparts
+#define SH_ELEMENT_TYPE Apart
+#define SH_KEY_TYPE NumericMoments *
+#define SH_KEY state
+#define SH_HASH_KEY(table, key) murmurhash32((uint32) ((uintptr_t) (key) >> 3))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 /* ---- sums ---- */
 
@@ -266,48 +286,59 @@ refine(NumericMoments *state, int fraction)
 	return true;
 }
 
-/* Moves the sums into the blob, and begins them anew with the value if that fits. */
-static void
-spill(SfBlobSpace *blobs, NumericMoments *state, const NumericParts *parts, Datum value)
+/* False, and all but the scale as before, when the value cannot be added to the sums. */
+static inline bool
+numeric_moments_add(NumericMoments *state, const struct varlena *value)
 {
-	int fraction = fraction_of(parts);
-
-	if (state->moments.count > 0)
-		move_to_blob(blobs, state, internal_state(&state->moments, state->fraction, state->dscale));
-	memset(&state->moments, 0, sizeof(Moments));
-	state->fraction = 0;
-	if (fits(parts, fraction) && moments_add(&state->moments, in_units(parts, fraction)))
-		state->fraction = fraction;
-	else
-		move_to_blob(blobs, state, call_surely(numeric_accum, (Datum) 0, true, value));
-}
-
-static inline void
-numeric_moments_add(SfBlobSpace *blobs, NumericMoments *state, Datum value)
-{
-	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
 	NumericParts parts;
 	int fraction;
 
-	take_apart(flat, &parts);
+	take_apart(value, &parts);
 	if (unlikely(parts.special != 0))
-	{
-		move_to_blob(blobs, state, call_surely(numeric_accum, (Datum) 0, true, PointerGetDatum(flat)));
-		return;
-	}
+		return false;
 	state->dscale = Max(state->dscale, parts.dscale);
 	fraction = fraction_of(&parts);
-	if ((fraction > state->fraction && !refine(state, fraction)) || !fits(&parts, state->fraction) ||
-	    !moments_add(&state->moments, in_units(&parts, state->fraction)))
-		spill(blobs, state, &parts, PointerGetDatum(flat));
+	return (fraction <= state->fraction || refine(state, fraction)) && fits(&parts, state->fraction) &&
+	       moments_add(&state->moments, in_units(&parts, state->fraction));
+}
+
+/* Folds a value into what the batch has for the blob of its state: a blob is read and written once in a batch. */
+static void
+fold_apart(aparts_hash **aparts, NumericMoments *state, struct varlena *value)
+{
+	Apart *apart;
+	bool found;
+
+	if (*aparts == NULL)
+		*aparts = aparts_create(CurrentMemoryContext, 16, NULL);
+	apart = aparts_insert(*aparts, state, &found);
+	apart->internal = call_surely(numeric_accum, found ? apart->internal : (Datum) 0, !found, PointerGetDatum(value));
 }
 
 static void
 numeric_moments_batch(SfBlobSpace *blobs, char **states, const Datum *values, const bool *nulls, int n)
 {
+	aparts_hash *aparts = NULL;
+	aparts_iterator iterator;
+	Apart *apart;
+
 	for (int i = 0; i < n; i++)
-		if (states[i] != NULL && (nulls == NULL || !nulls[i]))
-			numeric_moments_add(blobs, (NumericMoments *) states[i], values[i]);
+	{
+		NumericMoments *state = (NumericMoments *) states[i];
+		struct varlena *value;
+
+		if (state == NULL || (nulls != NULL && nulls[i]))
+			continue;
+		value = PG_DETOAST_DATUM_PACKED(values[i]);
+		if (unlikely(!numeric_moments_add(state, value)))
+			fold_apart(&aparts, state, value);
+	}
+	if (likely(aparts == NULL))
+		return;
+	aparts_start_iterate(aparts, &iterator);
+	while ((apart = aparts_iterate(aparts, &iterator)) != NULL)
+		move_to_blob(blobs, apart->state, apart->internal);
+	aparts_destroy(aparts);
 }
 
 /* ---- two states made one ---- */
