@@ -198,7 +198,7 @@ CREATE AGGREGATE streamfuse.last_n(value anyelement, ts anycompatible, n int) (
   COMBINEFUNC = streamfuse.pick_combine, SERIALFUNC = streamfuse.pick_serialise, DESERIALFUNC = streamfuse.pick_deserialise,
   PARALLEL = SAFE);
 COMMENT ON AGGREGATE streamfuse.last_n(anyelement, anycompatible, int) IS
-  'array of the values of the n rows that are last by ts, and among equals by value, the last one at the end; n is a constant up to 1000; rows without ts are ignored, null values are not and sort last';
+  'array of the values of the n rows that are last by ts, and among equals by value, the last one at the end; n is from 1 to 1000, the same in all rows of a group; rows without ts are ignored, null values are not and sort last';
 
 CREATE FUNCTION streamfuse.count_by_transition(state internal, key text) RETURNS internal
   LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_count_by_transition';

@@ -13,8 +13,6 @@
 
 #include "lib/binaryheap.h"
 #include "libpq/pqformat.h"
-#include "nodes/primnodes.h"
-#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -176,6 +174,14 @@ pick_add(Pick *pick, const PickedRow *row)
 
 /* ---- transition and combination ---- */
 
+static void
+check_same_n(const Pick *pick, int n)
+{
+	if (pick->n != n)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("argument n of last_n must be the same in all rows of a group")));
+}
+
 static MemoryContext
 aggregate_memory(FunctionCallInfo fcinfo)
 {
@@ -192,51 +198,52 @@ state_argument(FunctionCallInfo fcinfo, int argument)
 	return PG_ARGISNULL(argument) ? NULL : (Pick *) PG_GETARG_POINTER(argument);
 }
 
+/* Folds a row in that has a ts. */
 static Datum
-transition(FunctionCallInfo fcinfo, int n, bool forward)
+add_row(FunctionCallInfo fcinfo, int n, bool forward)
 {
 	MemoryContext memory = aggregate_memory(fcinfo);
 	Pick *pick = state_argument(fcinfo, 0);
 	PickedRow row;
 
-	if (!PG_ARGISNULL(2))
-	{
-		if (pick == NULL)
-			pick = pick_create(memory, n, forward, get_fn_expr_argtype(fcinfo->flinfo, 1),
-			                   get_fn_expr_argtype(fcinfo->flinfo, 2), PG_GET_COLLATION());
-		row.isnull = PG_ARGISNULL(1);
-		row.value = row.isnull ? (Datum) 0 : PG_GETARG_DATUM(1);
-		row.ts = PG_GETARG_DATUM(2);
-		pick_add(pick, &row);
-	}
 	if (pick == NULL)
-		PG_RETURN_NULL();
+		pick = pick_create(memory, n, forward, get_fn_expr_argtype(fcinfo->flinfo, 1),
+		                   get_fn_expr_argtype(fcinfo->flinfo, 2), PG_GET_COLLATION());
+	check_same_n(pick, n);
+	row.isnull = PG_ARGISNULL(1);
+	row.value = row.isnull ? (Datum) 0 : PG_GETARG_DATUM(1);
+	row.ts = PG_GETARG_DATUM(2);
+	pick_add(pick, &row);
 	PG_RETURN_POINTER(pick);
+}
+
+static Datum
+ignore_row(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
 
 Datum
 sf_first_transition(PG_FUNCTION_ARGS)
 {
-	return transition(fcinfo, 1, true);
+	return PG_ARGISNULL(2) ? ignore_row(fcinfo) : add_row(fcinfo, 1, true);
 }
 
 Datum
 sf_last_transition(PG_FUNCTION_ARGS)
 {
-	return transition(fcinfo, 1, false);
+	return PG_ARGISNULL(2) ? ignore_row(fcinfo) : add_row(fcinfo, 1, false);
 }
 
-/* The number must be the same in all rows.  Where the call can be seen, it must look so too. */
-static int
-number_of_rows(FunctionCallInfo fcinfo, const Pick *pick)
+Datum
+sf_last_n_transition(PG_FUNCTION_ARGS)
 {
-	Aggref *aggref = pick == NULL ? AggGetAggref(fcinfo) : NULL;
-	int n;
+	int n = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
 
-	if ((aggref != NULL && contain_var_clause((Node *) list_nth_node(TargetEntry, aggref->args, 2)->expr)) ||
-	    (pick != NULL && (PG_ARGISNULL(3) || PG_GETARG_INT32(3) != pick->n)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument n of last_n must be a constant")));
-	n = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
+	if (PG_ARGISNULL(2))
+		return ignore_row(fcinfo);
 	if (n < 1 || n > MAX_ROWS)
 		ereport(ERROR,
 		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -244,13 +251,7 @@ number_of_rows(FunctionCallInfo fcinfo, const Pick *pick)
 		         n <= MAX_ROWS
 		             ? 0
 		             : errhint("For more rows, group by the argument as well, or use array_agg() with ORDER BY.")));
-	return n;
-}
-
-Datum
-sf_last_n_transition(PG_FUNCTION_ARGS)
-{
-	return transition(fcinfo, number_of_rows(fcinfo, state_argument(fcinfo, 0)), false);
+	return add_row(fcinfo, n, false);
 }
 
 /* A null state on the left takes a copy, since what is deserialised belongs to no aggregate. */
@@ -266,9 +267,7 @@ sf_pick_combine(PG_FUNCTION_ARGS)
 		if (left == NULL)
 			left = pick_create(memory, right->n, right->forward, right->value->type_id, right->ts->type_id,
 			                   PG_GET_COLLATION());
-		if (left->n != right->n)
-			ereport(ERROR,
-			        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("argument n of last_n must be a constant")));
+		check_same_n(left, right->n);
 		for (int i = 0; i < right->rows->bh_size; i++)
 			pick_add(left, (PickedRow *) DatumGetPointer(right->rows->bh_nodes[i]));
 	}

@@ -86,6 +86,7 @@ SELECT streamfuse.last_n(id, ts, 1001) FROM readings;
 SELECT streamfuse.last_n(id, ts, 0) FROM readings;
 SELECT streamfuse.last_n(id, ts, NULL) FROM readings;
 SELECT streamfuse.last_n(id, ts, sensor + 1) FROM readings;
+SELECT sensor, streamfuse.last_n(id, id, sensor + 1) FROM readings GROUP BY sensor HAVING sensor < 3 ORDER BY sensor;
 SELECT streamfuse.last_n(id, ts, id) OVER (ORDER BY id) FROM readings;
 SELECT streamfuse.last(id, point(1, id)) FROM readings;
 SELECT jsonb_array_length(jsonb_path_query_array(streamfuse.count_by(g::text), '$.keyvalue()')) FROM generate_series(1, 10000) g;
@@ -98,7 +99,8 @@ SELECT streamfuse.set_watermark('live_readings', 'at', delay => '1 hour');
 CREATE MATERIALIZED VIEW latest WITH (streamfuse.continuous) AS
 SELECT window_start, sensor, streamfuse.first(value, ts) AS first, streamfuse.last(note, ts) AS last,
   streamfuse.last_n(value, ts, 3) AS last_values, streamfuse.last(id, ts) FILTER (WHERE value > 3) AS large, streamfuse.last_n(status, id, 20) AS statuses,
-  streamfuse.count_by(status) AS counts, streamfuse.sum_by(status, value) AS sums
+  streamfuse.count_by(status) AS counts, streamfuse.sum_by(status, value) AS sums, streamfuse.count_by(DISTINCT status) AS once,
+  streamfuse.last_n(DISTINCT value, value, 3) AS greatest
 FROM live_readings, tumble(at, '1 hour') GROUP BY window_start, window_end, sensor;
 CREATE MATERIALIZED VIEW overlapping WITH (streamfuse.continuous) AS
 SELECT window_start, sensor % 2 AS sensor, streamfuse.first(value, ts) AS first, streamfuse.last(note, ts) AS last,
