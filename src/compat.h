@@ -35,7 +35,8 @@
 
 #if PG_VERSION_NUM >= 160000
 #define sf_timezone_abbreviation(name, kind, offset, zone)                                                             \
-	(DecodeTimezoneAbbrev(0, (name), (kind), (offset), (zone), &(DateTimeErrorExtra){0}) == 0)
+	(DecodeTimezoneAbbrev(0, (name), (kind), (offset), (zone), &(DateTimeErrorExtra){0}) == 0 &&                       \
+	 *(kind) != UNKNOWN_FIELD)
 #else
 #define sf_timezone_abbreviation(name, kind, offset, zone)                                                             \
 	((*(kind) = DecodeTimezoneAbbrev(0, (name), (offset), (zone))) != UNKNOWN_FIELD)

@@ -434,7 +434,7 @@ pane_of(SfFlow *flow, SfTime time, SfPane *pane)
 	return true;
 }
 
-/* Makes row `row` of the batch, and the window it is in, what expressions see. */
+/* Makes row `row` of the batch, and the window it is in, what expressions see: of windows of windows the fine one. */
 static void
 load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 {
@@ -449,6 +449,9 @@ load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 	}
 	if (flow->uses_window)
 	{
+		if (flow->definition->window.fine != NULL)
+			sf_window_of(flow->definition->window.fine,
+			             DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]), &start, &end);
 		flow->window->tts_values[0] = Int64GetDatum(start);
 		flow->window->tts_values[1] = Int64GetDatum(end);
 		flow->window->tts_isnull[0] = flow->window->tts_isnull[1] = false;

@@ -4,7 +4,7 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop() or cumulate(), or with date_trunc or date_bin of the time in the place of the window columns, and
+ * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window columns, and
  * no function in FROM.
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
@@ -47,6 +47,7 @@ typedef struct DefineContext
 	Index window_varno; /* of tumble(), hop() or cumulate(), or 0 */
 	SfWindowKind window_kind;
 	Node *window_expr; /* without it: the grouping expression that is window_start */
+	bool has_window;   /* some key is a function of the window, or the time, by which groups close */
 	List *quals;
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
@@ -334,43 +335,54 @@ approximate_length(const SfWindowSpec *spec)
 }
 
 /*
- * Without a function in FROM: the grouping expression that is date_trunc or date_bin of a column, of the watermark's if
- * there is one.  Of several the shortest: groups are complete when its windows close.
+ * The grouping expression that is a window of a column at varno, of column `preferred` if there is one.  Of several the
+ * shortest: groups are complete when its windows close.
  */
+static Node *
+find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWindowExpr *found)
+{
+	Node *result = NULL;
+	ListCell *cell;
+
+	foreach (cell, context->query->groupClause)
+	{
+		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), context->query->targetList);
+		SfWindowExpr candidate;
+
+		if (!sf_match_window_expr(expr, varno, &candidate))
+			continue;
+		if (result != NULL && (found->time->varattno != candidate.time->varattno
+		                           ? candidate.time->varattno != preferred
+		                           : approximate_length(&candidate.windows) >= approximate_length(&found->windows)))
+			continue;
+		*found = candidate;
+		result = expr;
+	}
+	return result;
+}
+
+/* Without a function in FROM: groups by date_trunc, date_bin or the date of a column, of the watermark's if there is one. */
 static void
 analyse_window_expr(DefineContext *context)
 {
 	SfDefinition *definition = context->definition;
 	SfStreamSettings settings;
-	Var *time = NULL;
-	ListCell *cell;
+	SfWindowExpr found;
+	Node *expr;
 
 	sf_stream_settings_get(definition->stream, &settings);
-	foreach (cell, context->query->groupClause)
-	{
-		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), context->query->targetList);
-		SfWindowSpec spec;
-		Var *candidate;
-		bool on_watermark;
-
-		if (!sf_match_window_expr(expr, definition->stream_varno, &candidate, &spec))
-			continue;
-		on_watermark = settings.has_watermark && candidate->varattno == settings.time_attnum;
-		if (time != NULL && (time->varattno != candidate->varattno
-		                         ? !on_watermark
-		                         : approximate_length(&spec) >= approximate_length(&definition->window)))
-			continue;
-		time = candidate;
-		context->window_expr = expr;
-		definition->window = spec;
-	}
-	if (time == NULL)
+	expr = find_window_expr(context, definition->stream_varno, settings.has_watermark ? settings.time_attnum : 0,
+	                        &found);
+	if (expr == NULL)
 		refuse("a query without a window", "Add tumble(time, size) to FROM and group by its columns.");
-	if (!is_not_null(definition->stream, time->varattno))
-		refuse("windows by date_trunc() or date_bin() of a column that may be null",
+	if (!is_not_null(definition->stream, found.time->varattno))
+		refuse("windows by date_trunc(), date_bin() or the date of a column that may be null",
 		       "Declare the column NOT NULL, or use tumble(), which leaves out rows without a time.");
-	take_time(context, (Node *) time);
-	definition->window_start = (Expr *) context->window_expr;
+	take_time(context, (Node *) found.time);
+	definition->window = found.windows;
+	definition->window_start = found.start;
+	context->window_expr = found.is_start ? expr : NULL;
+	context->has_window = true;
 }
 
 /* 1 or 2 for a column of the window function, 1 for the grouping expression that is a window, else 0. */
@@ -384,10 +396,46 @@ window_column(DefineContext *context, Node *node)
 	return 0;
 }
 
+static bool
+groups_by_window_column(DefineContext *context)
+{
+	ListCell *cell;
+
+	foreach (cell, context->query->groupClause)
+		if (window_column(
+		        context, get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), context->query->targetList)) != 0)
+			return true;
+	return false;
+}
+
+/* Groups by a coarser window of tumble()'s columns alone take in several of its windows. */
+static void
+analyse_coarse_window(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	SfWindowExpr found;
+	SfWindowSpec *fine;
+	SfWindowSpec *coarse;
+
+	if (groups_by_window_column(context))
+	{
+		context->has_window = true;
+		return;
+	}
+	if (context->window_kind != SF_WINDOW_TUMBLE || find_window_expr(context, context->window_varno, 0, &found) == NULL)
+		return;
+	fine = palloc(sizeof(SfWindowSpec));
+	coarse = palloc(sizeof(SfWindowSpec));
+	*fine = definition->window;
+	*coarse = found.windows;
+	sf_window_spec_compose(&definition->window, fine, coarse, found.time->varattno == 2);
+	definition->window_start = found.start;
+	context->has_window = true;
+}
+
 static void
 analyse_grouping(DefineContext *context)
 {
-	bool has_window = false;
 	bool has_both = false;
 	AttrNumber other = 0;
 	ListCell *cell;
@@ -399,7 +447,6 @@ analyse_grouping(DefineContext *context)
 
 		if (window_column(context, expr) != 0)
 		{
-			has_window = true;
 			has_both |= other == 3 - window_column(context, expr);
 			other = window_column(context, expr);
 			continue;
@@ -408,7 +455,7 @@ analyse_grouping(DefineContext *context)
 		context->definition->keys = lappend(context->definition->keys, plan_row_expression(context, expr));
 	}
 	context->definition->nkeys = list_length(context->definition->keys);
-	if (!has_window)
+	if (!context->has_window)
 		refuse("groups without a window", "Group by window_start and window_end of tumble().");
 	if (!has_both && context->window_kind == SF_WINDOW_CUMULATE)
 		refuse("cumulating windows grouped by one of their columns", "Group by window_start and window_end.");
@@ -698,7 +745,10 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	context.quals = (List *) sf_flatten_vars(context.query, (Node *) context.quals);
 
 	if (context.window_varno != 0)
+	{
 		analyse_window_function(&context);
+		analyse_coarse_window(&context);
+	}
 	else
 		analyse_window_expr(&context);
 	if (context.quals != NIL)

@@ -27,7 +27,7 @@ typedef struct SfDefinition
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
 
-	Expr	   *window_start;	/* over Q: the start of a row's window */
+	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
 	/* Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner). */
 	Expr	   *time;			/* the window's time argument */

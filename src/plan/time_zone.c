@@ -8,6 +8,7 @@
  */
 #include "plan/fragment.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -17,8 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/syscache.h"
-
-#include "plan/window_expr.h"
 
 /* Arguments of the window functions, from 0: the zone comes later where there is a slide or step. */
 #define ARGUMENT_SIZE 1
@@ -70,21 +69,43 @@ fix_call(FuncExpr *call, int zone_argument)
 	call->args = arguments;
 }
 
-/* date_trunc(field, time) becomes date_trunc(field, time, zone), unless that would take the zone's name for another's. */
+/* date_trunc(field, time) becomes date_trunc(field, time, zone), and time::date becomes (time AT TIME ZONE zone)::date. */
 static bool
-fix_date_trunc(Node *node, void *arg)
+fix_session_calls(Node *node, void *arg)
 {
 	FuncExpr *call = (FuncExpr *) node;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, FuncExpr) && sf_is_session_date_trunc(call->funcid) &&
-	    sf_trunc_zone(pg_get_timezone_name(session_timezone)) == session_timezone)
+	if (IsA(node, FuncExpr) && call->funcid == F_DATE_TRUNC_TEXT_TIMESTAMPTZ)
 	{
 		call->funcid = F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT;
-		call->args = lappend(call->args, session_zone(exprCollation(linitial(call->args))));
+		call->args = lappend(call->args, session_zone(DEFAULT_COLLATION_OID));
 	}
-	return expression_tree_walker(node, fix_date_trunc, arg);
+	else if (IsA(node, FuncExpr) && call->funcid == F_DATE_TIMESTAMPTZ)
+	{
+		call->funcid = F_DATE_TIMESTAMP;
+		call->args = list_make1(makeFuncExpr(F_TIMEZONE_TEXT_TIMESTAMPTZ, TIMESTAMPOID,
+		                                     list_make2(session_zone(DEFAULT_COLLATION_OID), linitial(call->args)),
+		                                     InvalidOid, DEFAULT_COLLATION_OID, COERCE_SQL_SYNTAX));
+	}
+	return expression_tree_walker(node, fix_session_calls, arg);
+}
+
+/*
+ * Does the name of the session's zone mean the same to date_trunc and AT TIME ZONE?  They take CET for an abbreviation,
+ * without the changes of clocks that the zone of that name has.
+ */
+static bool
+zone_has_safe_name(void)
+{
+	pg_tz *named = sf_trunc_zone(pg_get_timezone_name(session_timezone));
+	long int offset;
+	long int session_offset;
+
+	return named == session_timezone ||
+	       (pg_get_timezone_offset(named, &offset) && pg_get_timezone_offset(session_timezone, &session_offset) &&
+	        offset == session_offset);
 }
 
 void
@@ -93,7 +114,8 @@ sf_fix_time_zone(Query *query)
 	ListCell *cell;
 	ListCell *function;
 
-	query_tree_walker(query, fix_date_trunc, NULL, 0);
+	if (zone_has_safe_name())
+		query_tree_walker(query, fix_session_calls, NULL, 0);
 	foreach (cell, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);

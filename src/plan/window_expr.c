@@ -1,12 +1,16 @@
 /*
  * window_expr.c
- *		Grouping expressions that are windows: date_trunc and date_bin of a column of a stream.
+ *		Grouping expressions that are windows: date_trunc, date_bin and casts to date, of a time or a window's column.
  *
- * Their values are the starts of tumbling windows, so groups by them close.  The definition puts window_start in the
- * place of the expression, wherever the query repeats it.
+ * The values of date_trunc and date_bin are the starts of tumbling windows, so groups by them close.  Of a stream's
+ * column, the definition puts window_start in the place of the expression, wherever the query repeats it.  A date, and
+ * what is computed from a window's column, stays a key; and its windows say when groups by it close.
  */
 #include "plan/window_expr.h"
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
@@ -32,30 +36,15 @@ value_argument(FuncExpr *call, int argument, const char *name)
 	return constant->constvalue;
 }
 
-bool
-sf_is_session_date_trunc(Oid funcid)
-{
-	return funcid == F_DATE_TRUNC_TEXT_TIMESTAMPTZ;
-}
-
 static bool
-is_window_function(Oid funcid)
+is_text_constant(Node *node)
 {
-	switch (funcid)
-	{
-		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
-		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT:
-		case F_DATE_TRUNC_TEXT_TIMESTAMP:
-		case F_DATE_BIN_INTERVAL_TIMESTAMPTZ_TIMESTAMPTZ:
-		case F_DATE_BIN_INTERVAL_TIMESTAMP_TIMESTAMP:
-			return true;
-		default:
-			return false;
-	}
+	return IsA(node, Const) && ((Const *) node)->consttype == TEXTOID;
 }
 
-static void
-take_spec(FuncExpr *call, SfWindowSpec *spec)
+/* date_trunc and date_bin: the expression is the start of its window. */
+static bool
+match_start(FuncExpr *call, SfWindowExpr *found)
 {
 	pg_tz *zone = session_timezone;
 
@@ -63,30 +52,86 @@ take_spec(FuncExpr *call, SfWindowSpec *spec)
 	{
 		case F_DATE_BIN_INTERVAL_TIMESTAMPTZ_TIMESTAMPTZ:
 		case F_DATE_BIN_INTERVAL_TIMESTAMP_TIMESTAMP:
-			sf_window_spec_bin(spec, DatumGetIntervalP(value_argument(call, 0, "stride")),
+			sf_window_spec_bin(&found->windows, DatumGetIntervalP(value_argument(call, 0, "stride")),
 			                   DatumGetInt64(value_argument(call, 2, "origin")),
 			                   call->funcid == F_DATE_BIN_INTERVAL_TIMESTAMPTZ_TIMESTAMPTZ);
-			return;
+			break;
 		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT:
 			zone = sf_trunc_zone(TextDatumGetCString(value_argument(call, 2, "timezone")));
+			/* FALLTHROUGH */
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
+		case F_DATE_TRUNC_TEXT_TIMESTAMP:
+			sf_window_spec_trunc(&found->windows, TextDatumGetCString(value_argument(call, 0, "field")), zone,
+			                     call->funcid != F_DATE_TRUNC_TEXT_TIMESTAMP);
 			break;
 		default:
-			break;
+			return false;
 	}
-	sf_window_spec_trunc(spec, TextDatumGetCString(value_argument(call, 0, "field")), zone,
-	                     call->funcid != F_DATE_TRUNC_TEXT_TIMESTAMP);
+	found->start = (Expr *) call;
+	found->is_start = true;
+	return true;
+}
+
+/* A cast to date: the start of its window is date_trunc('day'), in the same zone. */
+static void
+match_date(Node *time, Node *zone, bool zoned, SfWindowExpr *found)
+{
+	List *arguments = list_make2(
+	    makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1, CStringGetTextDatum("day"), false, false), copyObject(time));
+	Oid function = !zoned         ? F_DATE_TRUNC_TEXT_TIMESTAMP
+	               : zone == NULL ? F_DATE_TRUNC_TEXT_TIMESTAMPTZ
+	                              : F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT;
+
+	if (zone != NULL)
+		arguments = lappend(arguments, copyObject(zone));
+	sf_window_spec_trunc(
+	    &found->windows, "day",
+	    zone == NULL ? session_timezone : sf_trunc_zone(TextDatumGetCString(((Const *) zone)->constvalue)), zoned);
+	found->start = (Expr *) makeFuncExpr(function, exprType(time), arguments, InvalidOid, DEFAULT_COLLATION_OID,
+	                                     COERCE_EXPLICIT_CALL);
+	found->is_start = false;
+}
+
+static bool
+is_column_of(Node *node, Index varno)
+{
+	Var *var = (Var *) node;
+
+	return IsA(node, Var) && var->varno == (int) varno && var->varattno > 0 && var->varlevelsup == 0;
 }
 
 bool
-sf_match_window_expr(Node *node, Index varno, Var **time, SfWindowSpec *spec)
+sf_match_window_expr(Node *node, Index varno, SfWindowExpr *found)
 {
 	FuncExpr *call = (FuncExpr *) node;
+	FuncExpr *inner;
 
-	if (!IsA(node, FuncExpr) || !is_window_function(call->funcid))
+	if (!IsA(node, FuncExpr) || list_length(call->args) < 1)
 		return false;
-	*time = lsecond(call->args);
-	if (!IsA(*time, Var) || (*time)->varno != (int) varno || (*time)->varattno <= 0 || (*time)->varlevelsup != 0)
-		return false;
-	take_spec(call, spec);
-	return true;
+	if (list_length(call->args) > 1)
+	{
+		found->time = lsecond(call->args);
+		return is_column_of(lsecond(call->args), varno) && match_start(call, found);
+	}
+
+	/* timestamptz::date, timestamp::date, (timestamptz AT TIME ZONE zone)::date */
+	found->time = linitial(call->args);
+	if (call->funcid == F_DATE_TIMESTAMPTZ || call->funcid == F_DATE_TIMESTAMP)
+	{
+		if (is_column_of(linitial(call->args), varno))
+		{
+			match_date(linitial(call->args), NULL, call->funcid == F_DATE_TIMESTAMPTZ, found);
+			return true;
+		}
+		inner = linitial(call->args);
+		if (call->funcid == F_DATE_TIMESTAMP && IsA(inner, FuncExpr) && inner->funcid == F_TIMEZONE_TEXT_TIMESTAMPTZ &&
+		    is_column_of(lsecond(inner->args), varno) && is_text_constant(linitial(inner->args)) &&
+		    !linitial_node(Const, inner->args)->constisnull)
+		{
+			found->time = lsecond(inner->args);
+			match_date(lsecond(inner->args), linitial(inner->args), true, found);
+			return true;
+		}
+	}
+	return false;
 }

@@ -212,11 +212,79 @@ boundary_by_clock(const SfWindowSpec *spec, SfTime ts)
 	return spec->unit == SF_UNIT_CLOCK ? moved(ts, -reduce(local, span)) : boundary_before(spec, 0, span, local);
 }
 
+/* ---- windows of windows ---- */
+
+/* The time of a fine window that says in which coarse one it is. */
+static SfTime
+place_of(const SfWindowSpec *spec, SfTime ts)
+{
+	SfTime start;
+	SfTime end;
+
+	sf_window_of(spec->fine, ts, &start, &end);
+	return spec->of_end ? end : start;
+}
+
+/* The start of the first fine window whose place is at `coarse_start` or later. */
+static SfTime
+first_fine(const SfWindowSpec *spec, SfTime coarse_start)
+{
+	SfTime start;
+	SfTime end;
+
+	if (spec->of_end)
+		sf_window_of(spec->fine, coarse_start - 1, &start, &end);
+	else
+	{
+		sf_window_of(spec->fine, coarse_start, &start, &end);
+		if (start < coarse_start)
+			start = end;
+	}
+	return start;
+}
+
+static void
+window_of_windows(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
+{
+	SfTime coarse_start;
+	SfTime coarse_end;
+	SfTime last_start;
+	SfTime last_end;
+
+	sf_window_of(spec->coarse, place_of(spec, ts), &coarse_start, &coarse_end);
+	*start = first_fine(spec, coarse_start);
+
+	/* The last fine window that starts, or ends, before the coarse end. */
+	sf_window_of(spec->fine, coarse_end - 1, &last_start, &last_end);
+	*end = spec->of_end ? last_start : last_end;
+}
+
+void
+sf_window_spec_compose(SfWindowSpec *spec, const SfWindowSpec *fine, const SfWindowSpec *coarse, bool of_end)
+{
+	*spec = (SfWindowSpec){.kind = SF_WINDOW_TUMBLE,
+	                       .unit = SF_UNIT_WINDOWS,
+	                       .size = 1,
+	                       .step = 1,
+	                       .by_clock = coarse->by_clock,
+	                       .zoned = coarse->zoned,
+	                       .fine = fine,
+	                       .coarse = coarse,
+	                       .of_end = of_end};
+}
+
 void
 sf_window_of_calendar(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *end)
 {
 	int64 span = span_of(spec, spec->size);
-	int64 boundary = spec->by_clock ? boundary_by_clock(spec, ts) : last_boundary(spec, 0, span, ts);
+	int64 boundary;
+
+	if (spec->unit == SF_UNIT_WINDOWS)
+	{
+		window_of_windows(spec, ts, start, end);
+		return;
+	}
+	boundary = spec->by_clock ? boundary_by_clock(spec, ts) : last_boundary(spec, 0, span, ts);
 
 	*start = boundary_instant(spec, boundary);
 	*end = boundary_instant(spec, moved(boundary, span));
@@ -248,8 +316,6 @@ last_end_boundary(const SfWindowSpec *spec, SfTime ts)
 static int64
 end_of_last_start(const SfWindowSpec *spec, SfTime ts)
 {
-	if (spec->by_clock)
-		return moved(boundary_by_clock(spec, ts), span_of(spec, spec->size));
 	return moved(last_boundary(spec, 0, span_of(spec, period_of(spec)), ts), span_of(spec, spec->size));
 }
 
@@ -260,17 +326,20 @@ begin_at(SfWindowIterator *iterator, const SfWindowSpec *spec, int64 first_end, 
 	iterator->start = iterator->end = 0;
 	iterator->next_end = first_end;
 	iterator->last_end = last_end;
+	iterator->single = false;
 }
 
 void
 sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts)
 {
-	int64 last_end = end_of_last_start(spec, ts);
-
-	if (spec->by_clock)
-		begin_at(iterator, spec, last_end, last_end);
+	if (spec->by_clock || spec->unit == SF_UNIT_WINDOWS)
+	{
+		*iterator = (SfWindowIterator){.spec = spec, .single = true, .next_end = 1};
+		sf_window_of(spec, ts, &iterator->start, &iterator->end);
+	}
 	else
-		begin_at(iterator, spec, following(last_end_boundary(spec, ts), span_of(spec, spec->step)), last_end);
+		begin_at(iterator, spec, following(last_end_boundary(spec, ts), span_of(spec, spec->step)),
+		         end_of_last_start(spec, ts));
 }
 
 void
@@ -285,6 +354,11 @@ sf_windows_next(SfWindowIterator *iterator)
 {
 	const SfWindowSpec *spec = iterator->spec;
 
+	if (iterator->single)
+	{
+		iterator->single = false;
+		return true;
+	}
 	while (iterator->next_end <= iterator->last_end)
 	{
 		SfTime end = boundary_instant(spec, iterator->next_end);
@@ -314,10 +388,20 @@ sf_window_last_of(const SfWindowSpec *spec, SfTime ts, SfTime *start, SfTime *en
 SfTime
 sf_window_first_ending_after(const SfWindowSpec *spec, SfTime ts)
 {
+	if (spec->unit == SF_UNIT_WINDOWS)
+		return first_fine(spec, sf_window_coarse_ending_after(spec, ts));
 	if (spec->unit == SF_UNIT_CLOCK)
 		return ts - spec->size + 1;
 	return boundary_instant(spec,
 	                        start_for_end(spec, following(last_end_boundary(spec, ts), span_of(spec, spec->step))));
+}
+
+SfTime
+sf_window_coarse_ending_after(const SfWindowSpec *spec, SfTime ts)
+{
+	if (spec->unit == SF_UNIT_WINDOWS)
+		return sf_window_first_ending_after(spec->coarse, place_of(spec, ts));
+	return sf_window_first_ending_after(spec, ts);
 }
 
 /* No change of clocks within two days of a time, which is more than any change is by. */
@@ -338,6 +422,11 @@ is_steady_near(pg_tz *zone, SfTime ts)
 bool
 sf_window_is_regular_by_clock(const SfWindowSpec *spec, SfTime start, SfTime end)
 {
+	if (spec->unit == SF_UNIT_WINDOWS)
+	{
+		sf_window_of(spec->coarse, place_of(spec, start), &start, &end);
+		spec = spec->coarse;
+	}
 	return is_steady_near(spec->zone, start) && is_steady_near(spec->zone, end);
 }
 
@@ -400,8 +489,7 @@ take_lengths(SfWindowSpec *spec, const SfWindowArguments *arguments)
 	const char *name = arguments->kind == SF_WINDOW_CUMULATE ? "step" : "slide";
 	SfWindowUnit step_unit;
 
-	spec->kind = arguments->kind;
-	spec->by_clock = false;
+	*spec = (SfWindowSpec){.kind = arguments->kind};
 	spec->size = spec->step = take_length(arguments->size, "size", &spec->unit);
 	if (spec->kind == SF_WINDOW_TUMBLE)
 		return;
@@ -470,6 +558,8 @@ take_offset(SfWindowSpec *spec, const Interval *offset)
 		case SF_UNIT_CLOCK:
 		case SF_UNIT_DAYS:
 			spec->origin_us = reduce(ORIGIN_DAYS * USECS_PER_DAY + shift_us, period);
+			break;
+		case SF_UNIT_WINDOWS:
 			break;
 		case SF_UNIT_ELAPSED:
 			spec->origin_us = reduce(local_to_instant(ORIGIN_DAYS * USECS_PER_DAY + shift_us, spec->zone), period);
@@ -562,11 +652,12 @@ sf_window_spec_trunc(SfWindowSpec *spec, const char *field, pg_tz *zone, bool zo
 	const Interval no_offset = {0, 0, 0};
 	int i = find_trunc_field(field);
 
-	spec->kind = SF_WINDOW_TUMBLE;
-	spec->unit = trunc_fields[i].unit;
-	spec->size = spec->step = trunc_fields[i].size;
-	spec->zoned = zoned;
-	spec->zone = zoned ? zone : NULL;
+	*spec = (SfWindowSpec){.kind = SF_WINDOW_TUMBLE,
+	                       .unit = trunc_fields[i].unit,
+	                       .size = trunc_fields[i].size,
+	                       .step = trunc_fields[i].size,
+	                       .zoned = zoned,
+	                       .zone = zoned ? zone : NULL};
 	take_offset(spec, &no_offset);
 	if (spec->unit == SF_UNIT_MONTHS)
 		spec->origin_months = (int32) reduce(trunc_fields[i].origin_months, spec->size);

@@ -41,6 +41,7 @@ typedef enum SfWindowUnit
 	SF_UNIT_CLOCK,				/* microseconds by the clock of the zone: date_trunc to hours or minutes */
 	SF_UNIT_DAYS,
 	SF_UNIT_MONTHS,
+	SF_UNIT_WINDOWS,			/* other windows: see `fine` */
 } SfWindowUnit;
 
 typedef struct SfWindowSpec
@@ -60,6 +61,11 @@ typedef struct SfWindowSpec
 	 */
 	int64		origin_us;
 	int32		origin_months;	/* months: month of a start, counted from 2000-01, in [0, period) */
+
+	/* Windows of windows: all `fine` ones whose start (or end) is in the same `coarse` one.  Both tumble; borrowed. */
+	const struct SfWindowSpec *fine;
+	const struct SfWindowSpec *coarse;
+	bool		of_end;
 } SfWindowSpec;
 
 /* What a window function is called with. */
@@ -87,6 +93,12 @@ extern void sf_window_spec_init(SfWindowSpec *spec, const SfWindowArguments *arg
 extern void sf_window_spec_trunc(SfWindowSpec *spec, const char *field, pg_tz *zone, bool zoned);
 extern pg_tz *sf_trunc_zone(const char *name);	/* as date_trunc reads it: abbreviations come before names */
 extern void sf_window_spec_bin(SfWindowSpec *spec, const Interval *stride, SfTime origin, bool zoned);
+
+/*
+ * The windows of groups by a coarser window of window_start, or of window_end (of_end): such a window begins with its
+ * first fine window and ends with its last.
+ */
+extern void sf_window_spec_compose(SfWindowSpec *spec, const SfWindowSpec *fine, const SfWindowSpec *coarse, bool of_end);
 
 /*
  * The tumbling windows that all windows of a specification are made of: the greatest common divisor of size and slide,
@@ -136,6 +148,9 @@ sf_window_is_regular(const SfWindowSpec *spec, SfTime start, SfTime end)
  */
 extern SfTime sf_window_first_ending_after(const SfWindowSpec *spec, SfTime ts);
 
+/* Of windows of windows, the start of the coarse one instead of the first fine one; of others the same. */
+extern SfTime sf_window_coarse_ending_after(const SfWindowSpec *spec, SfTime ts);
+
 /* An enumeration of windows of any kind; plain data, nothing to free.  The specification is borrowed. */
 typedef struct SfWindowIterator
 {
@@ -144,6 +159,7 @@ typedef struct SfWindowIterator
 	SfTime		end;
 	int64		next_end;		/* the boundary at which the next window ends (see window.c) */
 	int64		last_end;		/* and the last one */
+	bool		single;			/* start and end are the only window, not given yet */
 } SfWindowIterator;
 
 /*
@@ -153,7 +169,7 @@ typedef struct SfWindowIterator
 extern void sf_windows_of(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime ts);
 
 /*
- * All windows with from < end <= until, but for those by the clock, in order of end, and of start for those with the same end.  Both times are
+ * All windows with from < end <= until, but for those by the clock and of windows, in order of end, and of start for those with the same end.  Both times are
  * finite.  The number of windows is that of the slides or steps in between, whether or not anything is in them.
  */
 extern void sf_windows_ending(SfWindowIterator *iterator, const SfWindowSpec *spec, SfTime from, SfTime until);

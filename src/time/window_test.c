@@ -1,6 +1,7 @@
 /*
  * window_test.c
- *		Tests of window arithmetic from SQL: panes, windows in order of their ends, windows of date_trunc and date_bin.
+ *		Tests of window arithmetic from SQL: panes, windows in order of their ends, windows of date_trunc and date_bin,
+ *		windows of windows.
  *
  * Functions that test/sql/window_panes.sql declares, for times with time zone.
  */
@@ -20,6 +21,7 @@ PG_FUNCTION_INFO_V1(sf_test_window_pane);
 PG_FUNCTION_INFO_V1(sf_test_windows_ending);
 PG_FUNCTION_INFO_V1(sf_test_window_trunc);
 PG_FUNCTION_INFO_V1(sf_test_window_bin);
+PG_FUNCTION_INFO_V1(sf_test_window_compose);
 
 /* Arguments 0 to 4: kind, size, step, offset, timezone. */
 static void
@@ -129,6 +131,21 @@ sf_test_window_bin(PG_FUNCTION_ARGS)
 
 	sf_window_spec_bin(&spec, PG_GETARG_INTERVAL_P(0), PG_GETARG_TIMESTAMPTZ(2), true);
 	return window_row(fcinfo, &spec, PG_GETARG_TIMESTAMPTZ(1));
+}
+
+/* Arguments after those of take_spec: the time, the field, and whether window_end is cut off and not window_start. */
+Datum
+sf_test_window_compose(PG_FUNCTION_ARGS)
+{
+	SfWindowSpec fine;
+	SfWindowSpec coarse;
+	SfWindowSpec spec;
+
+	take_spec(fcinfo, &fine);
+	sf_window_spec_trunc(&coarse, text_to_cstring(PG_GETARG_TEXT_PP(6)),
+	                     sf_trunc_zone(text_to_cstring(PG_GETARG_TEXT_PP(4))), true);
+	sf_window_spec_compose(&spec, &fine, &coarse, PG_GETARG_BOOL(7));
+	return window_row(fcinfo, &spec, PG_GETARG_TIMESTAMPTZ(5));
 }
 
 #endif /* STREAMFUSE_TEST */

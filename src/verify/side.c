@@ -138,7 +138,7 @@ keep_ended(const SfVerification *verification, Query *query, SfTime until)
 		return;
 	}
 	if (until != SF_TIME_MINUS_INFINITY && until != SF_TIME_INFINITY)
-		until = sf_window_first_ending_after(&definition->window, until);
+		until = sf_window_coarse_ending_after(&definition->window, until);
 	add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LT : F_TIMESTAMP_LT,
 	              list_make2(copyObject(start), time_constant(verification, until)));
 }

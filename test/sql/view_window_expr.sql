@@ -1,4 +1,4 @@
--- date_trunc and date_bin of the watermark's column are windows: groups by them close.
+-- date_trunc, date_bin and the date of the watermark's column are windows: groups by them close.
 SET timezone = 'UTC';
 SET datestyle = 'ISO, MDY';
 SET client_min_messages = warning;
@@ -95,6 +95,62 @@ SELECT day FROM st_johns s WHERE EXISTS (SELECT FROM st_johns_closed c WHERE c.d
 DROP TABLE ticks CASCADE;
 DROP FUNCTION tick;
 
+-- A group by the date of a time, or by a coarser window of tumble()'s columns, closes with the last window it takes in.
+CREATE TABLE readings (at timestamptz NOT NULL, value int) USING stream;
+SELECT streamfuse.set_watermark('readings', 'at', delay => '0');
+CREATE MATERIALIZED VIEW dates WITH (streamfuse.continuous) AS
+SELECT at::date AS date, count(*), sum(value) FROM readings GROUP BY at::date;
+CREATE MATERIALIZED VIEW local_dates WITH (streamfuse.continuous, streamfuse.emit = final) AS
+SELECT (at AT TIME ZONE 'America/Havana')::date, count(*) FROM readings GROUP BY 1;
+-- Shifts of 7 hours do not end with the day.
+CREATE MATERIALIZED VIEW by_start WITH (streamfuse.continuous) AS
+SELECT window_start::date AS date, count(*), min(window_start) AS first_start, max(window_end) AS last_end, min(at), max(at)
+FROM readings, tumble(at, '7 hours') GROUP BY window_start::date;
+CREATE MATERIALIZED VIEW by_end WITH (streamfuse.continuous, streamfuse.emit = final) AS
+SELECT window_end::date AS date, count(*), min(window_start) AS first_start, max(window_end) AS last_end, min(at), max(at)
+FROM readings, tumble(at, '7 hours') GROUP BY window_end::date;
+CREATE MATERIALIZED VIEW weeks WITH (streamfuse.continuous) AS
+SELECT date_trunc('week', window_start, 'Europe/London') AS week, extract(hour FROM window_start) AS hour, count(*)
+FROM readings, tumble(at, '6 hours') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW bins WITH (streamfuse.continuous) AS
+SELECT date_bin('36 hours', window_end, '2024-01-01') AS bin, count(*)
+FROM readings, tumble(at, '1 day', timezone => 'Europe/London') WHERE window_end > '2000-01-01' GROUP BY 1;
+-- Where the window is grouped by as well, the date is a key like others.
+CREATE MATERIALIZED VIEW shifts WITH (streamfuse.continuous) AS
+SELECT window_start::date AS date, window_start, count(*) FROM readings, tumble(at, '7 hours') GROUP BY 1, 2;
+SELECT definition FROM pg_matviews WHERE matviewname = 'by_start';
+
+INSERT INTO readings SELECT at, 1 FROM generate_series('2024-03-29 00:00'::timestamptz, '2024-04-02 10:30', '30 minutes') at ORDER BY md5(at::text);
+SELECT streamfuse.flush('readings');
+SELECT * FROM dates ORDER BY date;
+SELECT date, count, window_start, window_end FROM dates_closed ORDER BY date;
+SELECT * FROM by_start ORDER BY date;
+SELECT date, count, window_start, window_end FROM by_start_closed ORDER BY date;
+SELECT * FROM by_end ORDER BY date;
+SELECT * FROM weeks ORDER BY 1, 2;
+SELECT * FROM bins ORDER BY 1;
+SELECT count(*) AS shifts FROM shifts_closed;
+SELECT v, d.* FROM unnest('{dates,local_dates,by_start,by_end,weeks,bins,shifts}'::text[]) v, streamfuse.verify(v::regclass) d;
+-- Row by row as well, across changes of clocks.
+INSERT INTO readings SELECT at, 2 FROM generate_series('2024-10-25 00:00'::timestamptz, '2024-11-05', '1 hour') at;
+SELECT streamfuse.flush('readings');
+INSERT INTO readings SELECT at, 3 FROM generate_series('2024-11-05 00:00'::timestamptz, '2024-11-20', '5 hours 13 minutes') at;
+SELECT streamfuse.flush('readings');
+SELECT v, d.* FROM unnest('{dates,local_dates,by_start,by_end,weeks,bins,shifts}'::text[]) v, streamfuse.verify(v::regclass) d;
+-- A late row.
+INSERT INTO readings VALUES ('2024-11-04 23:00', 4);
+SELECT streamfuse.flush('readings');
+SELECT view, window_start, window_end, missed FROM streamfuse.dirty_windows WHERE view IN ('dates'::regclass, 'by_start'::regclass) ORDER BY view::text;
+-- Begun without data: with the next window.
+CREATE MATERIALIZED VIEW later WITH (streamfuse.continuous) AS
+SELECT window_start::date AS date, count(*) FROM readings, tumble(at, '7 hours') GROUP BY window_start::date WITH NO DATA;
+INSERT INTO readings SELECT at, 5 FROM generate_series('2024-11-20 12:00'::timestamptz, '2024-11-24', '1 hour') at;
+SELECT streamfuse.flush('readings');
+SELECT * FROM later ORDER BY date;
+-- verify() tells windows apart by their start, which is not a column here.
+SELECT * FROM streamfuse.verify('later');
+DROP TABLE readings CASCADE;
+
 -- Times without a zone, where nothing changes; one column of a window alone.
 CREATE TABLE local_orders (amount int, at timestamp NOT NULL) USING stream;
 SELECT streamfuse.set_watermark('local_orders', 'at', delay => '10 minutes');
@@ -127,6 +183,11 @@ CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT date_bin('-1 h
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT date_bin('1 hour', at, 'infinity'), count(*) FROM orders GROUP BY 1;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT date_bin('1 hour', at, now()), count(*) FROM orders GROUP BY 1;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT category, count(*) FROM orders GROUP BY 1;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT local_at::date, count(*) FROM orders GROUP BY 1;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT extract(hour FROM window_start), count(*) FROM orders, tumble(at, '1 hour') GROUP BY 1;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start::date, count(*) FROM orders, hop(at, '2 hours', '1 hour') GROUP BY 1;
 CREATE TABLE notes (noted timestamptz) USING stream;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT date_trunc('hour', noted), count(*) FROM notes GROUP BY 1;
 

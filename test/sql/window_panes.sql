@@ -152,5 +152,36 @@ FROM times, (VALUES ('1 day'::interval, '24 hours'::interval), ('1 week 3 hours'
                     ('1 microsecond', '1 microsecond'), ('1000 days', '24000 hours')) s (stride, length),
      (VALUES ('2001-01-01'::timestamptz), ('2030-05-05 05:05:05.5'), ('1000-01-01')) o (origin), bin_window(stride, at, origin);
 
+-- ---------------------------------------------------------------------------
+-- Windows of windows: all tumbling windows whose starts, or ends, date_trunc makes the same.
+-- ---------------------------------------------------------------------------
+CREATE FUNCTION coarse_window(kind text, size interval, step interval, shift interval, zone text, at timestamptz, field text, of_end bool,
+                              OUT window_start timestamptz, OUT window_end timestamptz, OUT regular bool, OUT first_start timestamptz)
+  LANGUAGE C STABLE AS '$libdir/streamfuse', 'sf_test_window_compose';
+CREATE TABLE fine (size interval, shift interval);
+INSERT INTO fine VALUES ('45 minutes', '0'), ('7 hours', '10 minutes'), ('24 hours', '3 hours'), ('1 day', '0'), ('2 days', '6 hours'), ('1 month', '0');
+CREATE TABLE coarse AS
+  SELECT f.*, zone, at, field, of_end, c.*
+  FROM fine f, (SELECT at FROM times WHERE at > '1990-01-01' AND at < '2025-01-01' AND extract(minute FROM at)::int % 2 = 0) t,
+       (VALUES ('Europe/London'), ('America/St_Johns'), ('Australia/Lord_Howe'), ('Pacific/Apia')) z (zone),
+       (VALUES ('hour'), ('day'), ('week')) d (field), (VALUES (false), (true)) e (of_end),
+       coarse_window('tumble', size, size, shift, zone, at, field, of_end) c;
+
+-- The windows around the time's own that go with it.
+CREATE TABLE gathered AS
+  SELECT c.*, g.*
+  FROM coarse c, tumble(at, size, shift, zone) own (own_start, own_end),
+       LATERAL (SELECT min(w.window_start) AS gathered_start, max(w.window_end) AS gathered_end
+                FROM windows_ending('tumble', size, size, shift, zone,
+                                    own_start - CASE field WHEN 'week' THEN '8 days' WHEN 'day' THEN '2 days' ELSE '3 hours' END::interval,
+                                    own_end + CASE field WHEN 'week' THEN '8 days' WHEN 'day' THEN '2 days' ELSE '3 hours' END::interval
+                                            + CASE size WHEN '1 month' THEN '31 days'::interval ELSE size END) w
+                WHERE date_trunc(field, CASE WHEN of_end THEN w.window_end ELSE w.window_start END, zone)
+                    = date_trunc(field, CASE WHEN of_end THEN own_end ELSE own_start END, zone)) g;
+SELECT count(*) AS pairs, count(*) FILTER (WHERE NOT regular) > 0 AS has_irregular,
+       count(*) FILTER (WHERE regular AND (window_start, window_end) <> (gathered_start, gathered_end)) AS wrong,
+       count(*) FILTER (WHERE window_end <> gathered_end OR window_end <= at) AS wrong_end
+FROM gathered;
+
 SET client_min_messages = warning;
 DROP SCHEMA window_test CASCADE;
