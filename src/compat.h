@@ -227,6 +227,15 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_executor_run(query_desc) ExecutorRun(query_desc, ForwardScanDirection, 0, true)
 #endif
 
+/* 18: a minimal tuple may have room before it. */
+#if PG_VERSION_NUM >= 180000
+#define sf_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple(desc, values, nulls, 0)
+#define sf_copy_minimal_tuple(tuple) heap_copy_minimal_tuple(tuple, 0)
+#else
+#define sf_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple(desc, (Datum *) (values), (bool *) (nulls))
+#define sf_copy_minimal_tuple(tuple) heap_copy_minimal_tuple(tuple)
+#endif
+
 /* Tells a backend's transactions apart.  17 moved it. */
 #if PG_VERSION_NUM >= 170000
 #define sf_local_transaction() (MyProc->vxid.lxid)

@@ -159,7 +159,7 @@ report_too_large(const AggregateImpl *agg, const CollectedState *state)
 static void
 check_size(const AggregateImpl *agg, const CollectedState *state, uint64 more)
 {
-	if (state->list.bytes + more > (uint64) sf_max_group_memory_mb * 1024 * 1024)
+	if (state->list.bytes + more > sf_group_limit())
 		report_too_large(agg, state);
 }
 
@@ -175,7 +175,7 @@ form_values(TupleDesc desc, const Datum *values, const bool *nulls)
 		if (!nulls[i] && TupleDescAttr(desc, i)->attlen == -1 && VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
 			flat[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
 	}
-	return heap_form_minimal_tuple(desc, flat, (bool *) nulls);
+	return sf_form_minimal_tuple(desc, flat, nulls);
 }
 
 static void

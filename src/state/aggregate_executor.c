@@ -92,7 +92,7 @@ exec_list_scan(CustomScanState *node)
 
 		ResetExprContext(econtext);
 		old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-		tuple = heap_copy_minimal_tuple(tuple);
+		tuple = sf_copy_minimal_tuple(tuple);
 		MemoryContextSwitchTo(old);
 	}
 	ExecStoreMinimalTuple(tuple, state->values, false);
@@ -438,7 +438,6 @@ sf_distinct_next(AggregateImpl *agg)
 {
 	ListPlan *plan = agg->collected->distinction;
 	TupleTableSlot *slot = ExecProcNode(plan->plan);
-	MinimalTuple tuple;
 
 	ResetPerTupleExprContext(plan->estate);
 	if (TupIsNull(slot))
@@ -447,6 +446,5 @@ sf_distinct_next(AggregateImpl *agg)
 		return NULL;
 	}
 	slot_getallattrs(slot);
-	tuple = heap_form_minimal_tuple(agg->collected->desc, slot->tts_values, slot->tts_isnull);
-	return tuple;
+	return sf_form_minimal_tuple(agg->collected->desc, slot->tts_values, slot->tts_isnull);
 }

@@ -49,6 +49,12 @@ sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size)
 	pg_atomic_sub_fetch_u64(&space->fragment->bytes, size);
 }
 
+uint64
+sf_group_limit(void)
+{
+	return Min((uint64) sf_max_group_memory_mb * 1024 * 1024, MaxAllocSize);
+}
+
 static inline Size
 blob_bytes(uint32 capacity)
 {
@@ -119,8 +125,11 @@ sf_blob_store(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size l
 		blob->length = length;
 		return;
 	}
-	if (length > MaxAllocSize)
-		report_out_of_state_memory(length);
+	if (length > sf_group_limit())
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		                errmsg("group of a continuous view exceeds streamfuse.max_group_memory"),
+		                errdetail("An aggregate's state has %zu bytes.", length),
+		                errhint("Raise streamfuse.max_group_memory, or group by more.")));
 
 	/* What has grown once will grow again. */
 	if (blob != NULL && length > blob->length)

@@ -42,12 +42,16 @@ StaticAssertDecl(sizeof(dsa_pointer) == 8, "streamfuse needs 64-bit dsa pointers
 
 /*
  * Stores length bytes at *pointer (a field of a touched group; InvalidDsaPointer at first), in place or copied on
- * write.  Raises ERRCODE_OUT_OF_MEMORY with detail when streamfuse.state_memory is used up.  The old blob, if it
+ * write.  Raises ERRCODE_CONFIGURATION_LIMIT_EXCEEDED when streamfuse.state_memory is used up, and
+ * ERRCODE_PROGRAM_LIMIT_EXCEEDED beyond streamfuse.max_group_memory.  The old blob, if it
  * belongs to an older tick, stays where it is: the pre-image taken by the touch refers to it and frees it.
  */
 extern void sf_blob_store(SfBlobSpace *space, dsa_pointer *pointer, const void *data, Size length);
 extern SfBlob *sf_blob_get(SfBlobSpace *space, dsa_pointer pointer);
 extern void sf_blob_free(SfBlobSpace *space, dsa_pointer pointer);
+
+/* What one aggregate may keep for one group, in bytes: streamfuse.max_group_memory. */
+extern uint64 sf_group_limit(void);
 
 /* Accounted allocation for the store: raises ERRCODE_OUT_OF_MEMORY as above. */
 extern dsa_pointer sf_state_allocate(SfBlobSpace *space, Size size);

@@ -80,9 +80,11 @@ long_text(int number)
 static SfLayout *
 model_layout(char keys)
 {
-	Query *query = sf_test_analyse("SELECT count(*), sum(v), sum(n), max(t COLLATE \"C\"), "
-	                               "sum(v ORDER BY v), max(DISTINCT t COLLATE \"C\") "
-	                               "FROM (SELECT 1::int8 AS v, 1::numeric AS n, ''::text AS t) AS s");
+	/* Those that keep their inputs take time: not with all kinds of keys. */
+	const char *kept = keys == 'i' || keys == 'n' ? ", sum(v ORDER BY v), max(DISTINCT t COLLATE \"C\")" : "";
+	Query *query = sf_test_analyse(psprintf("SELECT count(*), sum(v), sum(n), max(t COLLATE \"C\")%s "
+	                                        "FROM (SELECT 1::int8 AS v, 1::numeric AS n, ''::text AS t) AS s",
+	                                        kept));
 	Oid types[] = {keys == 'i' ? INT8OID : TEXTOID, NUMERICOID, INT4OID};
 	int32 typmods[] = {-1, -1, -1};
 	Oid collations[] = {keys == 'i' ? InvalidOid : DEFAULT_COLLATION_OID, InvalidOid, InvalidOid};
@@ -262,8 +264,8 @@ check_group(Model *model, SfTick tick, const SfGroupCopy *copy, const ModelGroup
 	check_result(model, tick, copy, 1, NumericGetDatum(int64_to_numeric(expected->sum)));
 	check_result(model, tick, copy, 2, model_numeric(expected->sum, expected->huge));
 	check_result(model, tick, copy, 3, PointerGetDatum(long_text(expected->longest)));
-	if (any_of(model, 8) > 0)
-		return; /* these take the executor's time */
+	if (model->layout->naggs == 4 || any_of(model, 4) > 0)
+		return;
 	check_result(model, tick, copy, 4, NumericGetDatum(int64_to_numeric(expected->sum)));
 	check_result(model, tick, copy, 5, PointerGetDatum(long_text(expected->longest)));
 }
