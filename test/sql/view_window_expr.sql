@@ -206,5 +206,17 @@ CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
 SELECT window_start, count(*) FROM orders, tumble(at, '-1 hour') GROUP BY 1;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
 SELECT window_start, count(*) FROM orders, tumble(at, '1 month 1 day') GROUP BY 1;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, hop(at, '1 hour', '2 hours') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, hop(at, '1 hour', '0') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, hop(at, '1 hour', now() - '2024-01-01') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, hop(local_at, '1 hour', '10 minutes') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, cumulate(at, '1 hour', '-10 minutes') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM orders, cumulate(at, '1 day', '1 hour') GROUP BY 1, 2;
 
 DROP TABLE orders, notes;

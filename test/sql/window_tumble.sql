@@ -80,7 +80,7 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 CREATE TABLE times AS
   SELECT at FROM generate_series('1890-01-01'::timestamptz, '2099-12-31', '17 days 05:43:21.012345') at
   UNION ALL
-  SELECT at FROM generate_series('2023-12-30'::timestamptz, '2025-01-02', '1 hour') at
+  SELECT at FROM generate_series('2023-12-30'::timestamptz, '2025-01-02', '3 hours') at
   UNION ALL
   SELECT at - '1 microsecond'::interval
   FROM (VALUES ('2024-03-08'::timestamptz, '2024-04-10'::timestamptz), ('2024-10-04', '2024-11-06'),
