@@ -457,8 +457,8 @@ analyse_grouping(DefineContext *context)
 	context->definition->nkeys = list_length(context->definition->keys);
 	if (!context->has_window)
 		refuse("groups without a window", "Group by window_start and window_end of tumble().");
-	if (!has_both && context->window_kind == SF_WINDOW_CUMULATE)
-		refuse("cumulating windows grouped by one of their columns", "Group by window_start and window_end.");
+	if (!has_both && other == 1 && context->window_kind == SF_WINDOW_CUMULATE)
+		refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));

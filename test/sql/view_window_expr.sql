@@ -160,6 +160,12 @@ CREATE MATERIALIZED VIEW starts WITH (streamfuse.continuous) AS
 SELECT window_start, sum(amount) FROM local_orders, tumble(at, '1 month') GROUP BY window_start;
 CREATE MATERIALIZED VIEW ends WITH (streamfuse.continuous) AS
 SELECT window_end - interval '1 day' AS last_day, sum(amount) FROM local_orders, tumble(at, '1 month') GROUP BY window_end;
+CREATE MATERIALIZED VIEW hop_starts WITH (streamfuse.continuous) AS
+SELECT window_start, sum(amount) FROM local_orders, hop(at, '2 months', '1 month') GROUP BY window_start;
+CREATE MATERIALIZED VIEW hop_ends WITH (streamfuse.continuous) AS
+SELECT window_end, sum(amount) FROM local_orders, hop(at, '2 months', '1 month') GROUP BY window_end;
+CREATE MATERIALIZED VIEW growing WITH (streamfuse.continuous) AS
+SELECT window_end, sum(amount) FROM local_orders, cumulate(at, '3 months', '1 month') GROUP BY window_end;
 INSERT INTO local_orders VALUES (1, '2023-02-28 23:59'), (2, '2023-03-01'), (4, '2023-12-31'), (8, '2024-01-01 00:10'), (16, '2024-02-29');
 SELECT streamfuse.flush('local_orders');
 SELECT * FROM years ORDER BY 1;
@@ -167,7 +173,9 @@ SELECT year, sum FROM years_closed ORDER BY 1;
 SELECT * FROM starts ORDER BY 1;
 SELECT * FROM ends ORDER BY 1;
 SELECT last_day, sum FROM ends_closed ORDER BY 1;
-SELECT v, d.* FROM unnest('{years,starts,ends}'::text[]) v, streamfuse.verify(v::regclass) d;
+SELECT * FROM growing ORDER BY 1;
+SELECT window_end, sum, window_start FROM growing_closed ORDER BY 1;
+SELECT v, d.* FROM unnest('{years,starts,ends,hop_starts,hop_ends,growing}'::text[]) v, streamfuse.verify(v::regclass) d;
 DROP TABLE local_orders CASCADE;
 
 -- What is no window says so.
@@ -218,5 +226,7 @@ CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
 SELECT window_start, window_end, count(*) FROM orders, cumulate(at, '1 hour', '-10 minutes') GROUP BY 1, 2;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
 SELECT window_start, window_end, count(*) FROM orders, cumulate(at, '1 day', '1 hour') GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
+SELECT window_start, count(*) FROM orders, cumulate(at, '1 day', '1 day') GROUP BY 1;
 
 DROP TABLE orders, notes;
