@@ -57,11 +57,18 @@ CREATE FUNCTION tumble(ts timestamp, size interval, "offset" interval DEFAULT '0
   END;
 COMMENT ON FUNCTION tumble(timestamp, interval, interval, text) IS 'the window of a size that holds a time: windows follow each other without gaps; no row for NULL';
 
+CREATE FUNCTION streamfuse.window_rows(internal) RETURNS internal
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'streamfuse_window_rows';
+REVOKE EXECUTE ON FUNCTION streamfuse.window_rows(internal) FROM PUBLIC;
+COMMENT ON FUNCTION streamfuse.window_rows(internal) IS 'tells the planner in how many windows a time is';
+
 CREATE FUNCTION streamfuse.hop_starts(ts timestamptz, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamptz
-  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamptz';
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamptz';
 COMMENT ON FUNCTION streamfuse.hop_starts(timestamptz, interval, interval, interval, text, bool) IS 'starts of the hopping windows that hold a time, in order; none for NULL';
 CREATE FUNCTION streamfuse.hop_ends(ts timestamptz, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamptz
-  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamptz';
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamptz';
 COMMENT ON FUNCTION streamfuse.hop_ends(timestamptz, interval, interval, interval, text, bool) IS 'ends of the hopping windows that hold a time, in order; none for NULL';
 CREATE FUNCTION hop(ts timestamptz, size interval, slide interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL, gaps bool DEFAULT false)
   RETURNS TABLE (window_start timestamptz, window_end timestamptz)
@@ -74,10 +81,12 @@ CREATE FUNCTION hop(ts timestamptz, size interval, slide interval, "offset" inte
 COMMENT ON FUNCTION hop(timestamptz, interval, interval, interval, text, bool) IS 'the windows of a size that hold a time, where one starts every slide: they overlap; no row for NULL';
 
 CREATE FUNCTION streamfuse.hop_starts(ts timestamp, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamp
-  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamp';
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_hop_starts_timestamp';
 COMMENT ON FUNCTION streamfuse.hop_starts(timestamp, interval, interval, interval, text, bool) IS 'starts of the hopping windows that hold a time, in order; none for NULL';
 CREATE FUNCTION streamfuse.hop_ends(ts timestamp, size interval, slide interval, "offset" interval, timezone text, gaps bool) RETURNS SETOF timestamp
-  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamp';
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_hop_ends_timestamp';
 COMMENT ON FUNCTION streamfuse.hop_ends(timestamp, interval, interval, interval, text, bool) IS 'ends of the hopping windows that hold a time, in order; none for NULL';
 CREATE FUNCTION hop(ts timestamp, size interval, slide interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL, gaps bool DEFAULT false)
   RETURNS TABLE (window_start timestamp, window_end timestamp)
@@ -90,10 +99,12 @@ CREATE FUNCTION hop(ts timestamp, size interval, slide interval, "offset" interv
 COMMENT ON FUNCTION hop(timestamp, interval, interval, interval, text, bool) IS 'the windows of a size that hold a time, where one starts every slide: they overlap; no row for NULL';
 
 CREATE FUNCTION streamfuse.cumulate_starts(ts timestamptz, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamptz
-  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamptz';
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamptz';
 COMMENT ON FUNCTION streamfuse.cumulate_starts(timestamptz, interval, interval, interval, text) IS 'starts of the cumulating windows that hold a time, in order; none for NULL';
 CREATE FUNCTION streamfuse.cumulate_ends(ts timestamptz, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamptz
-  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamptz';
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamptz';
 COMMENT ON FUNCTION streamfuse.cumulate_ends(timestamptz, interval, interval, interval, text) IS 'ends of the cumulating windows that hold a time, in order; none for NULL';
 CREATE FUNCTION cumulate(ts timestamptz, size interval, step interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
   RETURNS TABLE (window_start timestamptz, window_end timestamptz)
@@ -106,10 +117,12 @@ CREATE FUNCTION cumulate(ts timestamptz, size interval, step interval, "offset" 
 COMMENT ON FUNCTION cumulate(timestamptz, interval, interval, interval, text) IS 'the windows that hold a time, growing by a step up to a size, where the next ones start; no row for NULL';
 
 CREATE FUNCTION streamfuse.cumulate_starts(ts timestamp, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamp
-  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamp';
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_cumulate_starts_timestamp';
 COMMENT ON FUNCTION streamfuse.cumulate_starts(timestamp, interval, interval, interval, text) IS 'starts of the cumulating windows that hold a time, in order; none for NULL';
 CREATE FUNCTION streamfuse.cumulate_ends(ts timestamp, size interval, step interval, "offset" interval, timezone text) RETURNS SETOF timestamp
-  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamp';
+  LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SUPPORT streamfuse.window_rows
+  AS 'MODULE_PATHNAME', 'streamfuse_cumulate_ends_timestamp';
 COMMENT ON FUNCTION streamfuse.cumulate_ends(timestamp, interval, interval, interval, text) IS 'ends of the cumulating windows that hold a time, in order; none for NULL';
 CREATE FUNCTION cumulate(ts timestamp, size interval, step interval, "offset" interval DEFAULT '0', timezone text DEFAULT NULL)
   RETURNS TABLE (window_start timestamp, window_end timestamp)

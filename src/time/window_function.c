@@ -17,6 +17,8 @@
 #include "commands/extension.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -52,6 +54,10 @@ typedef struct CallArguments
 	bool gaps;
 } CallArguments;
 
+/* Of (ts, size, step, offset, timezone); hop has gaps after them. */
+#define CUMULATE_ARGUMENTS 5
+
+PG_FUNCTION_INFO_V1(streamfuse_window_rows);
 PG_FUNCTION_INFO_V1(streamfuse_tumble_start_timestamptz);
 PG_FUNCTION_INFO_V1(streamfuse_tumble_end_timestamptz);
 PG_FUNCTION_INFO_V1(streamfuse_tumble_start_timestamp);
@@ -272,6 +278,40 @@ DEFINE_WINDOWS(streamfuse_cumulate_starts_timestamptz, SF_WINDOW_CUMULATE, true,
 DEFINE_WINDOWS(streamfuse_cumulate_ends_timestamptz, SF_WINDOW_CUMULATE, true, end)
 DEFINE_WINDOWS(streamfuse_cumulate_starts_timestamp, SF_WINDOW_CUMULATE, false, start)
 DEFINE_WINDOWS(streamfuse_cumulate_ends_timestamp, SF_WINDOW_CUMULATE, false, end)
+
+/* A length by which intervals can be compared. */
+static double
+approximate_microseconds(const Interval *interval)
+{
+	return (double) interval->time +
+	       ((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * (double) USECS_PER_DAY;
+}
+
+/* How many windows of one time the functions of hop and cumulate return: all that start or end within a size. */
+Datum
+streamfuse_window_rows(PG_FUNCTION_ARGS)
+{
+	SupportRequestRows *request = (SupportRequestRows *) PG_GETARG_POINTER(0);
+	List *arguments;
+	Const *size;
+	Const *step;
+	double steps;
+
+	if (!IsA(request, SupportRequestRows) || !IsA(request->node, FuncExpr))
+		PG_RETURN_POINTER(NULL);
+	arguments = ((FuncExpr *) request->node)->args;
+	size = lsecond(arguments);
+	step = lthird(arguments);
+	if (!IsA(size, Const) || !IsA(step, Const) || size->constisnull || step->constisnull)
+		PG_RETURN_POINTER(NULL);
+
+	steps = approximate_microseconds(DatumGetIntervalP(size->constvalue)) /
+	        Max(approximate_microseconds(DatumGetIntervalP(step->constvalue)), 1.0);
+	if (list_length(arguments) == CUMULATE_ARGUMENTS)
+		steps = (steps + 1) / 2; /* a time is in those that end after it */
+	request->rows = Max(steps, 1.0);
+	PG_RETURN_POINTER(request);
+}
 
 /* The extension's window functions as far as seen; forgotten when pg_proc changes. */
 typedef struct KnownFunction

@@ -46,6 +46,19 @@ FROM generate_series('2024-05-01'::timestamp, '2024-05-02', '1 hour') at, hop(at
 SELECT at, (SELECT window_end FROM hop(at, '87600 hours', '1 microsecond') LIMIT 1)
 FROM generate_series('2024-05-01'::timestamp, '2024-05-02', '12 hours') at;
 
+-- It knows how many there are.
+CREATE FUNCTION estimated_rows(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+  RETURN plan->0->'Plan'->>'Plan Rows';
+END $$;
+SELECT call, estimated_rows('SELECT * FROM ' || call)
+FROM (VALUES ($$hop('2024-05-01'::timestamp, '1 hour', '1 second')$$), ($$hop('2024-05-01'::timestamptz, '1 year', '1 month')$$),
+             ($$hop('2024-05-01'::timestamp, '1 minute', '1 hour', gaps => true)$$), ($$hop('2024-05-01'::timestamp, NULL, '1 hour')$$),
+             ($$cumulate('2024-05-01'::timestamptz, '7 days', '1 day')$$)) c (call);
+DROP FUNCTION estimated_rows;
+
 -- ---------------------------------------------------------------------------
 -- Against definitions in plain SQL: window n is [origin + n * slide, origin + n * slide + size), by the clock of its
 -- zone, and a time is in those that do not start after it and end after it.
