@@ -53,6 +53,7 @@ static bool same_group(groups_hash *groups, const char *a, const char *b);
 
 struct SfStandbyScan
 {
+	MemoryContext context;        /* what lives from one restart to the next */
 	MemoryContext window_context; /* groups of the current window */
 	SfLayout *layout;
 	Snapshot snapshot;
@@ -132,6 +133,7 @@ sf_standby_begin(MemoryContext context, Oid view, SfLayout *layout, Snapshot sna
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SfStandbyScan *scan = palloc0(sizeof(SfStandbyScan));
 
+	scan->context = context;
 	scan->window_context = AllocSetContextCreate(context, "streamfuse window", ALLOCSET_DEFAULT_SIZES);
 	scan->layout = layout;
 	scan->snapshot = snapshot;
@@ -145,6 +147,7 @@ sf_standby_begin(MemoryContext context, Oid view, SfLayout *layout, Snapshot sna
 void
 sf_standby_restart(SfStandbyScan *scan, SfTime from, SfTime to)
 {
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
 	ScanKeyData keys[2];
 
 	if (scan->rows != NULL)
@@ -160,6 +163,7 @@ sf_standby_restart(SfStandbyScan *scan, SfTime from, SfTime to)
 	            TimestampTzGetDatum(from));
 	scan->rows = systable_beginscan_ordered(scan->state, scan->index, scan->snapshot, 2, keys);
 	scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+	MemoryContextSwitchTo(old);
 }
 
 static SfTime

@@ -12,7 +12,7 @@
 
 #include "utils/memutils.h"
 
-#define MIN_CHUNKS 8
+#define MIN_CHUNKS 4
 #define MIN_WINDOWS 16
 
 /* A window without groups has no index yet: every probe ends here. */
@@ -440,7 +440,7 @@ sf_store_free_window(SfStore *store, StoreWindow *window)
 		store_count(&store->fragment->groups, -(int64) shared->ngroups);
 	for (uint32 i = 0; i < shared->nchunks; i++)
 		sf_state_free(blobs, ((dsa_pointer *) store_address(store, shared->chunks))[i],
-		              store->group_size * SF_CHUNK_GROUPS);
+		              store->group_size * sf_chunk_groups(i));
 	sf_state_free(blobs, shared->chunks, sizeof(dsa_pointer) * shared->max_chunks);
 	sf_state_free(blobs, shared->slots, sizeof(uint64) * shared->nslots);
 	while (DsaPointerIsValid(shared->key_chunks))

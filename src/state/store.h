@@ -102,7 +102,7 @@ typedef struct SfWindow			/* in DSA */
 	dsa_pointer slots;			/* uint64[nslots]: hash << 32 | (id + 1); 0 = free */
 	uint32		nchunks;
 	uint32		max_chunks;
-	dsa_pointer chunks;			/* dsa_pointer[max_chunks], SF_CHUNK_GROUPS groups each */
+	dsa_pointer chunks;			/* dsa_pointer[max_chunks]; how many groups each has: sf_chunk_groups() */
 	dsa_pointer key_chunks;		/* chain of bump-allocated memory for keys passed by reference */
 	uint32		key_chunk_used;
 	uint32		key_chunk_size;
@@ -111,7 +111,45 @@ typedef struct SfWindow			/* in DSA */
 	uint32		checkpoint_seq; /* next sequence number of a state row; 0 = none written; worker only */
 } SfWindow;
 
+/*
+ * Groups are in chunks: the first three have 1, 7 and 56, which makes one full chunk, and all others have that many.  So
+ * a window costs little where it has few groups, and there may be a window for each second.
+ */
 #define SF_CHUNK_GROUPS 64
+
+static inline uint32
+sf_chunk_groups(uint32 chunk)
+{
+	return chunk == 0 ? 1 : chunk == 1 ? 7 : chunk == 2 ? SF_CHUNK_GROUPS - 8 : SF_CHUNK_GROUPS;
+}
+
+/* The chunk that a group is in, and its place there. */
+static inline uint32
+sf_chunk_of(uint32 id, uint32 *place)
+{
+	if (likely(id >= SF_CHUNK_GROUPS))
+	{
+		*place = id % SF_CHUNK_GROUPS;
+		return id / SF_CHUNK_GROUPS + 2;
+	}
+	*place = id >= 8 ? id - 8 : id >= 1 ? id - 1 : 0;
+	return id >= 8 ? 2 : id >= 1 ? 1 : 0;
+}
+
+/* Groups that so many chunks have in all, and chunks that so many groups are in. */
+static inline uint32
+sf_chunks_room(uint32 nchunks)
+{
+	return nchunks >= 3 ? (nchunks - 2) * SF_CHUNK_GROUPS : nchunks == 2 ? 8 : nchunks;
+}
+
+static inline uint32
+sf_chunks_needed(uint32 ngroups)
+{
+	uint32		place;
+
+	return ngroups == 0 ? 0 : sf_chunk_of(ngroups - 1, &place) + 1;
+}
 
 /* ---- layout ---- */
 extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods,

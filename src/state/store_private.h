@@ -109,7 +109,10 @@ struct SfStore
 static inline SfGroup *
 store_group(const SfStore *store, const StoreWindow *window, uint32 id)
 {
-	return (SfGroup *) (window->chunks[id / SF_CHUNK_GROUPS] + (id % SF_CHUNK_GROUPS) * store->group_size);
+	uint32		place;
+	uint32		chunk = sf_chunk_of(id, &place);
+
+	return (SfGroup *) (window->chunks[chunk] + place * store->group_size);
 }
 
 static inline Size

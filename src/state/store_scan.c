@@ -388,15 +388,16 @@ copy_all(SfStoreScan *scan)
 
 		for (; scan->position < shared->ngroups; scan->position++)
 		{
-			uint32 within = scan->position % SF_CHUNK_GROUPS;
+			uint32 place;
+			uint32 number = sf_chunk_of(scan->position, &place);
 			const SfGroup *group;
 			const char *data;
 
 			if (batch_is_full(scan))
 				return;
-			if (chunk == NULL || within == 0)
-				chunk = dsa_get_address(scan->area, chunks[scan->position / SF_CHUNK_GROUPS]);
-			group = (SfGroup *) (chunk + within * group_size);
+			if (chunk == NULL || place == 0)
+				chunk = dsa_get_address(scan->area, chunks[number]);
+			group = (SfGroup *) (chunk + place * group_size);
 			data = version_at(scan, group);
 			if (data != NULL)
 				copy_group(scan, window, group->hash, data);
@@ -427,14 +428,15 @@ copy_candidates(SfStoreScan *scan)
 		chunks = dsa_get_address(scan->area, shared->chunks);
 		for (uint32 i = scan->hash & mask; slots[i] != 0; i = (i + 1) & mask)
 		{
-			uint32 id = (uint32) slots[i] - 1;
+			uint32 place;
+			uint32 number = sf_chunk_of((uint32) slots[i] - 1, &place);
 			char *chunk;
 			const char *data;
 
 			if ((uint32) (slots[i] >> 32) != scan->hash)
 				continue;
-			chunk = dsa_get_address(scan->area, chunks[id / SF_CHUNK_GROUPS]);
-			data = version_at(scan, (SfGroup *) (chunk + id % SF_CHUNK_GROUPS * group_size));
+			chunk = dsa_get_address(scan->area, chunks[number]);
+			data = version_at(scan, (SfGroup *) (chunk + place * group_size));
 			if (data != NULL)
 				copy_group(scan, window, scan->hash, data);
 			if (SF_BUG("key-found-in-one-window"))

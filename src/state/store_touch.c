@@ -12,9 +12,9 @@
 
 #include "fault.h"
 
-#define MIN_SLOTS 32
-#define MIN_CHUNKS 8
-#define MIN_KEY_CHUNK 1024
+#define MIN_SLOTS 4
+#define MIN_CHUNKS 4
+#define MIN_KEY_CHUNK 64
 #define MAX_KEY_CHUNK (64 * 1024)
 #define TOUCH_ROWS 256
 
@@ -97,7 +97,7 @@ add_chunk(SfStore *store, StoreWindow *window)
 	if (shared->nchunks == shared->max_chunks)
 		grow_chunk_array(store, window);
 	sf_store_mirror_reserve_chunk(store, window);
-	chunk = sf_state_allocate(&store->blobs, store->group_size * SF_CHUNK_GROUPS);
+	chunk = sf_state_allocate(&store->blobs, store->group_size * sf_chunk_groups(shared->nchunks));
 	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
 	((dsa_pointer *) store_address(store, shared->chunks))[shared->nchunks++] = chunk;
 	LWLockRelease(&store->fragment->lock);
@@ -110,7 +110,7 @@ window_has_room(const StoreWindow *window)
 {
 	SfWindow *shared = window->shared;
 
-	return shared->ngroups < shared->nchunks * SF_CHUNK_GROUPS && (shared->ngroups + 1) * 2 <= shared->nslots;
+	return shared->ngroups < sf_chunks_room(shared->nchunks) && (shared->ngroups + 1) * 2 <= shared->nslots;
 }
 
 /* Room for one more group.  Allocates: not under the lock. */
@@ -121,7 +121,7 @@ window_reserve(SfStore *store, StoreWindow *window)
 
 	if (shared->ngroups == PG_UINT32_MAX / 4)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many groups in a window")));
-	if (shared->ngroups == shared->nchunks * SF_CHUNK_GROUPS)
+	if (shared->ngroups == sf_chunks_room(shared->nchunks))
 		add_chunk(store, window);
 	if ((shared->ngroups + 1) * 2 > shared->nslots)
 		grow_slots(store, window);

@@ -273,13 +273,13 @@ static void
 give_back_chunks(SfStore *store, StoreWindow *window)
 {
 	SfWindow *shared = window->shared;
-	uint32 needed = (shared->ngroups + SF_CHUNK_GROUPS - 1) / SF_CHUNK_GROUPS;
+	uint32 needed = sf_chunks_needed(shared->ngroups);
 
 	while (shared->nchunks > needed)
 	{
 		dsa_pointer chunk = ((dsa_pointer *) store_address(store, shared->chunks))[--shared->nchunks];
 
-		sf_state_free(&store->blobs, chunk, store->group_size * SF_CHUNK_GROUPS);
+		sf_state_free(&store->blobs, chunk, store->group_size * sf_chunk_groups(shared->nchunks));
 	}
 	window->nchunks = shared->nchunks;
 }
@@ -603,7 +603,7 @@ window_bytes(const SfStore *store, const StoreWindow *window)
 {
 	const SfWindow *shared = window->shared;
 
-	return shared->nchunks * store->group_size * SF_CHUNK_GROUPS + shared->nslots * sizeof(uint64) + sizeof(SfWindow);
+	return sf_chunks_room(shared->nchunks) * store->group_size + shared->nslots * sizeof(uint64) + sizeof(SfWindow);
 }
 
 Size
