@@ -113,6 +113,9 @@ SELECT * FROM compare('numeric', variances(),
 SELECT * FROM compare('numeric', variances(), '{1e-40,-1e-40,1e130,-1e130,0,1e-36,1e-9000,2e-9000,NULL}');
 SELECT call, found(q) = expected(q) AS same FROM unnest('{var_pop,stddev_samp}'::text[]) AS call,
   format('SELECT %s(x) FROM (VALUES (1e70000::numeric), (-1e70000), (3e70000), (1)) v (x)', call) AS q;
+-- sums that overflow 128 bits
+SELECT call, found(q) = expected(q) AS same FROM unnest('{var_pop,stddev_samp}'::text[]) AS call,
+  format('SELECT %s(x) FROM (SELECT 999999999999999999999999999999999999 - g * g FROM generate_series(1, 400) g) v (x)', call) AS q;
 SELECT * FROM compare('numeric', variances(), '{99999999999999999999999999999999.9999,-99999999999999999999999999999999.9999,1e-16,1e-20}');
 SELECT * FROM compare('float4', variances(), '{0,-0,1.5,-1e-38,0.1,NULL,1e10,3e38,-3e38}');
 SELECT * FROM compare('float8', variances(), '{0,-0,0.1,0.2,0.3,NULL,1e150,-1e150,1e-300}');
