@@ -354,7 +354,7 @@ CREATE TABLE streamfuse.error_row (
   fragment   int4 NOT NULL,
   relation   oid NOT NULL,         -- the stream, or a leaf of it
   tid        tid NOT NULL,
-  event_time timestamptz NOT NULL,
+  event_time timestamptz,          -- NULL in a view without a window
   at         timestamptz NOT NULL,
   sqlstate   text NOT NULL,
   message    text NOT NULL,

@@ -13,7 +13,7 @@
  *
  * Lateness is judged against closed_until as it stood when the tick began: rows of one tick are never late with respect
  * to one another.  Where windows overlap a row goes into a pane, as long as one of the pane's windows is open, and is
- * missed in those of them that have closed.
+ * missed in those of them that have closed.  Without a window all rows go into one, whatever their time, and none is late.
  */
 #include "flow/flow.h"
 
@@ -278,7 +278,8 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->progress = progress;
 	flow->begins_at = begins_at;
 	flow->in_panes = definition->layout->in_panes;
-	sf_pane_spec(&definition->window, &flow->pane);
+	if (!sf_is_windowless(definition))
+		sf_pane_spec(&definition->window, &flow->pane);
 	flow->estate = CreateExecutorState();
 	flow->econtext = CreateExprContext(flow->estate);
 	init_slots(flow);
@@ -333,6 +334,20 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 	flow->missed_saved = false;
 	flow->saved_nfailed = flow->progress->nfailed;
 	flow->saved_messages_size = flow->progress->messages.len;
+}
+
+void
+sf_flow_finish(SfFlow *flow)
+{
+	SfWindow *window;
+
+	if (!flow->definition->single_row)
+		return;
+	window = sf_store_find_window(flow->store, SF_TIME_MINUS_INFINITY);
+	if (window != NULL && window->ngroups > 0)
+		return;
+	window = sf_store_window(flow->store, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	(void) sf_store_touch(flow->store, window, sf_layout_hash(flow->definition->layout, NULL, NULL), NULL, NULL);
 }
 
 void
@@ -462,19 +477,25 @@ load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 static void
 select_rows(SfFlow *flow, SfBatch *batch)
 {
-	const Datum *times = batch->values[flow->definition->time_attnum - 1];
-	const bool *time_nulls = batch->nulls[flow->definition->time_attnum - 1];
+	const bool windowless = sf_is_windowless(flow->definition);
+	const Datum *times = windowless ? NULL : batch->values[flow->definition->time_attnum - 1];
+	const bool *time_nulls = windowless ? NULL : batch->nulls[flow->definition->time_attnum - 1];
 	SfTime closed_until = flow->progress->closed_until;
 	SfPane pane = {0};
-	bool in_window = false;
+	bool in_window = windowless;
 	bool is_regular = true;
 	int n = flow->nselected;
 
+	if (windowless)
+	{
+		pane.start = pane.last_start = SF_TIME_MINUS_INFINITY;
+		pane.end = pane.first_end = pane.last_end = SF_TIME_INFINITY;
+	}
 	for (int row = flow->at; row < batch->nrows; row++)
 	{
-		SfTime time = DatumGetInt64(times[row]);
+		SfTime time = windowless ? 0 : DatumGetInt64(times[row]);
 
-		if (time_nulls[row])
+		if (!windowless && time_nulls[row])
 			continue;
 		flow->at = row;
 		flow->nselected = n;
@@ -485,7 +506,7 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
-		if (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive") || !is_regular)
+		if (!windowless && (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive") || !is_regular))
 		{
 			in_window = pane_of(flow, time, &pane);
 			is_regular = sf_window_is_regular(&flow->pane, pane.start, pane.end);
@@ -892,8 +913,10 @@ sf_flow_row(const SfFlow *flow, SfFailedRow *failed)
 	*failed = (SfFailedRow){.relid = batch->relid,
 	                        .block = batch->blocks[row],
 	                        .offset = batch->offsets[row],
-	                        .event_time = DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]),
+	                        .event_time = SF_TIME_MINUS_INFINITY,
 	                        .at = flow->now};
+	if (!sf_is_windowless(flow->definition))
+		failed->event_time = DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]);
 	return true;
 }
 

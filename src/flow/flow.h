@@ -37,6 +37,9 @@ extern bool sf_flow_needs_settings(const SfFlow *flow);
 extern void sf_flow_begin(SfFlow *flow, TimestampTz now);
 extern void sf_flow_rollback(SfFlow *flow);
 
+/* Ends the rows of a tick: one row that is there without any is made.  May raise for lack of memory. */
+extern void sf_flow_finish(SfFlow *flow);
+
 /* Rows that came too late for a window are counted, in the tick. */
 extern void sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows);
 

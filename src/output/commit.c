@@ -33,49 +33,25 @@
 #include "utils/timestamp.h"
 
 #include "fault.h"
+#include "output/checkpoint.h"
 #include "output/commit.h"
 #include "output/error_row.h"
 #include "output/writer.h"
 #include "state/catalog.h"
 
-#define STATE_VERSION 1
-
-/* A payload fills one page: larger rows would be cut into TOAST chunks. */
-#define PAYLOAD_BYTES 8000
-
 /* With so many failed rows, which each tick copies, a commit does not wait for the checkpoint interval. */
 #define MANY_FAILED_ROWS 10000
-
-/* What becomes true of a window once the transaction has committed. */
-typedef struct WindowUpdate
-{
-	SfWindow *window;
-	SfTick checkpointed;
-	uint64 checkpoint_bytes;
-	uint32 checkpoint_seq;
-} WindowUpdate;
 
 typedef struct MemberCommit
 {
 	SfMember *member;
 	uint64 xid; /* of the transaction, as a full xid */
 	SfTick tick;
-	List *windows;         /* WindowUpdate *, in context */
+	List *windows;         /* SfWindowUpdate *, in context */
 	MemoryContext context; /* outlives the transaction */
 	bool done;             /* its subtransaction succeeded */
 	bool status_only;      /* of a stopped member whose rows are refused, or which has none in memory */
 } MemberCommit;
-
-void
-sf_state_check_version(const char **data, const char *end)
-{
-	int32 version;
-
-	sf_flat_read(data, end, &version, sizeof(version));
-	if (version != STATE_VERSION)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-		                errmsg("state has version %d, this library knows %d", version, STATE_VERSION)));
-}
 
 /* Rows for the windows closed and not yet written. */
 static void
@@ -116,122 +92,6 @@ write_closed(MemberCommit *commit)
 	}
 	sf_writer_end(writer);
 	table_close(output, NoLock);
-}
-
-static void
-delete_state(SfCatalog *state, int32 fragment, SfTime window_start)
-{
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&keys[0], SF_STATE_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
-	ScanKeyInit(&keys[1], SF_STATE_WINDOW_START + 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
-	            TimestampTzGetDatum(window_start));
-	scan = sf_catalog_scan_begin(state, "state_pkey", 2, keys, NULL);
-	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
-		sf_catalog_delete(state, tuple);
-	sf_catalog_scan_end(scan);
-}
-
-static void
-start_payload(StringInfo payload)
-{
-	int32 version = STATE_VERSION;
-
-	resetStringInfo(payload);
-	appendStringInfoSpaces(payload, VARHDRSZ);
-	appendBinaryStringInfo(payload, (char *) &version, sizeof(version));
-}
-
-static void
-write_payload(SfCatalog *state, int32 fragment, WindowUpdate *update, StringInfo payload)
-{
-	Datum values[SF_STATE_NATTS];
-
-	SET_VARSIZE(payload->data, payload->len);
-	values[SF_STATE_FRAGMENT] = Int32GetDatum(fragment);
-	values[SF_STATE_WINDOW_START] = TimestampTzGetDatum(update->window->start);
-	values[SF_STATE_SEQ] = Int32GetDatum((int32) update->checkpoint_seq++);
-	values[SF_STATE_WINDOW_END] = TimestampTzGetDatum(update->window->end);
-	values[SF_STATE_PAYLOAD] = PointerGetDatum(payload->data);
-	sf_catalog_insert(state, values, NULL);
-	update->checkpoint_bytes += payload->len;
-	start_payload(payload);
-}
-
-/* Groups of one open window changed since its last checkpoint; all of them when the changes have outgrown the whole. */
-static void
-checkpoint_window(MemberCommit *commit, SfCatalog *state, WindowUpdate *update)
-{
-	SfMember *member = commit->member;
-	SfWindow *window = update->window;
-	uint64 whole_bytes = sf_store_saved_bytes(member->store, window);
-	bool whole = window->checkpoint_seq == 0 || window->checkpoint_bytes > 2 * whole_bytes + 65536;
-	StringInfoData payload;
-	StringInfoData group_bytes;
-
-	if (whole && window->checkpoint_seq > 0)
-	{
-		delete_state(state, member->row.id, window->start);
-		update->checkpoint_bytes = 0;
-	}
-	initStringInfo(&payload);
-	initStringInfo(&group_bytes);
-	start_payload(&payload);
-	for (uint32 id = 0; id < window->ngroups; id++)
-	{
-		SfGroup *group = sf_store_group_at(member->store, window, id);
-
-		bool more = false;
-
-		if (!whole && group->version <= window->checkpointed + SF_BUG("changed-group-not-saved"))
-			continue;
-		do
-		{
-			resetStringInfo(&group_bytes);
-			more = sf_store_save_group(member->store, group, whole, more, &group_bytes);
-			if (payload.len > VARHDRSZ + (int) sizeof(int32) && payload.len + group_bytes.len > PAYLOAD_BYTES)
-				write_payload(state, member->row.id, update, &payload);
-			appendBinaryStringInfo(&payload, group_bytes.data, group_bytes.len);
-		} while (more);
-	}
-	if (payload.len > VARHDRSZ + (int) sizeof(int32))
-		write_payload(state, member->row.id, update, &payload);
-	update->checkpointed = commit->tick;
-	pfree(payload.data);
-	pfree(group_bytes.data);
-}
-
-static void
-write_state(MemberCommit *commit)
-{
-	SfMember *member = commit->member;
-	SfCatalog *state = sf_catalog_open("state", RowExclusiveLock);
-
-	for (int i = 0; i < sf_store_nwindows(member->store); i++)
-	{
-		SfWindow *window = sf_store_window_at(member->store, i);
-		WindowUpdate *update;
-		MemoryContext old;
-
-		CHECK_FOR_INTERRUPTS();
-		if (window->role == SF_WINDOW_ASSEMBLED || window->role == SF_WINDOW_HEAD)
-			continue;
-		update = MemoryContextAlloc(commit->context, sizeof(WindowUpdate));
-		*update = (WindowUpdate){window, window->checkpointed, window->checkpoint_bytes, window->checkpoint_seq};
-		if (window->closed == SF_TICK_NONE)
-			checkpoint_window(commit, state, update);
-		else if (window->checkpoint_seq > 0)
-		{
-			delete_state(state, member->row.id, window->start);
-			update->checkpoint_seq = 0;
-		}
-		old = MemoryContextSwitchTo(commit->context);
-		commit->windows = lappend(commit->windows, update);
-		MemoryContextSwitchTo(old);
-	}
-	sf_catalog_close(state, NoLock);
 }
 
 static void
@@ -386,10 +246,10 @@ write_member(SfMember *member, void *arg)
 	}
 	SF_FAULT("commit-after-output");
 	if (!SF_BUG("position-saved-without-state"))
-		write_state(commit);
+		commit->windows = sf_checkpoint_write(member, commit->tick, commit->context);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
-	sf_error_rows_write(member->row.id, &member->progress);
+	sf_error_rows_write(member->row.id, &member->progress, !sf_is_windowless(member->definition));
 	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
 		write_progress(member);
 }
@@ -451,7 +311,6 @@ static void
 settle_member(SfWorker *worker, MemberCommit *commit)
 {
 	SfMember *member = commit->member;
-	ListCell *cell;
 
 	member->must_commit = false;
 	sf_trouble_over(member, &member->commit_trouble);
@@ -460,16 +319,7 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 		sf_member_release(worker, member);
 		return;
 	}
-	foreach (cell, commit->windows)
-	{
-		WindowUpdate *update = lfirst(cell);
-
-		if (update->window->closed == SF_TICK_NONE)
-			sf_store_note_saved(member->store, update->window);
-		update->window->checkpointed = update->checkpointed;
-		update->window->checkpoint_bytes = update->checkpoint_bytes;
-		update->window->checkpoint_seq = update->checkpoint_seq;
-	}
+	sf_checkpoint_settle(member, commit->windows);
 	member->progress.nmissed = 0;
 	sf_progress_cut_failed(&member->progress, 0, 0);
 	member->closed_since = 0;

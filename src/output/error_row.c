@@ -33,7 +33,7 @@
 PG_FUNCTION_INFO_V1(sf_stream_row);
 
 void
-sf_error_rows_write(int32 fragment, const SfProgress *progress)
+sf_error_rows_write(int32 fragment, const SfProgress *progress, bool timed)
 {
 	SfCatalog *catalog;
 
@@ -44,6 +44,7 @@ sf_error_rows_write(int32 fragment, const SfProgress *progress)
 	{
 		const SfFailedRow *row = &progress->failed[i];
 		Datum values[SF_ERROR_ROW_NATTS];
+		bool nulls[SF_ERROR_ROW_NATTS] = {0};
 		ItemPointerData tid;
 
 		CHECK_FOR_INTERRUPTS();
@@ -52,10 +53,11 @@ sf_error_rows_write(int32 fragment, const SfProgress *progress)
 		values[SF_ERROR_ROW_RELATION] = ObjectIdGetDatum(row->relid);
 		values[SF_ERROR_ROW_TID] = PointerGetDatum(&tid);
 		values[SF_ERROR_ROW_EVENT_TIME] = TimestampTzGetDatum(row->event_time);
+		nulls[SF_ERROR_ROW_EVENT_TIME] = !timed;
 		values[SF_ERROR_ROW_AT] = TimestampTzGetDatum(row->at);
 		values[SF_ERROR_ROW_SQLSTATE] = CStringGetTextDatum(unpack_sql_state(row->sqlstate));
 		values[SF_ERROR_ROW_MESSAGE] = CStringGetTextDatum(progress->messages.data + row->message);
-		sf_catalog_insert(catalog, values, NULL);
+		sf_catalog_insert(catalog, values, nulls);
 		pfree(DatumGetPointer(values[SF_ERROR_ROW_SQLSTATE]));
 		pfree(DatumGetPointer(values[SF_ERROR_ROW_MESSAGE]));
 	}

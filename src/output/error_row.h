@@ -19,7 +19,10 @@
 #define SF_ERROR_ROW_MESSAGE 6
 #define SF_ERROR_ROW_NATTS 7
 
-/* Writes the failed rows of a fragment that wait for a commit, in the transaction that writes the position beyond them. */
-extern void sf_error_rows_write(int32 fragment, const SfProgress *progress);
+/*
+ * Writes the failed rows of a fragment that wait for a commit, in the transaction that writes the position beyond them.
+ * timed: they have event times.
+ */
+extern void sf_error_rows_write(int32 fragment, const SfProgress *progress, bool timed);
 
 #endif							/* SF_ERROR_ROW_H */

@@ -4,8 +4,8 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window columns, and
- * no function in FROM.
+ * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window
+ * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY.
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
  * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
@@ -87,8 +87,8 @@ refuse_constructs(Query *query)
 		refuse("subqueries in expressions", "Apply the condition in a query over the continuous view.");
 	if (query->constraintDeps != NIL)
 		refuse("columns that depend on a grouped primary key", "Name all columns in GROUP BY.");
-	if (query->groupClause == NIL)
-		refuse("a query without GROUP BY", "Group by window_start and window_end of tumble().");
+	if (query->groupClause == NIL && !query->hasAggs && query->havingQual == NULL)
+		refuse("a query without GROUP BY or aggregates", "Group the rows, or read the stream itself.");
 }
 
 /* Collects range table indexes and conditions of comma lists and inner joins. */
@@ -238,6 +238,15 @@ plan_row_expression(DefineContext *context, Node *node)
 	return expression_planner((Expr *) over_row);
 }
 
+/* Groups over all time are kept in one window of the store. */
+static void
+analyse_all_time(SfDefinition *definition, bool single_row)
+{
+	definition->window.kind = SF_WINDOW_NONE;
+	definition->time_type = TIMESTAMPTZOID;
+	definition->single_row = single_row;
+}
+
 /* Windows are closed by the stream's watermark, so they must be over its column. */
 static void
 check_watermark(SfDefinition *definition)
@@ -361,7 +370,10 @@ find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWi
 	return result;
 }
 
-/* Without a function in FROM: groups by date_trunc, date_bin or the date of a column, of the watermark's if there is one. */
+/*
+ * Without a function in FROM: groups by date_trunc, date_bin or the date of a column, of the watermark's if there is one.
+ * Where there is none of these, no group is ever complete.
+ */
 static void
 analyse_window_expr(DefineContext *context)
 {
@@ -374,7 +386,10 @@ analyse_window_expr(DefineContext *context)
 	expr = find_window_expr(context, definition->stream_varno, settings.has_watermark ? settings.time_attnum : 0,
 	                        &found);
 	if (expr == NULL)
-		refuse("a query without a window", "Add tumble(time, size) to FROM and group by its columns.");
+	{
+		analyse_all_time(definition, context->query->groupClause == NIL);
+		return;
+	}
 	if (!is_not_null(definition->stream, found.time->varattno))
 		refuse("windows by date_trunc(), date_bin() or the date of a column that may be null",
 		       "Declare the column NOT NULL, or use tumble(), which leaves out rows without a time.");
@@ -455,8 +470,9 @@ analyse_grouping(DefineContext *context)
 		context->definition->keys = lappend(context->definition->keys, plan_row_expression(context, expr));
 	}
 	context->definition->nkeys = list_length(context->definition->keys);
-	if (!context->has_window)
-		refuse("groups without a window", "Group by window_start and window_end of tumble().");
+	if (!context->has_window && context->window_varno != 0)
+		refuse("a window function whose columns are not in GROUP BY",
+		       "Group by window_start and window_end, or leave the window function out.");
 	if (!has_both && other == 1 && context->window_kind == SF_WINDOW_CUMULATE)
 		refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
@@ -716,8 +732,11 @@ build_output(SfDefinition *definition)
 	definition->output_target = lappend(
 	    definition->output_target,
 	    makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
-	definition->output_window_start = output_column(definition, 1, &natts);
-	definition->output_window_end = output_column(definition, 2, &natts);
+	if (!sf_is_windowless(definition))
+	{
+		definition->output_window_start = output_column(definition, 1, &natts);
+		definition->output_window_end = output_column(definition, 2, &natts);
+	}
 	for (int key = 0; key < definition->nkeys; key++)
 		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
 

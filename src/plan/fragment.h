@@ -23,14 +23,15 @@ typedef struct SfDefinition
 	Oid			view;			/* InvalidOid while it is being created */
 	Oid			stream;			/* the stream relation (or partitioned parent) in Q's FROM */
 	Index		stream_varno;	/* its range table index in Q */
-	SfWindowSpec window;
-	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID */
+	SfWindowSpec window;		/* of kind SF_WINDOW_NONE for groups over all time */
+	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID; without a window the former */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
+	bool		single_row;		/* no GROUP BY: one row, also before the stream has any */
 
 	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
 	/* Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner). */
-	Expr	   *time;			/* the window's time argument */
+	Expr	   *time;			/* the window's time argument; NULL without a window */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
 	List	   *keys;			/* Expr, grouping columns but window_start and window_end */
@@ -45,7 +46,7 @@ typedef struct SfDefinition
 	/* The output table: the view's columns, then closed_xid, then what Q does not select of window and keys. */
 	TupleDesc	output_desc;
 	AttrNumber	output_closed_xid;
-	AttrNumber	output_window_start;
+	AttrNumber	output_window_start;	/* 0 without a window: the table stays empty */
 	AttrNumber	output_window_end;
 	AttrNumber *output_keys;	/* [nkeys] */
 	List	   *output_target;	/* TargetEntry over the group row for each output column but closed_xid (NULL expr) */
@@ -55,6 +56,13 @@ typedef struct SfDefinition
 
 	SfLayout   *layout;
 } SfDefinition;
+
+/* Are its groups over all time, so that nothing ever closes and nothing is late? */
+static inline bool
+sf_is_windowless(const SfDefinition *definition)
+{
+	return definition->window.kind == SF_WINDOW_NONE;
+}
 
 /*
  * Analyses a view's query.  Raises ERRCODE_FEATURE_NOT_SUPPORTED (with the construct and a hint) for what cannot be

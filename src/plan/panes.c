@@ -34,7 +34,7 @@ sf_define_panes(SfDefinition *definition)
 {
 	SfLayout *layout = definition->layout;
 
-	layout->in_panes = definition->window.kind != SF_WINDOW_TUMBLE;
+	layout->in_panes = definition->window.kind == SF_WINDOW_HOP || definition->window.kind == SF_WINDOW_CUMULATE;
 	if (!layout->in_panes)
 		return;
 	refuse_window_in((Node *) definition->filter, "WHERE", "Write the condition in HAVING.");

@@ -135,7 +135,8 @@ check_stream(const SfDefinition *definition)
 		         errdetail("A continuous view shows the same rows to all its readers."),
 		         errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
-	sf_stream_check_window_column(definition->stream, definition->time_attnum);
+	if (!sf_is_windowless(definition))
+		sf_stream_check_window_column(definition->stream, definition->time_attnum);
 }
 
 /* The greatest value that a stored row of a relation has for an expression, or SF_TIME_MINUS_INFINITY. */
@@ -198,8 +199,9 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 }
 
 static void
-notice_create(Oid view, Oid stream, bool with_data)
+notice_create(Oid view, const SfDefinition *definition, bool with_data)
 {
+	Oid stream = definition->stream;
 	SfStreamSettings settings;
 
 	if (with_data)
@@ -207,10 +209,35 @@ notice_create(Oid view, Oid stream, bool with_data)
 		                        get_rel_name(stream)),
 		                 errdetail("Until that is done, reading the view runs its query.")));
 	sf_stream_settings_get(stream, &settings);
-	if (!settings.has_watermark)
+	if (sf_is_windowless(definition) && definition->layout->nlists > 0)
+		ereport(NOTICE,
+		        (errmsg("continuous view \"%s\" keeps rows over all time", get_rel_name(view)),
+		         errdetail("An aggregate with DISTINCT or ORDER BY, or one that collects its arguments, needs them "
+		                   "for its answer, and no group is ever closed."),
+		         errhint("Group by the columns of a window.")));
+	if (!settings.has_watermark && !sf_is_windowless(definition))
 		ereport(NOTICE, (errmsg("stream \"%s\" has no watermark", get_rel_name(stream)),
 		                 errdetail("Windows of \"%s\" will not close.", get_rel_name(view)),
 		                 errhint("Use streamfuse.set_watermark.")));
+}
+
+/* What asks for a window that closes, or for one that begins. */
+static void
+check_windowless(Oid view, bool with_data)
+{
+	SfViewOptions options;
+
+	sf_view_options_get(view, &options);
+	if (options.emit_final)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view \"%s\" cannot show final results only", get_rel_name(view)),
+		                errdetail("Its groups have no window, so none is ever closed."),
+		                errhint("Leave out streamfuse.emit, or group by the columns of a window.")));
+	if (!with_data)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view \"%s\" cannot be created WITH NO DATA", get_rel_name(view)),
+		                errdetail("Its groups have no window, so there is no next one to begin with."),
+		                errhint("Create it WITH DATA; to leave out earlier rows, compare their time in WHERE.")));
 }
 
 /* Runs CREATE MATERIALIZED VIEW without our options; returns the new view, or InvalidOid (IF NOT EXISTS). */
@@ -285,6 +312,8 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	check_query_privileges(stmt->query, NULL);
 	definition = sf_define(CurrentMemoryContext, castNode(Query, copyObject(stmt->query)), InvalidOid);
 	check_stream(definition);
+	if (sf_is_windowless(definition))
+		check_windowless(view, !stmt->into->skipData);
 	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
 	if (stmt->into->skipData)
 	{
@@ -295,7 +324,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	}
 	output = sf_output_create(view, definition);
 	start_fragment(view, output, definition, SF_TIME_MINUS_INFINITY);
-	notice_create(view, definition->stream, !stmt->into->skipData);
+	notice_create(view, definition, !stmt->into->skipData);
 }
 
 /* REFRESH: activates an inert view.  The lock keeps a second REFRESH out; readers see the view inert or active. */
@@ -333,7 +362,7 @@ refresh_view(RefreshMatViewStmt *stmt)
 	check_stream(definition);
 	AtEOXact_GUC(true, level);
 	output = sf_output_adopt(view, definition, &adopted);
-	if (adopted)
+	if (adopted && !sf_is_windowless(definition))
 		adopted_until = greatest_stored(output,
 		                                quote_identifier(get_attname(output, definition->output_window_end, false)));
 	start_fragment(view, output, definition, adopted_until);
@@ -430,6 +459,8 @@ alter_view_options(const UtilityCall *call, AlterTableStmt *stmt)
 		sf_options_change(view, set, false);
 	if (reset != NIL)
 		sf_options_change(view, reset, true);
+	if (set != NIL && OidIsValid(sf_view_output(view)) && sf_is_windowless(sf_define_view(CurrentMemoryContext, view)))
+		check_windowless(view, true);
 	sf_catalog_changed_at_commit();
 }
 

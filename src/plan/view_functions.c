@@ -14,12 +14,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "plan/window_expr.h"
 #include "state/shared.h"
 #include "stream/settings.h"
 
@@ -67,41 +69,28 @@ streamfuse_view_status(PG_FUNCTION_ARGS)
 	    sf_status_word(glance.status, glance.retry_at != 0, row->paused, glance.resumes != row->resumes)));
 }
 
-/* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */
-Datum
-streamfuse_view_hints(PG_FUNCTION_ARGS)
+/* Has it windows that could close?  A look at the query alone: hints are told of views that cannot be compiled, too. */
+static bool
+has_windows(const Query *query)
 {
-	Oid view = PG_GETARG_OID(0);
-	Oid stream = PG_GETARG_OID(1);
-	ArrayBuildState *hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	ListCell *cell;
 
-	sf_require_preload();
-	if (PG_ARGISNULL(0) || !sf_is_continuous_view(view))
-		PG_RETURN_NULL();
-	if (PG_ARGISNULL(1) || !OidIsValid(sf_view_output(view)))
-		hints = accumArrayResult(hints, CStringGetTextDatum("use REFRESH MATERIALIZED VIEW to activate the view"),
-		                         false, TEXTOID, CurrentMemoryContext);
-	else
+	foreach (cell, query->rtable)
+		if (lfirst_node(RangeTblEntry, cell)->rtekind == RTE_FUNCTION)
+			return true;
+	foreach (cell, query->groupClause)
 	{
-		SfStreamSettings settings;
+		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), query->targetList);
+		SfWindowExpr found;
 
-		sf_stream_settings_get(stream, &settings);
-		if (!settings.has_watermark)
-			hints = accumArrayResult(hints,
-			                         CStringGetTextDatum(psprintf(
-			                             "stream \"%s\" has no watermark: windows do not close", get_rel_name(stream))),
-			                         false, TEXTOID, CurrentMemoryContext);
+		for (int varno = 1; varno <= list_length(query->rtable); varno++)
+			if (sf_match_window_expr(expr, varno, &found))
+				return true;
 	}
-	PG_RETURN_DATUM(makeArrayResult(hints, CurrentMemoryContext));
+	return false;
 }
 
-/* In what a view may differ from its query run as a batch, by its aggregates. */
-typedef struct Exemptions
-{
-	bool rounding;
-	bool order;
-} Exemptions;
-
+/* Does it collect its arguments, in the order in which they come? */
 static bool
 collects_in_order(const Aggref *aggregate)
 {
@@ -120,6 +109,61 @@ collects_in_order(const Aggref *aggregate)
 			return aggregate->aggfnoid >= FirstNormalObjectId && aggregate->aggorder == NIL;
 	}
 }
+
+/* Does an aggregate need all of its rows, as far as the query shows it? */
+static bool
+keeps_rows(Node *node, void *arg)
+{
+	Aggref *aggregate = (Aggref *) node;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, keeps_rows, arg, 0);
+	if (IsA(node, Aggref) && (aggregate->aggdistinct != NIL || aggregate->aggorder != NIL ||
+	                          aggregate->aggkind != AGGKIND_NORMAL || collects_in_order(aggregate)))
+		return true;
+	return expression_tree_walker(node, keeps_rows, arg);
+}
+
+/* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */
+Datum
+streamfuse_view_hints(PG_FUNCTION_ARGS)
+{
+	Oid view = PG_GETARG_OID(0);
+	Oid stream = PG_GETARG_OID(1);
+	ArrayBuildState *hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+
+	sf_require_preload();
+	if (PG_ARGISNULL(0) || !sf_is_continuous_view(view))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1) || !OidIsValid(sf_view_output(view)))
+		hints = accumArrayResult(hints, CStringGetTextDatum("use REFRESH MATERIALIZED VIEW to activate the view"),
+		                         false, TEXTOID, CurrentMemoryContext);
+	else
+	{
+		SfStreamSettings settings;
+		Query *query = sf_view_query(view);
+
+		sf_stream_settings_get(stream, &settings);
+		if (!has_windows(query) && keeps_rows((Node *) query, NULL))
+			hints = accumArrayResult(hints, CStringGetTextDatum("an aggregate keeps its rows over all time"), false,
+			                         TEXTOID, CurrentMemoryContext);
+		if (!settings.has_watermark && has_windows(query))
+			hints = accumArrayResult(hints,
+			                         CStringGetTextDatum(psprintf(
+			                             "stream \"%s\" has no watermark: windows do not close", get_rel_name(stream))),
+			                         false, TEXTOID, CurrentMemoryContext);
+	}
+	PG_RETURN_DATUM(makeArrayResult(hints, CurrentMemoryContext));
+}
+
+/* In what a view may differ from its query run as a batch, by its aggregates. */
+typedef struct Exemptions
+{
+	bool rounding;
+	bool order;
+} Exemptions;
 
 /* min and max have an operator that sorts; whatever else adds floating-point numbers up depends on the order. */
 static bool

@@ -139,7 +139,8 @@ sf_output_create(Oid view, SfDefinition *definition)
 	NewRelationCreateToastTable(output, (Datum) 0);
 	CommandCounterIncrement();
 
-	create_index(output, get_attname(output, definition->output_window_start, false));
+	if (!sf_is_windowless(definition))
+		create_index(output, get_attname(output, definition->output_window_start, false));
 	make_active(view, output);
 	return output;
 }

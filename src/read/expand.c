@@ -171,7 +171,13 @@ make_maintained_query(RangeTblEntry *own, SfReadMode mode)
 	output = table_open(output_oid, AccessShareLock);
 	check_output_columns(view, output);
 	query = make_leaf_query(make_relation_entry(output, RelationGetRelationName(output)), columns);
-	if (mode == SF_READ_LIVE)
+	if (mode == SF_READ_LIVE && sf_is_windowless(sf_read_definition(CurrentMemoryContext, own->relid)))
+	{
+		/* Nothing is ever closed. */
+		query = make_leaf_query(make_relation_entry(view, SF_LIVE_MARK), columns);
+		query->rtable = lappend(query->rtable, own);
+	}
+	else if (mode == SF_READ_LIVE)
 		query = make_union_query(columns, own, query,
 		                         make_leaf_query(make_relation_entry(view, SF_LIVE_MARK), columns));
 	else

@@ -37,6 +37,8 @@ copy_windows(SfFragment *fragment, SfFigures *figures)
 
 		if (window->closed != SF_TICK_NONE || window->role == SF_WINDOW_HEAD)
 			continue;
+		if (window->end == SF_TIME_INFINITY) /* it never closes */
+			continue;
 		figures->open_windows++;
 		if (window->role == SF_WINDOW_OF_ROWS)
 			figures->next_end = Min(figures->next_end, window->end);

@@ -109,6 +109,11 @@ typedef struct SfWindow			/* in DSA */
 	SfTick		checkpointed;	/* groups with a newer version are dirty; worker only */
 	uint64		checkpoint_bytes;	/* payload written for this window since it was last written whole; worker only */
 	uint32		checkpoint_seq; /* next sequence number of a state row; 0 = none written; worker only */
+
+	/* The sweep of a large window, see output/checkpoint.c; worker only. */
+	uint32		sweep_next;		/* groups before this one have been written, or were, since the sweep began */
+	uint32		sweep_seq;		/* sequence number of the next state row when it began */
+	SfTick		sweep_tick;		/* groups with a newer version have been written since it began */
 } SfWindow;
 
 /*

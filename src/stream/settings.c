@@ -254,6 +254,8 @@ check_windows_of_views(Oid relid, const SfStreamSettings *settings)
 		if (labelled_relation(row->stream) != relid)
 			continue;
 		definition = sf_define_view(CurrentMemoryContext, row->view);
+		if (sf_is_windowless(definition))
+			continue;
 		column = get_attname(row->stream, definition->time_attnum, false);
 		if (strcmp(column, NameStr(settings->time_column)) != 0)
 			ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),

@@ -33,6 +33,7 @@ typedef enum SfWindowKind
 	SF_WINDOW_HOP,
 	SF_WINDOW_CUMULATE,
 	SF_WINDOW_SESSION,			/* has no specification: time/session.h */
+	SF_WINDOW_NONE,				/* groups over all time: one window from -infinity to infinity, which never closes */
 } SfWindowKind;
 
 typedef enum SfWindowUnit

@@ -26,7 +26,7 @@ own_function(const char *name, int nargs, const Oid *types)
 	return LookupFuncName(list_make2(makeString(SF_SCHEMA), makeString(pstrdup(name))), nargs, types, false);
 }
 
-/* The stream and the window function are the only members of Q's FROM. */
+/* The stream and a window function, if there is one, are the only members of Q's FROM. */
 static Index
 find_entry(Query *query, RTEKind kind)
 {
@@ -114,11 +114,13 @@ static void
 keep_range(const SfVerification *verification, Query *query)
 {
 	Oid type = verification->definition->time_type;
-	Expr *start = copyObject(verification->definition->window_start);
+	Expr *start = verification->definition->window_start;
 
+	if (verification->from == SF_TIME_MINUS_INFINITY && verification->to == SF_TIME_INFINITY)
+		return;
 	if (verification->from != SF_TIME_MINUS_INFINITY)
 		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE,
-		              list_make2(start, time_constant(verification, verification->from)));
+		              list_make2(copyObject(start), time_constant(verification, verification->from)));
 	if (verification->to != SF_TIME_INFINITY)
 		add_condition(query, type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_LT : F_TIMESTAMP_LT,
 		              list_make2(copyObject(start), time_constant(verification, verification->to)));

@@ -293,6 +293,10 @@ require_window_start(const SfVerification *verification, Relation view)
 	if (verification->from == SF_TIME_MINUS_INFINITY && verification->to == SF_TIME_INFINITY &&
 	    verification->nexcluded == 0)
 		return;
+	if (sf_is_windowless(verification->definition))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view \"%s\" cannot be verified in parts", RelationGetRelationName(view)),
+		                errdetail("Its groups have no window."), errhint("Call streamfuse.verify() without a range.")));
 	for (int i = 0; i < RelationGetDescr(view)->natts; i++)
 		if (verification->definition->view_column[i] == 1)
 			return;

@@ -195,10 +195,12 @@ finish_member(SfMember *member, void *arg)
 	CloseStep *step = arg;
 	SfTime watermark = member->source->next->watermark;
 
+	sf_flow_finish(member->flow);
 	/* After a reset windows that were passed over without a row are open again. */
 	if (member->source->reset)
 		sf_closer_reopen(member->closer);
-	if (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick"))
+	if (!sf_is_windowless(member->definition) &&
+	    (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick")))
 		close_windows(member, step->tick, watermark);
 	sf_closer_finish(member->closer);
 	SF_FAULT("close-marked");

@@ -182,7 +182,7 @@ sub setup
 	my @columns = @{ $case->{columns} };
 	my (@types, @values);
 
-	$self->{server}->configure(test_tick_pages => $case->{tick_pages}, test_lag_pages => $case->{lag_pages});
+	$self->{server}->configure(test_tick_pages => $case->{tick_pages}, test_lag_pages => $case->{lag_pages}, test_sweep => $case->{sweep} ? 'on' : 'off');
 	for my $name (@columns)
 	{
 		push @types, column($name)->{type};
@@ -617,7 +617,7 @@ sub do_emit
 	my ($self, $step) = @_;
 	my $view = $self->view($step->{view}) // return;
 
-	return unless $self->{views}{ $view->{name} } && $self->idle('r1', 'r2');
+	return unless $self->{views}{ $view->{name} } && !$view->{all_time} && $self->idle('r1', 'r2');
 	my $final = !$self->{final}{ $view->{name} };
 	$self->sql('c', "ALTER MATERIALIZED VIEW $view->{name} SET (streamfuse.emit = '" . ($final ? 'final' : 'live') . "')");
 	$self->{final}{ $view->{name} } = $final;

@@ -247,10 +247,12 @@ sub make_view
 	@overlap = grep { $_->[1] !~ /timezone/ } @overlap if $case->{time} eq 'timestamp';
 	my @k = some(0, 3, @keys);
 	my $window = chance(0.5) ? $case->{window} : pick(@fit);
-	my $overlap = @overlap && chance(0.4) ? pick(@overlap) : undef;
+	# Groups over all time: then there is neither a final result nor a first window.
+	my $all_time = chance(0.25) ? 1 : 0;
+	my $overlap = !$all_time && @overlap && chance(0.4) ? pick(@overlap) : undef;
 
 	# A condition on the window is for one that a row is alone in.
-	push @filters, 'at > window_start' unless $overlap;
+	push @filters, 'at > window_start' unless $overlap || $all_time;
 	my @a = some(chance(0.1) ? 0 : 1, 5, @aggregates);
 	# Rows with i = 0 raise, and are set aside.
 	my $raises = $have{i} && chance(0.15) ? 1 : 0;
@@ -259,17 +261,19 @@ sub make_view
 	elsif ($raises) { push @a, 'sum(60 / i)'; }
 	return {
 		name => $name, keys => \@k, aggregates => \@a, raises => $raises, $overlap ? (function => $overlap->[0]) : (),
-		window => $overlap ? $overlap->[1] : $window->[0],
-		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) ? 1 : 0,
-		shows_end => $overlap || chance(0.3) ? 1 : 0, final => chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
-		data => chance(0.88) ? 1 : 0 };
+		$all_time ? (all_time => $case->{time}) : (), window => $overlap ? $overlap->[1] : $window->[0],
+		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) || ($all_time && !@k && !@a) ? 1 : 0,
+		shows_end => $overlap || chance(0.3) ? 1 : 0, final => !$all_time && chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
+		data => $all_time || chance(0.88) ? 1 : 0 };
 }
 
-# The window function of a view, as it is called.  Saved cases may not name it.
+# The window function of a view, as it is called.  Saved cases may not name it.  Where there is none: the one window that
+# all rows are in.
 sub window_call
 {
 	my ($view, $time) = @_;
 
+	return "(SELECT '-infinity'::$view->{all_time} AS window_start, 'infinity'::$view->{all_time} AS window_end) w" if $view->{all_time};
 	return ($view->{function} // 'tumble') . '(' . ($time // 'at') . ", $view->{window})";
 }
 
@@ -279,20 +283,21 @@ sub view_query
 {
 	my ($view, $batch) = @_;
 	my @conditions = grep { length } $view->{filter};
-	my @columns = ('window_start AS ws');
+	my @window = $view->{all_time} ? ("'-infinity'::$view->{all_time}", "'infinity'::$view->{all_time}") : ('window_start', 'window_end');
+	my @columns = ("$window[0] AS ws");
 	my $i = 0;
 
 	push @conditions, '(i = 0) IS NOT TRUE' if $batch && $view->{raises};
-	push @columns, 'window_end AS we' if $view->{shows_end};
+	push @columns, "$window[1] AS we" if $view->{shows_end};
 	push @columns, map { "$_ AS k" . ++$i } @{ $view->{keys} };
 	$i = 0;
 	push @columns, map { "$_ AS a" . ++$i } @{ $view->{aggregates} };
 	push @columns, 'count(*) AS n' if $view->{counts};
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
-	my @groups = ('window_start', 'window_end', @{ $view->{keys} });
-	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups);
-	return "SELECT " . join(', ', @columns) . ' FROM s, ' . window_call($view)
-	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . ' GROUP BY ' . join(', ', @groups)
+	my @groups = ($view->{all_time} ? () : @window, @{ $view->{keys} });
+	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups) if @groups;
+	return "SELECT " . join(', ', @columns) . ' FROM s' . ($view->{all_time} ? '' : ', ' . window_call($view))
+	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . (@groups ? ' GROUP BY ' . join(', ', @groups) : '')
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }
 
@@ -471,6 +476,7 @@ sub make_case
 	$case->{lockstep} = chance(0.25) ? 1 : 0;
 	$case->{tick_pages} = pick(0, 0, 0, 1, 3);
 	$case->{lag_pages} = pick(0, 1, 1, 2);
+	$case->{sweep} = chance(0.5) ? 1 : 0;
 	$case->{generic} = chance(0.3) ? 1 : 0;
 	$case->{nviews} = pick(1, 1, 2, 2, 3);
 	$case->{views} = [ map { make_view($case, "v$_", @{ $case->{columns} }, $_ == $case->{nviews} && $_ > 1 ? ('extra') : ()) } 1 .. $case->{nviews} ];

@@ -4,6 +4,7 @@
 #   - each view equals its query, run as a batch, by EXCEPT ALL both ways, but for the windows listed as dirty
 #   - so does every question put to it: by key, by window, in joins and subqueries, through a prepared statement
 #   - rows counted and rows missed are the rows of the stream; each dirty window lacks as many rows as it is said to miss
+#   - groups over all time have all rows of the stream, and none of them is late
 #   - where windows overlap: all rows that some window holds are counted or late, and what the windows lack is missed
 #   - the watermark is the largest event time less the delay
 #   - one statement sees two views at the same point of the stream; a cursor answers as of its opening; REPEATABLE READ
