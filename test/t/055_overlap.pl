@@ -121,7 +121,7 @@ $node->safe_psql('postgres', q{INSERT INTO readings VALUES (1, 1, 'x', '2026-01-
 is($reader->query_safe('FETCH ALL FROM old'), $before, 'a cursor answers as of its opening, when all its windows have closed');
 $reader->query_safe('COMMIT');
 $node->safe_psql('postgres', q{ALTER SYSTEM SET streamfuse.reader_memory = '1MB'; SELECT pg_reload_conf()});
-$node->safe_psql('postgres', q{INSERT INTO readings SELECT i, i, 'x', '2026-01-02 03:01' FROM generate_series(1, 6000) i; SELECT streamfuse.flush()});
+$node->safe_psql('postgres', q{INSERT INTO readings SELECT i, i, 'x', '2026-01-02 03:01' FROM generate_series(1, 15000) i; SELECT streamfuse.flush()});
 $reader->query_safe(q{BEGIN; DECLARE old CURSOR FOR SELECT sensor FROM sliding WHERE window_end > '2026-01-02 03:01'});
 $node->safe_psql('postgres', q{INSERT INTO readings VALUES (1, 1, 'x', '2026-01-02 06:00'); SELECT streamfuse.flush(); SELECT streamfuse.checkpoint()});
 $node->safe_psql('postgres', q{INSERT INTO readings VALUES (1, 1, 'x', '2026-01-02 06:01'); SELECT streamfuse.flush()}) for 1 .. 2;
