@@ -140,7 +140,8 @@ sf_view_query(Oid view)
 }
 
 /*
- * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.
+ * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.  Where
+ * windows overlap these are in earlier windows, too.
  */
 static void
 leave_out_earlier_windows(Oid view, Query *query)
@@ -154,8 +155,13 @@ leave_out_earlier_windows(Oid view, Query *query)
 	if (begins_at == SF_TIME_MINUS_INFINITY)
 		return;
 	definition = sf_define_view(CurrentMemoryContext, view);
-	time = (Node *) copyObject(definition->time);
-	ChangeVarNodes(time, 1, definition->stream_varno, 0);
+	if (definition->layout->in_panes)
+		time = (Node *) copyObject(definition->window_start);
+	else
+	{
+		time = (Node *) copyObject(definition->time);
+		ChangeVarNodes(time, 1, definition->stream_varno, 0);
+	}
 	later_or_equal = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(">=")), definition->time_type,
 	                                  definition->time_type);
 	later = (OpExpr *) make_opclause(later_or_equal, BOOLOID, false, (Expr *) time,

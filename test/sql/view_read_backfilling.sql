@@ -75,6 +75,20 @@ EXECUTE total;
 SELECT total_orders();
 SELECT * FROM sales ORDER BY 1, 2;
 
+-- Made WITH NO DATA, a view of overlapping windows has none that begins before it, however many later rows it holds.
+SELECT fault_set('tick-after-snapshot', 'wait');
+CREATE MATERIALIZED VIEW sliding WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) AS orders FROM orders, hop(event_time, '15 minutes', '5 minutes')
+GROUP BY window_start, window_end WITH NO DATA;
+INSERT INTO orders VALUES (6, 'book', '2026-01-01 10:11');
+SELECT fault_wait_hit('tick-after-snapshot');
+SELECT scans('SELECT * FROM sliding');
+SELECT * FROM sliding ORDER BY 1;
+SELECT fault_set('tick-after-snapshot', 'none');
+SELECT streamfuse.flush('sliding') IS NOT NULL AS flushed;
+SELECT * FROM sliding ORDER BY 1;
+DROP MATERIALIZED VIEW sliding;
+
 SET client_min_messages = warning;
 DROP MATERIALIZED VIEW sales;
 DROP TABLE orders;
