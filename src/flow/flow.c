@@ -395,11 +395,14 @@ sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows)
 	note_missed(flow, start, end, rows);
 }
 
-/* A row that has come after windows that hold it were closed is missed in each of them. */
+/*
+ * A row that has come after windows that hold it were closed is missed in each of them.  When it is counted in others, its
+ * pane has it: then no reset opens those windows again, which would count it in them after all.
+ */
 static void
-count_late(SfFlow *flow, SfTime start, SfTime end)
+count_late(SfFlow *flow, SfTime start, SfTime end, bool counted)
 {
-	const SfProgress *progress = flow->progress;
+	SfProgress *progress = flow->progress;
 	SfWindowIterator windows;
 	bool late = false;
 
@@ -417,6 +420,8 @@ count_late(SfFlow *flow, SfTime start, SfTime end)
 		    windows.end <= progress->adopted_until)
 			continue;
 		note_missed(flow, windows.start, windows.end, 1);
+		if (counted)
+			progress->last_closed = Max(progress->last_closed, windows.end);
 		late = true;
 	}
 	if (late)
@@ -825,7 +830,7 @@ fold_by_rows(SfFlow *flow)
 		fold_row(flow, flow->at);
 		flow->progress->counters.rows_in++;
 		if (flow->partly_late[flow->at])
-			count_late(flow, flow->starts[flow->at], flow->ends[flow->at]);
+			count_late(flow, flow->starts[flow->at], flow->ends[flow->at], true);
 	}
 	flow->batches_by_rows = flow->has_failed ? BATCHES_BY_ROWS : flow->batches_by_rows - 1;
 }
@@ -883,10 +888,10 @@ sf_flow_apply(SfFlow *flow)
 		flow->progress->counters.rows_in += flow->nselected;
 		for (int i = 0; flow->any_partly_late && i < flow->nselected; i++)
 			if (flow->partly_late[i])
-				count_late(flow, flow->starts[i], flow->ends[i]);
+				count_late(flow, flow->starts[i], flow->ends[i], true);
 	}
 	for (int i = 0; i < flow->nlate; i++)
-		count_late(flow, flow->late[i].start, flow->late[i].end);
+		count_late(flow, flow->late[i].start, flow->late[i].end, false);
 	flow->batch = NULL;
 	MemoryContextSwitchTo(old);
 }
