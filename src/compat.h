@@ -322,4 +322,11 @@ typedef struct RelFileNode SfFileLocator;
 #define ERRCODE_SNAPSHOT_TOO_OLD MAKE_SQLSTATE('7', '2', '0', '0', '0')
 #endif
 
+/* Empties tables that are open and locked, of which the lists tell.  16: may run as the tables' owners. */
+#if PG_VERSION_NUM >= 160000
+#define sf_truncate(rels, relids) ExecuteTruncateGuts((rels), (relids), NIL, DROP_RESTRICT, false, false)
+#else
+#define sf_truncate(rels, relids) ExecuteTruncateGuts((rels), (relids), NIL, DROP_RESTRICT, false)
+#endif
+
 #endif /* SF_COMPAT_H */

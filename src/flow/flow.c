@@ -15,7 +15,7 @@
  * to one another.  Where windows overlap a row goes into a pane, as long as one of the pane's windows is open, and is
  * missed in those of them that have closed.  Without a window all rows go into one, whatever their time, and none is late.
  */
-#include "flow/flow.h"
+#include "flow/flow_private.h"
 
 #include "access/table.h"
 #include "executor/executor.h"
@@ -30,152 +30,6 @@
 
 /* So many batches without an error are folded row by row after one with an error. */
 #define BATCHES_BY_ROWS 4096
-
-/* What comes next for the batch. */
-typedef enum SfStage
-{
-	STAGE_SELECT,   /* filter and window: `at` is a row of the batch */
-	STAGE_EVALUATE, /* keys and arguments: `at` is a place in selected */
-	STAGE_LATE,     /* the same for late rows: `at` is a place in late */
-	STAGE_FOLD,     /* groups and aggregates: `at` is a place in selected, where this goes by rows */
-} SfStage;
-
-typedef struct SfLateRow /* start and end: of its window, or of its pane */
-{
-	int row;
-	SfTime start;
-	SfTime end;
-} SfLateRow;
-
-/* Which of the view's windows hold a pane; a window that does not overlap with others is its own pane. */
-typedef struct SfPane
-{
-	SfTime start;
-	SfTime end;
-	SfTime first_end;
-	SfTime last_start;
-	SfTime last_end;
-} SfPane;
-
-/* A value computed per row: a plain column of the stream, or an expression. */
-typedef struct SfValue
-{
-	int column;       /* attno - 1 of a plain column, or -1 */
-	ExprState *state; /* when not plain */
-	Datum *values;    /* over the selected rows; own array or the batch's */
-	bool *nulls;      /* NULL when no value is null */
-	Datum *own_values;
-	bool *own_nulls;
-} SfValue;
-
-typedef struct SfCall /* an aggregate call */
-{
-	int nargs;
-	SfValue *args;
-	ExprState *filter;
-	bool *passes;       /* over the selected rows, when there is a filter */
-	Datum **arg_values; /* [nargs], for sf_aggregate_advance_batch */
-	bool **arg_nulls;
-} SfCall;
-
-struct SfFlow
-{
-	MemoryContext context;
-	SfDefinition *definition; /* borrowed */
-	SfStore *store;           /* borrowed */
-	SfProgress *progress;     /* borrowed */
-	SfTime begins_at;
-	SfWindowSpec pane; /* what rows go into */
-	bool in_panes;
-	bool needs_settings;
-
-	EState *estate;
-	ExprContext *econtext;  /* its per-tuple memory lives for a batch */
-	TupleTableSlot *row;    /* one row of the stream */
-	TupleTableSlot *window; /* its window_start, window_end */
-	Bitmapset *columns;     /* loaded into `row` for expressions */
-	int ncolumns;
-	int *column_list;
-	bool uses_window;     /* some expression refers to the window's columns */
-	bool has_expressions; /* some key, argument or FILTER is not a plain column */
-
-	ExprState *filter;
-	SfValue *keys;
-	SfCall *calls;
-
-	SfBatch *batch; /* borrowed */
-	bool skip;      /* late rows are evaluated, too */
-	SfStage stage;
-	int at;
-	int nfailed; /* of the rows before that place */
-	int nlate;
-	SfLateRow *late;
-
-	/* By rows. */
-	int batches_by_rows; /* so many more */
-	bool has_failed;     /* some row of this batch while it was folded */
-	bool row_is_touched; /* the row's group is made or saved */
-	SfWindow *row_window;
-	SfGroup *row_group;
-	SfStoreMark row_mark;
-	StringInfoData row_states; /* of the group, before the row */
-
-	/* Over the selected rows of the current batch. */
-	int nselected;
-	int *selected;
-	SfTime *starts;
-	SfTime *ends;
-	bool *partly_late; /* some window that holds the row has closed */
-	bool any_partly_late;
-	SfWindow **windows;
-	uint32 *hashes;
-	SfGroup **groups;
-	char **states;
-
-	/* For undoing the counters of a tick. */
-	TimestampTz now;
-	SfCounters saved_counters;
-	SfTime saved_closed_until;
-	SfTime saved_last_closed;
-	SfMissed *saved_missed; /* copy made at the first late row of a tick */
-	int nsaved_missed;
-	bool missed_saved;
-	int saved_nfailed;
-	int saved_messages_size;
-};
-
-static void
-collect_columns(Node *node, Bitmapset **columns)
-{
-	Bitmapset *found = NULL;
-	int member = -1;
-
-	pull_varattnos(node, 1, &found);
-	while ((member = bms_next_member(found, member)) >= 0)
-		*columns = bms_add_member(*columns, member + FirstLowInvalidHeapAttributeNumber - 1);
-}
-
-static void
-collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
-{
-	collect_columns((Node *) aggref->args, columns);
-	collect_columns((Node *) aggref->aggfilter, columns);
-}
-
-Bitmapset *
-sf_flow_columns(const SfDefinition *definition)
-{
-	Bitmapset *columns = NULL;
-	ListCell *cell;
-
-	collect_columns((Node *) definition->time, &columns);
-	collect_columns((Node *) definition->filter, &columns);
-	foreach (cell, definition->keys)
-		collect_columns(lfirst(cell), &columns);
-	foreach (cell, definition->aggrefs)
-		collect_aggref_columns(lfirst(cell), &columns);
-	return columns;
-}
 
 static bool
 window_walker(Node *node, void *context)
@@ -196,7 +50,7 @@ note_expression(SfFlow *flow, Expr *expr)
 		flow->uses_window = true;
 	if (sf_needs_settings((Node *) expr))
 		flow->needs_settings = true;
-	collect_columns((Node *) expr, &flow->columns);
+	sf_flow_collect_columns((Node *) expr, &flow->columns);
 }
 
 static void
@@ -278,8 +132,11 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->progress = progress;
 	flow->begins_at = begins_at;
 	flow->in_panes = definition->layout->in_panes;
-	if (!sf_is_windowless(definition))
+	flow->stateless = definition->stateless;
+	if (definition->has_window && !sf_is_windowless(definition))
 		sf_pane_spec(&definition->window, &flow->pane);
+	flow->columns_out = palloc0(Max(definition->nkeys, 1) * sizeof(Datum *));
+	flow->nulls_out = palloc0(Max(definition->nkeys, 1) * sizeof(bool *));
 	flow->estate = CreateExecutorState();
 	flow->econtext = CreateExprContext(flow->estate);
 	init_slots(flow);
@@ -328,6 +185,7 @@ void
 sf_flow_begin(SfFlow *flow, TimestampTz now)
 {
 	flow->now = now;
+	flow->tick_window = NULL;
 	flow->saved_counters = flow->progress->counters;
 	flow->saved_closed_until = flow->progress->closed_until;
 	flow->saved_last_closed = flow->progress->last_closed;
@@ -356,6 +214,7 @@ sf_flow_rollback(SfFlow *flow)
 	SfProgress *progress = flow->progress;
 
 	flow->batch = NULL;
+	flow->tick_window = NULL;
 	progress->counters = flow->saved_counters;
 	progress->closed_until = flow->saved_closed_until;
 	progress->last_closed = flow->saved_last_closed;
@@ -428,9 +287,8 @@ count_late(SfFlow *flow, SfTime start, SfTime end, bool counted)
 		flow->progress->counters.rows_late++;
 }
 
-/* The pane that holds a time, and the view's windows that hold it.  False: there is none. */
-static bool
-pane_of(SfFlow *flow, SfTime time, SfPane *pane)
+bool
+sf_flow_pane_of(SfFlow *flow, SfTime time, SfPane *pane)
 {
 	SfWindowIterator windows;
 
@@ -454,9 +312,8 @@ pane_of(SfFlow *flow, SfTime time, SfPane *pane)
 	return true;
 }
 
-/* Makes row `row` of the batch, and the window it is in, what expressions see: of windows of windows the fine one. */
-static void
-load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
+void
+sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 {
 	TupleTableSlot *slot = flow->row;
 
@@ -506,19 +363,19 @@ select_rows(SfFlow *flow, SfBatch *batch)
 		flow->nselected = n;
 		if (flow->filter != NULL && !flow->uses_window)
 		{
-			load_row(flow, batch, row, 0, 0);
+			sf_flow_load_row(flow, batch, row, 0, 0);
 			if (!ExecQual(flow->filter, flow->econtext) &&
 			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
 		if (!windowless && (time < pane.start || time >= pane.end + SF_BUG("window-end-inclusive") || !is_regular))
 		{
-			in_window = pane_of(flow, time, &pane);
+			in_window = sf_flow_pane_of(flow, time, &pane);
 			is_regular = sf_window_is_regular(&flow->pane, pane.start, pane.end);
 		}
 		if (flow->filter != NULL && flow->uses_window)
 		{
-			load_row(flow, batch, row, pane.start, pane.end);
+			sf_flow_load_row(flow, batch, row, pane.start, pane.end);
 			if (!ExecQual(flow->filter, flow->econtext))
 				continue;
 		}
@@ -629,7 +486,7 @@ evaluate_rows(SfFlow *flow, SfBatch *batch)
 			flow->ends[i - failed] = flow->ends[i];
 			flow->partly_late[i - failed] = flow->partly_late[i];
 		}
-		load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
+		sf_flow_load_row(flow, batch, flow->selected[i], flow->starts[i], flow->ends[i]);
 		evaluate_row(flow, definition, i - failed);
 	}
 	flow->nselected = n - failed;
@@ -646,7 +503,7 @@ evaluate_late(SfFlow *flow, SfBatch *batch)
 		SfLateRow *late = &flow->late[flow->at - flow->nfailed];
 
 		*late = flow->late[flow->at];
-		load_row(flow, batch, late->row, late->start, late->end);
+		sf_flow_load_row(flow, batch, late->row, late->start, late->end);
 		evaluate_row(flow, flow->definition, flow->nselected);
 	}
 	flow->nlate -= flow->nfailed;
@@ -827,7 +684,10 @@ fold_by_rows(SfFlow *flow)
 {
 	for (; flow->at < flow->nselected; flow->at++)
 	{
-		fold_row(flow, flow->at);
+		if (flow->stateless)
+			sf_flow_append(flow, flow->at, 1);
+		else
+			fold_row(flow, flow->at);
 		flow->progress->counters.rows_in++;
 		if (flow->partly_late[flow->at])
 			count_late(flow, flow->starts[flow->at], flow->ends[flow->at], true);
@@ -857,7 +717,10 @@ sf_flow_evaluate(SfFlow *flow)
 
 	if (flow->stage == STAGE_SELECT)
 	{
-		select_rows(flow, flow->batch);
+		if (flow->stateless)
+			sf_flow_select_stateless(flow, flow->batch);
+		else
+			select_rows(flow, flow->batch);
 		enter_stage(flow, STAGE_EVALUATE);
 	}
 	if (flow->stage == STAGE_EVALUATE)
@@ -880,6 +743,11 @@ sf_flow_apply(SfFlow *flow)
 	SF_FAULT("apply-evaluated");
 	if (flow->batches_by_rows > 0)
 		fold_by_rows(flow);
+	else if (flow->stateless && flow->nselected > 0)
+	{
+		sf_flow_append(flow, 0, flow->nselected);
+		flow->progress->counters.rows_in += flow->nselected;
+	}
 	else if (flow->nselected > 0)
 	{
 		touch_groups(flow);
@@ -903,6 +771,15 @@ sf_flow_works_by_columns(const SfFlow *flow)
 	return flow->batch != NULL && flow->stage == STAGE_FOLD && flow->batches_by_rows == 0;
 }
 
+/* Of a view without a time: since ever. */
+static SfTime
+event_time(const SfFlow *flow, const SfBatch *batch, int row)
+{
+	int column = flow->definition->time_attnum - 1;
+
+	return column < 0 || batch->nulls[column][row] ? SF_TIME_MINUS_INFINITY : DatumGetInt64(batch->values[column][row]);
+}
+
 bool
 sf_flow_row(const SfFlow *flow, SfFailedRow *failed)
 {
@@ -918,10 +795,8 @@ sf_flow_row(const SfFlow *flow, SfFailedRow *failed)
 	*failed = (SfFailedRow){.relid = batch->relid,
 	                        .block = batch->blocks[row],
 	                        .offset = batch->offsets[row],
-	                        .event_time = SF_TIME_MINUS_INFINITY,
+	                        .event_time = event_time(flow, batch, row),
 	                        .at = flow->now};
-	if (!sf_is_windowless(flow->definition))
-		failed->event_time = DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]);
 	return true;
 }
 

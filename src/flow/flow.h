@@ -22,6 +22,9 @@ typedef struct SfFlow SfFlow;
 /* Which columns of the stream (attno - 1) a definition needs. */
 extern Bitmapset *sf_flow_columns(const SfDefinition *definition);
 
+/* Adds those that an expression over a row needs. */
+extern void sf_flow_collect_columns(Node *node, Bitmapset **columns);
+
 /*
  * Compiles a definition as the current user, who becomes the one whose rights its functions are checked against.  The
  * store and progress are borrowed.  begins_at: windows that start earlier are not the view's.
@@ -39,6 +42,9 @@ extern void sf_flow_rollback(SfFlow *flow);
 
 /* Ends the rows of a tick: one row that is there without any is made.  May raise for lack of memory. */
 extern void sf_flow_finish(SfFlow *flow);
+
+/* Stateless: has the tick, up to now, rows for the view? */
+extern bool sf_flow_has_output(const SfFlow *flow);
 
 /* Rows that came too late for a window are counted, in the tick. */
 extern void sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows);

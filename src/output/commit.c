@@ -249,7 +249,7 @@ write_member(SfMember *member, void *arg)
 		commit->windows = sf_checkpoint_write(member, commit->tick, commit->context);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
-	sf_error_rows_write(member->row.id, &member->progress, !sf_is_windowless(member->definition));
+	sf_error_rows_write(member->row.id, &member->progress, member->definition->time_attnum != 0);
 	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
 		write_progress(member);
 }
@@ -431,6 +431,14 @@ lock_member(SfMember *member)
 	       get_rel_relkind(member->row.output) != '\0';
 }
 
+/* Rows that wait take memory until they are in the output table. */
+static bool
+has_much_output(const SfMember *member)
+{
+	return member->closed_since != 0 && member->definition != NULL && member->definition->stateless &&
+	       pg_atomic_read_u64(&member->shared->bytes) > (uint64) sf_state_memory_mb * 1024 * 1024 / 8;
+}
+
 /*
  * When must the next commit be?  True: now.  Else *wait_ms is lowered to the time until then.
  */
@@ -453,7 +461,8 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 			due = true;
 		else if (sf_member_stopped(member))
 			continue;
-		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows || member->progress.nfailed > MANY_FAILED_ROWS)
+		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows || member->progress.nfailed > MANY_FAILED_ROWS ||
+		         has_much_output(member))
 			due = true;
 		else if (since != 0)
 		{

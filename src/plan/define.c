@@ -5,7 +5,9 @@
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
  * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window
- * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY.
+ * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY;
+ * or, stateless,
+ *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
  * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
@@ -87,8 +89,12 @@ refuse_constructs(Query *query)
 		refuse("subqueries in expressions", "Apply the condition in a query over the continuous view.");
 	if (query->constraintDeps != NIL)
 		refuse("columns that depend on a grouped primary key", "Name all columns in GROUP BY.");
-	if (query->groupClause == NIL && !query->hasAggs && query->havingQual == NULL)
-		refuse("a query without GROUP BY or aggregates", "Group the rows, or read the stream itself.");
+}
+
+bool
+sf_query_is_stateless(const Query *query)
+{
+	return query->groupClause == NIL && query->groupingSets == NIL && !query->hasAggs && query->havingQual == NULL;
 }
 
 /* Collects range table indexes and conditions of comma lists and inner joins. */
@@ -189,6 +195,7 @@ analyse_from(DefineContext *context)
 	}
 	if (context->definition->stream_varno == 0)
 		refuse("a query without a stream", "Read a table created USING stream.");
+	context->definition->has_window = !context->definition->stateless || context->window_varno != 0;
 }
 
 /* Q's Vars become Vars over a row of the stream, and INNER_VARs for the window's columns. */
@@ -400,6 +407,26 @@ analyse_window_expr(DefineContext *context)
 	context->has_window = true;
 }
 
+/* Without a window: the time by which a view made WITH NO DATA begins. */
+static void
+analyse_time(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	SfStreamSettings settings;
+	Oid type;
+	int32 typmod;
+	Oid collation;
+
+	definition->time_type = TIMESTAMPTZOID;
+	sf_stream_settings_get(definition->stream, &settings);
+	if (!settings.has_watermark)
+		return;
+	get_atttypetypmodcoll(definition->stream, settings.time_attnum, &type, &typmod, &collation);
+	definition->time = (Expr *) makeVar(1, settings.time_attnum, type, typmod, collation, 0);
+	definition->time_type = type;
+	definition->time_attnum = settings.time_attnum;
+}
+
 /* 1 or 2 for a column of the window function, 1 for the grouping expression that is a window, else 0. */
 static AttrNumber
 window_column(DefineContext *context, Node *node)
@@ -481,12 +508,12 @@ analyse_grouping(DefineContext *context)
 }
 
 static int
-aggregate_index(List *aggrefs, Node *aggref)
+expression_index(List *expressions, Node *expression)
 {
 	ListCell *cell;
 
-	foreach (cell, aggrefs)
-		if (equal(lfirst(cell), aggref))
+	foreach (cell, expressions)
+		if (equal(lfirst(cell), expression))
 			return foreach_current_index(cell);
 	return -1;
 }
@@ -522,7 +549,7 @@ top_mutator(Node *node, void *arg)
 			return (Node *) group_var(3 + foreach_current_index(cell), node);
 	if (IsA(node, Aggref))
 	{
-		int index = aggregate_index(context->aggrefs, node);
+		int index = expression_index(context->aggrefs, node);
 
 		if (index < 0)
 		{
@@ -597,6 +624,43 @@ analyse_top(DefineContext *context)
 	definition->naggs = list_length(definition->aggrefs);
 }
 
+/*
+ * A view without GROUP BY: what it selects is computed once, when a row is taken in, and kept like the key of a group of
+ * its own.
+ */
+static void
+analyse_columns(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	ListCell *cell;
+
+	if (definition->has_window && context->window_kind != SF_WINDOW_TUMBLE)
+		refuse("rows of windows that overlap", "Use tumble(), or group by window_start and window_end.");
+	foreach (cell, context->query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		int column = expression_index(context->group_exprs, (Node *) entry->expr);
+		TargetEntry *over_row;
+
+		if (entry->resjunk)
+			continue;
+		if (column < 0)
+		{
+			column = list_length(context->group_exprs);
+			context->group_exprs = lappend(context->group_exprs, entry->expr);
+			definition->keys = lappend(definition->keys, plan_row_expression(context, (Node *) entry->expr));
+		}
+		over_row = flatCopyTargetEntry(entry);
+		over_row->expr = (Expr *) group_var(3 + column, (Node *) entry->expr);
+		over_row->ressortgroupref = 0;
+		definition->target = lappend(definition->target, over_row);
+	}
+	definition->nkeys = list_length(definition->keys);
+	if (definition->nkeys > SF_MAX_KEYS)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+		                errmsg("continuous view without GROUP BY cannot have more than %d columns", SF_MAX_KEYS)));
+}
+
 /* Name of a grouping expression: as Q selects it, or as its column is called, or key_N. */
 static char *
 key_name(DefineContext *context, int key)
@@ -662,8 +726,11 @@ build_layout(SfDefinition *definition)
 	foreach (cell, definition->aggrefs)
 		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell),
 		                                                        definition->window.kind != SF_WINDOW_TUMBLE);
-	definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
-	                                      definition->naggs, aggs);
+	if (definition->stateless)
+		definition->layout = sf_layout_create_rows(definition->context, definition->nkeys, types, typmods, collations);
+	else
+		definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
+		                                      definition->naggs, aggs);
 }
 
 /* The column of the view that shows a column of the group row as it is, or 0. */
@@ -719,7 +786,7 @@ build_output(SfDefinition *definition)
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		Var *var = (Var *) entry->expr;
 
-		if (IsA(var, Var) && var->varattno <= 2 + definition->nkeys)
+		if (IsA(var, Var) && var->varattno <= 2 + definition->nkeys && !definition->stateless)
 			definition->view_column[natts] = var->varattno;
 		natts++;
 		init_column(definition->output_desc, natts, entry->resname, (Node *) entry->expr);
@@ -732,12 +799,12 @@ build_output(SfDefinition *definition)
 	definition->output_target = lappend(
 	    definition->output_target,
 	    makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
-	if (!sf_is_windowless(definition))
+	if (!sf_is_windowless(definition) && !definition->stateless)
 	{
 		definition->output_window_start = output_column(definition, 1, &natts);
 		definition->output_window_end = output_column(definition, 2, &natts);
 	}
-	for (int key = 0; key < definition->nkeys; key++)
+	for (int key = 0; key < definition->nkeys && !definition->stateless; key++)
 		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
 
 	/* What was reserved and not needed is cut off. */
@@ -758,6 +825,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	context.query = copyObject(query);
 
 	refuse_constructs(context.query);
+	definition->stateless = sf_query_is_stateless(context.query);
 	analyse_from(&context);
 	context.query->targetList = (List *) sf_flatten_vars(context.query, (Node *) context.query->targetList);
 	context.query->havingQual = sf_flatten_vars(context.query, context.query->havingQual);
@@ -768,12 +836,19 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 		analyse_window_function(&context);
 		analyse_coarse_window(&context);
 	}
-	else
+	else if (definition->has_window)
 		analyse_window_expr(&context);
+	else
+		analyse_time(&context);
 	if (context.quals != NIL)
 		definition->filter = plan_row_expression(&context, (Node *) make_ands_explicit(context.quals));
-	analyse_grouping(&context);
-	analyse_top(&context);
+	if (definition->stateless)
+		analyse_columns(&context);
+	else
+	{
+		analyse_grouping(&context);
+		analyse_top(&context);
+	}
 	build_group_desc(&context);
 	build_layout(definition);
 	sf_define_panes(definition);

@@ -23,6 +23,8 @@ typedef struct SfDefinition
 	Oid			view;			/* InvalidOid while it is being created */
 	Oid			stream;			/* the stream relation (or partitioned parent) in Q's FROM */
 	Index		stream_varno;	/* its range table index in Q */
+	bool		stateless;		/* filter and map only: a row of the stream is a row of the view */
+	bool		has_window;		/* false only where it is stateless, and then not always */
 	SfWindowSpec window;		/* of kind SF_WINDOW_NONE for groups over all time */
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID; without a window the former */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
@@ -30,11 +32,14 @@ typedef struct SfDefinition
 
 	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
-	/* Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner). */
-	Expr	   *time;			/* the window's time argument; NULL without a window */
+	/*
+	 * Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner).  Without a
+	 * window the time is the watermark's column, if there is one; it matters only to views that begin with a time.
+	 */
+	Expr	   *time;			/* the window's time argument; NULL for groups over all time */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
-	List	   *keys;			/* Expr, grouping columns but window_start and window_end */
+	List	   *keys;			/* Expr, grouping columns but window_start and window_end; stateless: the columns */
 	int			naggs;
 	List	   *aggrefs;		/* Aggref, distinct ones; args and filters over a row of the stream */
 
@@ -43,7 +48,10 @@ typedef struct SfDefinition
 	Expr	   *having;			/* or NULL */
 	List	   *target;			/* TargetEntry: the view's columns in order (no junk) */
 
-	/* The output table: the view's columns, then closed_xid, then what Q does not select of window and keys. */
+	/*
+	 * The output table: the view's columns, then closed_xid, then what Q does not select of window and keys.  Stateless:
+	 * not these.
+	 */
 	TupleDesc	output_desc;
 	AttrNumber	output_closed_xid;
 	AttrNumber	output_window_start;	/* 0 without a window: the table stays empty */
@@ -51,7 +59,10 @@ typedef struct SfDefinition
 	AttrNumber *output_keys;	/* [nkeys] */
 	List	   *output_target;	/* TargetEntry over the group row for each output column but closed_xid (NULL expr) */
 
-	/* For reads: the view's column i (from 1) is the plain window or key column `view_column[i-1]` of the group row, or 0. */
+	/*
+	 * For reads: the view's column i (from 1) is the plain window or key column `view_column[i-1]` of the group row, or 0.
+	 * Stateless: all 0, since rows are not found by what is in them.
+	 */
 	AttrNumber *view_column;
 
 	SfLayout   *layout;
@@ -69,6 +80,9 @@ sf_is_windowless(const SfDefinition *definition)
  * maintained.  The caller holds locks on Q's relations.
  */
 extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
+
+/* Is this query, if it can be maintained, one of filter and map only? */
+extern bool sf_query_is_stateless(const Query *query);
 
 /*
  * Of a definition with a layout: are its windows made of panes, and can they be?  Raises like sf_define.

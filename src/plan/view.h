@@ -40,6 +40,7 @@ extern void sf_view_require_active(Oid view);
 
 /* Q as stored, a copy, not locked and not rewritten. */
 extern Query *sf_view_query(Oid view);
+extern bool sf_view_is_stateless(Oid view);
 
 /* Q ready to be planned in place of the view: locked, rewritten (RLS included), checked as the view's owner. */
 extern Query *sf_view_batch_query(Oid view);

@@ -139,6 +139,12 @@ sf_view_query(Oid view)
 	return query;
 }
 
+bool
+sf_view_is_stateless(Oid view)
+{
+	return sf_query_is_stateless(sf_view_query(view));
+}
+
 /*
  * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.  Where
  * windows overlap these are in earlier windows, too.
@@ -155,6 +161,8 @@ leave_out_earlier_windows(Oid view, Query *query)
 	if (begins_at == SF_TIME_MINUS_INFINITY)
 		return;
 	definition = sf_define_view(CurrentMemoryContext, view);
+	if (definition->time == NULL)
+		elog(ERROR, "continuous view \"%s\" begins with a time that its stream has not", get_rel_name(view));
 	if (definition->layout->in_panes)
 		time = (Node *) copyObject(definition->window_start);
 	else

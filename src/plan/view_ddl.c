@@ -27,7 +27,6 @@
 #include "commands/matview.h"
 #include "commands/tablecmds.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -39,7 +38,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -135,48 +133,8 @@ check_stream(const SfDefinition *definition)
 		         errdetail("A continuous view shows the same rows to all its readers."),
 		         errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
-	if (!sf_is_windowless(definition))
+	if (definition->time_attnum != 0)
 		sf_stream_check_window_column(definition->stream, definition->time_attnum);
-}
-
-/* The greatest value that a stored row of a relation has for an expression, or SF_TIME_MINUS_INFINITY. */
-static SfTime
-greatest_stored(Oid relid, const char *expression)
-{
-	char *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-	SfTime result = SF_TIME_MINUS_INFINITY;
-	Datum greatest;
-	bool isnull;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("SELECT pg_catalog.max(%s) FROM %s", expression, name), false, 1) != SPI_OK_SELECT ||
-	    SPI_processed != 1)
-		elog(ERROR, "could not read the greatest time in relation %u", relid);
-	greatest = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		result = DatumGetInt64(greatest);
-	SPI_finish();
-	return result;
-}
-
-/* WITH NO DATA: the view begins with the first window that starts after everything stored. */
-static SfTime
-first_window_after_stored(SfDefinition *definition)
-{
-	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
-	char *time = deparse_expression((Node *) definition->time, context, true, false);
-	SfTime greatest = greatest_stored(definition->stream, time);
-	SfWindowSpec pane;
-	SfTime start;
-	SfTime end;
-
-	if (greatest == SF_TIME_MINUS_INFINITY)
-		return SF_TIME_MINUS_INFINITY;
-	/* Windows begin where panes do. */
-	sf_pane_spec(&definition->window, &pane);
-	sf_window_of(&pane, greatest, &start, &end);
-	return end;
 }
 
 /* Gives an active view its fragment, and has the worker told at commit. */
@@ -208,6 +166,8 @@ notice_create(Oid view, const SfDefinition *definition, bool with_data)
 		ereport(NOTICE, (errmsg("continuous view \"%s\" is being filled from stream \"%s\"", get_rel_name(view),
 		                        get_rel_name(stream)),
 		                 errdetail("Until that is done, reading the view runs its query.")));
+	if (definition->stateless)
+		return;
 	sf_stream_settings_get(stream, &settings);
 	if (sf_is_windowless(definition) && definition->layout->nlists > 0)
 		ereport(NOTICE,
@@ -317,7 +277,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
 	if (stmt->into->skipData)
 	{
-		SfTime begins_at = first_window_after_stored(definition);
+		SfTime begins_at = sf_first_time_after_stored(definition);
 
 		if (begins_at != SF_TIME_MINUS_INFINITY)
 			sf_option_set(view, SF_OPTION_BEGINS_AT, timestamptz_to_str(begins_at));
@@ -327,7 +287,10 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	notice_create(view, definition, !stmt->into->skipData);
 }
 
-/* REFRESH: activates an inert view.  The lock keeps a second REFRESH out; readers see the view inert or active. */
+/*
+ * REFRESH: activates an inert view.  Of rows without windows nobody could tell which of the stored ones a dump's output
+ * has, and it is no more than a copy of them: it is filled anew.
+ * The lock keeps a second REFRESH out; readers see the view inert or active. */
 static void
 refresh_view(RefreshMatViewStmt *stmt)
 {
@@ -362,9 +325,11 @@ refresh_view(RefreshMatViewStmt *stmt)
 	check_stream(definition);
 	AtEOXact_GUC(true, level);
 	output = sf_output_adopt(view, definition, &adopted);
-	if (adopted && !sf_is_windowless(definition))
-		adopted_until = greatest_stored(output,
-		                                quote_identifier(get_attname(output, definition->output_window_end, false)));
+	if (adopted && definition->stateless)
+		sf_output_empty(output);
+	else if (adopted && !sf_is_windowless(definition))
+		adopted_until = sf_greatest_stored(output,
+		                                   quote_identifier(get_attname(output, definition->output_window_end, false)));
 	start_fragment(view, output, definition, adopted_until);
 }
 

@@ -36,8 +36,17 @@ extern void sf_options_restore_own(Oid view, Datum own);
 extern char *sf_settings_capture(void);
 extern SfTime sf_view_begins_at(Oid view);
 
+/* ---- view_begin.c ---- */
+
+/* The greatest value that a stored row of a relation has for an expression, or SF_TIME_MINUS_INFINITY. */
+extern SfTime sf_greatest_stored(Oid relid, const char *expression);
+
+/* The first time, or start of a window, behind all that is stored. */
+extern SfTime sf_first_time_after_stored(SfDefinition *definition);
+
 /* ---- view_output.c ---- */
 extern Oid	sf_output_create(Oid view, SfDefinition *definition);
+extern void sf_output_empty(Oid output);
 extern Oid	sf_output_adopt(Oid view, SfDefinition *definition, bool *adopted);
 extern Oid	sf_output_restored(Oid view);
 extern void sf_output_claim(Oid view);

@@ -139,7 +139,7 @@ sf_output_create(Oid view, SfDefinition *definition)
 	NewRelationCreateToastTable(output, (Datum) 0);
 	CommandCounterIncrement();
 
-	if (!sf_is_windowless(definition))
+	if (!sf_is_windowless(definition) && !definition->stateless)
 		create_index(output, get_attname(output, definition->output_window_start, false));
 	make_active(view, output);
 	return output;
@@ -191,6 +191,17 @@ sf_output_adopt(Oid view, SfDefinition *definition, bool *adopted)
 	make_active(view, candidate);
 	sf_output_follow_view(view);
 	return candidate;
+}
+
+/* Rows that a dump has brought go.  The worker's own way, past what keeps users from it. */
+void
+sf_output_empty(Oid output)
+{
+	Relation rel = table_open(output, AccessExclusiveLock);
+
+	sf_truncate(list_make1(rel), list_make1_oid(output));
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
 }
 
 static Oid

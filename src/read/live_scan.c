@@ -172,6 +172,20 @@ index_on(Relation output, AttrNumber column)
 	return found;
 }
 
+/* How to find what closed windows have in the output table: all of it, where rows have no window. */
+static SysScanDesc
+scan_output(const SfDefinition *definition, Relation output, SfTime from, Snapshot snapshot)
+{
+	AttrNumber start = definition->output_window_start;
+	RegProcedure not_before = definition->time_type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE;
+	ScanKeyData key;
+
+	if (definition->stateless)
+		return systable_beginscan(output, InvalidOid, false, snapshot, 0, NULL);
+	ScanKeyInit(&key, start, BTGreaterEqualStrategyNumber, not_before, Int64GetDatum(from));
+	return systable_beginscan(output, index_on(output, start), true, snapshot, 1, &key);
+}
+
 /*
  * Collects the windows from `from` on that left memory, closed by transactions up to `last` which the statement's
  * snapshot does not show.  They are visible to a snapshot taken now, since a window leaves memory after its closing
@@ -183,21 +197,18 @@ collect_evicted(LiveScan *scan, SfFragment *fragment, Snapshot statement, SfTime
 	SfDefinition *definition = scan->definition;
 	Relation output = table_open(fragment->output, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(output);
-	AttrNumber start = definition->output_window_start;
-	RegProcedure not_before = definition->time_type == TIMESTAMPTZOID ? F_TIMESTAMPTZ_GE : F_TIMESTAMP_GE;
-	Oid order = lookup_type_cache(TupleDescAttr(desc, start - 1)->atttypid, TYPECACHE_LT_OPR)->lt_opr;
+	AttrNumber by = definition->stateless ? definition->output_closed_xid : definition->output_window_start;
+	Oid order = lookup_type_cache(TupleDescAttr(desc, by - 1)->atttypid, TYPECACHE_LT_OPR)->lt_opr;
 	Oid collation = InvalidOid;
 	bool nulls_first = false;
 	Snapshot now = RegisterSnapshot(GetCatalogSnapshot(fragment->output));
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	ScanKeyData key;
 	SysScanDesc rows;
 	HeapTuple tuple;
 
-	scan->evicted = tuplesort_begin_heap(desc, 1, &start, &order, &collation, &nulls_first, work_mem, NULL,
+	scan->evicted = tuplesort_begin_heap(desc, 1, &by, &order, &collation, &nulls_first, work_mem, NULL,
 	                                     TUPLESORT_RANDOMACCESS);
-	ScanKeyInit(&key, start, BTGreaterEqualStrategyNumber, not_before, Int64GetDatum(from));
-	rows = systable_beginscan(output, index_on(output, start), true, now, 1, &key);
+	rows = scan_output(definition, output, from, now);
 	while (HeapTupleIsValid(tuple = systable_getnext(rows)))
 	{
 		bool isnull;

@@ -159,9 +159,12 @@ sf_read_mode(Oid view)
 	if (!is_running(sf_dataflow_get(MyDatabaseId, false), view, false) && !sf_view_is_backfilled(view))
 		mode = mode_while_backfilling(view);
 
-	/* Closed windows are right at any time; which windows of Q are closed is not for a batch to say. */
+	/*
+	 * Closed windows are right at any time; which windows of Q are closed is not for a batch to say.  Rows that cannot
+	 * change are all final.
+	 */
 	sf_view_options_get(view, &options);
-	return options.emit_final ? SF_READ_CLOSED : mode;
+	return options.emit_final && !sf_view_is_stateless(view) ? SF_READ_CLOSED : mode;
 }
 
 /*

@@ -129,6 +129,32 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	return layout;
 }
 
+/* What the columns hold does not matter here: a group of rows is never looked for. */
+SfLayout *
+sf_layout_create_rows(MemoryContext context, int ncolumns, const Oid *types, const int32 *typmods,
+                      const Oid *collations)
+{
+	SfLayout *layout = sf_layout_create(context, 0, NULL, NULL, NULL, 0, NULL);
+
+	Assert(ncolumns <= SF_LAYOUT_MAX_KEYS);
+	layout->of_rows = true;
+	layout->nkeys = ncolumns;
+	layout->keys = MemoryContextAllocZero(context, sizeof(SfKeyColumn) * Max(ncolumns, 1));
+	for (int i = 0; i < ncolumns; i++)
+	{
+		SfKeyColumn *column = &layout->keys[i];
+
+		column->kind = SF_KEY_FUNCTION;
+		column->type = types[i];
+		column->typmod = typmods[i];
+		column->collation = collations[i];
+		get_typlenbyval(types[i], &column->typlen, &column->typbyval);
+	}
+	layout->nulls_offset = sizeof(Datum) * ncolumns;
+	layout->data_size = MAXALIGN(layout->nulls_offset + sizeof(uint64));
+	return layout;
+}
+
 /* Eight bytes at a time; the last word is padded with zeros, so the length counts too. */
 static uint32
 bytes_hash(const char *bytes, Size length)

@@ -63,6 +63,7 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
 	int			nlists;
 	Size	   *list_offset;	/* offsets, in the data, of SfLists */
+	bool		of_rows;		/* each group is a row, its keys the row's columns: appended, never looked up */
 	bool		in_panes;		/* rows go into panes, of which windows are assembled; false unless set */
 } SfLayout;
 
@@ -84,7 +85,7 @@ typedef enum SfWindowRole
 {
 	SF_WINDOW_OF_ROWS,			/* rows go in; closed and written itself */
 	SF_WINDOW_PANE,				/* rows go in; `closed` when the last window that it is part of is */
-	SF_WINDOW_ASSEMBLED,		/* made of panes by the tick that closed it */
+	SF_WINDOW_ASSEMBLED,		/* made by the tick that closed it: of panes; or of rows that cannot change */
 	SF_WINDOW_HEAD,				/* no window: what readers must know of the store at their tick, in one group */
 } SfWindowRole;
 
@@ -159,6 +160,10 @@ sf_chunks_needed(uint32 ngroups)
 /* ---- layout ---- */
 extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods,
 								  const Oid *collations, int naggs, SfAggregate **aggs);
+
+/* For rows that are no groups: types that cannot be hashed will do. */
+extern SfLayout *sf_layout_create_rows(MemoryContext context, int ncolumns, const Oid *types, const int32 *typmods,
+									   const Oid *collations);
 extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls);
 
 /* For many rows: one array per key column; nulls[k] may be NULL when there are none in the column. */
@@ -220,7 +225,7 @@ extern void sf_store_begin(SfStore *store, SfTick tick);
 extern SfWindow *sf_store_window(SfStore *store, SfTime start, SfTime end);
 extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL when there is none */
 
-/* Makes the window that is closed by this tick, for groups of its panes. */
+/* Makes the window that is closed by this tick, for groups of its panes, or for rows. */
 extern SfWindow *sf_store_assemble(SfStore *store, SfTime start, SfTime end);
 
 /*
@@ -257,6 +262,12 @@ extern bool sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark 
 /* Form for many rows; arrays as for sf_layout_hash_batch. */
 extern void sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
 								 SfGroup **groups, int n);
+
+/*
+ * Rows first to first + n of the arrays, where the layout is one of rows: they are added to a window that this tick has
+ * made.  All of them, or, when it raises, none.
+ */
+extern void sf_store_append(SfStore *store, SfWindow *window, Datum **columns, bool **nulls, int first, int n);
 
 /*
  * Fast form for many rows when sf_layout_is_int(): keys in normal form, none null, hashes by sf_int_hash.  One lock for

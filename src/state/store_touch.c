@@ -5,6 +5,8 @@
  * Probes and the types' operators run without a lock.  What a row needs is allocated before fragment->lock is taken, so
  * that under it nothing can fail.  The forms for many rows take the lock once for all groups of earlier ticks, and let
  * the memory accesses of many rows overlap: at tens of thousands of groups these are what a row costs.
+ *
+ * Rows that are no groups are put behind one another, and shown to the readers' side by the number of them.
  */
 #include "state/store_private.h"
 
@@ -583,4 +585,55 @@ sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashe
 	Assert(store->in_tick && sf_layout_is_int(store->layout));
 	for (int i = 0; i < n; i += TOUCH_ROWS)
 		touch_int_rows(store, windows + i, hashes + i, keys + i, groups + i, Min(TOUCH_ROWS, n - i));
+}
+
+/* ---- rows ---- */
+
+/* Into the place behind the groups that are there: nobody looks at it yet. */
+static void
+put_row(SfStore *store, StoreWindow *window, SfGroup *group, uint32 id, Datum **columns, bool **nulls, int row)
+{
+	SfLayout *layout = store->layout;
+	Datum *stored = (Datum *) group->data;
+	uint64 bitmap = 0;
+
+	group->version = store->tick;
+	group->undo = InvalidDsaPointer;
+	group->hash = 0;
+	group->id = id;
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		if (nulls[i] != NULL && nulls[i][row])
+		{
+			bitmap |= UINT64CONST(1) << i;
+			stored[i] = (Datum) 0;
+		}
+		else if (layout->keys[i].typbyval)
+			stored[i] = columns[i][row];
+		else
+			stored[i] = copy_key(store, window, columns[i][row], layout->keys[i].typlen);
+	}
+	*(uint64 *) (group->data + layout->nulls_offset) = bitmap;
+}
+
+void
+sf_store_append(SfStore *store, SfWindow *window, Datum **columns, bool **nulls, int first, int n)
+{
+	StoreWindow *mirror = sf_store_mirror(store, window);
+	uint32 ngroups = window->ngroups;
+
+	Assert(store->in_tick && store->layout->of_rows && window->born == store->tick);
+	for (int row = first; row < first + n; row++, ngroups++)
+	{
+		if (ngroups == PG_UINT32_MAX / 4)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many rows in a tick")));
+		if (ngroups == sf_chunks_room(window->nchunks))
+			add_chunk(store, mirror);
+		put_row(store, mirror, store_group(store, mirror, ngroups), ngroups, columns, nulls, row);
+	}
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	window->ngroups = ngroups;
+	LWLockRelease(&store->fragment->lock);
+	store_count(&store->fragment->groups, n);
+	store_window_grown(store, mirror);
 }

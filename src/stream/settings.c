@@ -254,16 +254,20 @@ check_windows_of_views(Oid relid, const SfStreamSettings *settings)
 		if (labelled_relation(row->stream) != relid)
 			continue;
 		definition = sf_define_view(CurrentMemoryContext, row->view);
-		if (sf_is_windowless(definition))
+		/* The time of a view without a window matters only where it says what the view begins with. */
+		if (sf_is_windowless(definition) || (!definition->has_window && row->begins_at == SF_TIME_MINUS_INFINITY))
 			continue;
 		column = get_attname(row->stream, definition->time_attnum, false);
 		if (strcmp(column, NameStr(settings->time_column)) != 0)
-			ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			                errmsg("cannot set the watermark of stream \"%s\" on column \"%s\"", get_rel_name(relid),
-			                       NameStr(settings->time_column)),
-			                errdetail("Windows of continuous view \"%s\" are over column \"%s\".",
-			                          get_rel_name(row->view), column),
-			                errhint("Drop the continuous view first.")));
+			ereport(ERROR,
+			        (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			         errmsg("cannot set the watermark of stream \"%s\" on column \"%s\"", get_rel_name(relid),
+			                NameStr(settings->time_column)),
+			         definition->has_window ? errdetail("Windows of continuous view \"%s\" are over column \"%s\".",
+			                                            get_rel_name(row->view), column)
+			                                : errdetail("Continuous view \"%s\" begins with a time of column \"%s\".",
+			                                            get_rel_name(row->view), column),
+			         errhint("Drop the continuous view first.")));
 	}
 }
 

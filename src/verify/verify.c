@@ -297,6 +297,10 @@ require_window_start(const SfVerification *verification, Relation view)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("continuous view \"%s\" cannot be verified in parts", RelationGetRelationName(view)),
 		                errdetail("Its groups have no window."), errhint("Call streamfuse.verify() without a range.")));
+	if (verification->definition->stateless)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view \"%s\" can only be verified as a whole", RelationGetRelationName(view)),
+		                errdetail("It has no windows that a range could name."), errhint("Leave the range out.")));
 	for (int i = 0; i < RelationGetDescr(view)->natts; i++)
 		if (verification->definition->view_column[i] == 1)
 			return;
@@ -382,9 +386,11 @@ sf_verify(PG_FUNCTION_ARGS)
 	verification.view = RelationGetRelid(view);
 	verification.row = find_row(verification.view);
 	verification.definition = sf_read_definition(CurrentMemoryContext, verification.view);
-	verification.final = options.emit_final;
+	verification.final = options.emit_final && !verification.definition->stateless;
 	verification.from = PG_ARGISNULL(1) ? SF_TIME_MINUS_INFINITY : PG_GETARG_TIMESTAMPTZ(1);
-	verification.from = Max(verification.from, verification.row->begins_at);
+	/* Where there is no window to be told by, the query says itself what the view begins with. */
+	if (!verification.definition->stateless)
+		verification.from = Max(verification.from, verification.row->begins_at);
 	verification.to = PG_ARGISNULL(2) ? SF_TIME_INFINITY : PG_GETARG_TIMESTAMPTZ(2);
 
 	verification.tick_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse verify", ALLOCSET_SMALL_SIZES);

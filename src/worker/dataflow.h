@@ -142,6 +142,13 @@ extern void sf_member_release(SfWorker *worker, SfMember *member);
 extern bool sf_member_released(const SfMember *member);
 extern void sf_member_reclaim(SfMember *member, SfTick oldest_tick);
 
+/*
+ * Most pages that these members can take in at once: rows that become rows of a view are in memory until they are
+ * committed.  And the same where what one tick takes in is more than should wait for a commit, or than there is room for.
+ */
+#define SF_SMALL_TICK_PAGES 256
+extern int	sf_members_most_pages(List *members);
+
 /* Runs code of a view's owner: switches the user, and the view's settings where they matter. */
 typedef struct SfOwnerScope
 {

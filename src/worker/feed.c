@@ -106,6 +106,15 @@ name_row(SfMember *member, const SfFailedRow *row)
 	MemoryContextSwitchTo(old);
 }
 
+/* Are the rows of one tick more than there is memory for, while they wait to be committed? */
+static bool
+is_too_much(const SfMember *member)
+{
+	return member->definition->stateless && !member->source->small &&
+	       (member->failure->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+	        member->failure->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED);
+}
+
 void
 sf_member_take_batch(SfMember *member, SfBatch *batch)
 {
@@ -120,6 +129,11 @@ sf_member_take_batch(SfMember *member, SfBatch *batch)
 			sf_flow_work_by_rows(member->flow);
 			sf_member_forget_error(member);
 			member->again = true;
+		}
+		else if (is_too_much(member))
+		{
+			sf_member_forget_error(member);
+			member->again = member->small_ticks = true;
 		}
 		sf_source_undo_member(member);
 	}

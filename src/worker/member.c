@@ -287,8 +287,14 @@ static void
 check_rights(SfMember *member)
 {
 	Oid stream = member->row.stream;
-	Bitmapset *columns = sf_flow_columns(member->definition);
+	SfDefinition asked = *member->definition;
+	Bitmapset *columns;
 	int column = -1;
+
+	/* What the query does not name is ours to look at. */
+	if (!asked.has_window)
+		asked.time = NULL;
+	columns = sf_flow_columns(&asked);
 
 	if (check_enable_rls(stream, member->owner, true) == RLS_ENABLED)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -328,6 +334,22 @@ sf_member_compile(SfMember *member)
 	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress,
 	                                  member->row.begins_at, sf_view_timeout_start);
 	sf_owner_leave(&scope);
+}
+
+int
+sf_members_most_pages(List *members)
+{
+	uint64 part = (uint64) sf_state_memory_mb * (1024 * 1024 / BLCKSZ) / 16;
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (member->definition != NULL && member->definition->stateless)
+			return Min((uint64) SF_TICK_PAGES, Max(part, 16));
+	}
+	return SF_TICK_PAGES;
 }
 
 void

@@ -46,9 +46,6 @@ struct SfCatchUp
 	List *leaves; /* SfWaiting * */
 };
 
-/* Where so many rows fail that they must wait for a commit. */
-#define SMALL_TICK_PAGES 256
-
 #ifdef STREAMFUSE_TEST
 int sf_test_tick_pages = 0;
 #endif
@@ -57,13 +54,15 @@ int sf_test_tick_pages = 0;
 static BlockNumber
 tick_pages(const SfSource *source)
 {
+	int most = sf_members_most_pages(source->members);
+
 	if (source->small)
-		return SMALL_TICK_PAGES;
+		return Min(SF_SMALL_TICK_PAGES, Max(most / 16, 1));
 #ifdef STREAMFUSE_TEST
 	if (sf_test_tick_pages > 0)
 		return sf_test_tick_pages;
 #endif
-	return SF_TICK_PAGES;
+	return most;
 }
 
 SfSource *

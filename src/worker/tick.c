@@ -189,20 +189,38 @@ close_windows(SfMember *member, SfTick tick, SfTime until)
 		member->closed_since = GetCurrentTimestamp();
 }
 
+/* Rows that cannot change are closed as they come, whatever the watermark. */
 static void
-finish_member(SfMember *member, void *arg)
+note_rows(SfMember *member)
 {
-	CloseStep *step = arg;
+	if (sf_flow_has_output(member->flow) && member->closed_since == 0)
+		member->closed_since = GetCurrentTimestamp();
+}
+
+/* After a reset windows that were passed over without a row are open again. */
+static void
+move_windows(SfMember *member, SfTick tick)
+{
 	SfTime watermark = member->source->next->watermark;
 
-	sf_flow_finish(member->flow);
-	/* After a reset windows that were passed over without a row are open again. */
 	if (member->source->reset)
 		sf_closer_reopen(member->closer);
 	if (!sf_is_windowless(member->definition) &&
 	    (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick")))
-		close_windows(member, step->tick, watermark);
+		close_windows(member, tick, watermark);
 	sf_closer_finish(member->closer);
+}
+
+static void
+finish_member(SfMember *member, void *arg)
+{
+	CloseStep *step = arg;
+
+	sf_flow_finish(member->flow);
+	if (member->definition->stateless)
+		note_rows(member);
+	else
+		move_windows(member, step->tick);
 	SF_FAULT("close-marked");
 	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->flat_source);
 	SF_FAULT("progress-put");

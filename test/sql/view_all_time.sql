@@ -142,7 +142,6 @@ CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous, streamfuse.emit = 'final
 ALTER MATERIALIZED VIEW totals SET (streamfuse.emit = 'final');
 ALTER MATERIALIZED VIEW totals SET (streamfuse.on_error = 'skip');
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT count(*) FROM orders WITH NO DATA;
-CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT category FROM orders;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
 SELECT category, count(*) FROM orders, tumble(event_time, '1 minute') GROUP BY category;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT count(*) FROM orders, tumble(event_time, '1 minute');

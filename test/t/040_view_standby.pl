@@ -27,6 +27,7 @@ $primary->safe_psql('postgres', q{
 	CREATE MATERIALIZED VIEW closed_sales WITH (streamfuse.continuous, streamfuse.emit = 'final') AS
 	SELECT window_start, count(*) AS orders FROM orders, tumble(event_time, '5 minutes')
 	GROUP BY window_start, window_end;
+	CREATE MATERIALIZED VIEW priced WITH (streamfuse.continuous) AS SELECT id, category, price * 2 AS twice FROM orders;
 	INSERT INTO orders SELECT g, nullif('c' || g % 7, 'c0'), g * 1.25, '2026-01-01 10:00'::timestamptz + g * interval '1 s'
 	FROM generate_series(1, 1000) g;
 	SELECT streamfuse.flush();});
@@ -46,6 +47,9 @@ is($standby->safe_psql('postgres', "SELECT revenue FROM sales WHERE category = '
 	'conditions on key and window');
 is($standby->safe_psql('postgres', 'SELECT * FROM closed_sales ORDER BY 1'),
 	$primary->safe_psql('postgres', 'SELECT * FROM closed_sales ORDER BY 1'), 'a view of closed windows');
+
+is($standby->safe_psql('postgres', 'SELECT count(*), sum(twice) FROM priced'),
+	$primary->safe_psql('postgres', 'SELECT count(*), sum(price * 2) FROM orders'), 'a view without groups');
 
 # While windows close and are replayed, no window is doubled and no closed one is missing.
 my $wrong = q{
@@ -81,6 +85,9 @@ is($standby->safe_psql('postgres', $total), '5002', 'rows are counted once more'
 is($standby->safe_psql('postgres', 'SELECT sum(orders) FROM closed_sales'),
 	$standby->safe_psql('postgres', q{SELECT count(*) FROM orders WHERE event_time < '2026-01-01 13:40'}),
 	'windows close on the new primary');
+is($standby->safe_psql('postgres', q{
+	SELECT count(*) FROM ((TABLE priced EXCEPT ALL SELECT id, category, price * 2 FROM orders)
+		UNION ALL (SELECT id, category, price * 2 FROM orders EXCEPT ALL TABLE priced)) d}), '0', 'rows without groups are there once');
 $standby->stop;
 
 done_testing();

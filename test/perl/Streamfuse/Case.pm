@@ -583,7 +583,8 @@ sub do_create_view
 	my $view = $self->view($step->{view}) // return;
 
 	return if $self->{views}{ $view->{name} } || (uses_extra($view) && !$self->{extra});
-	$self->{final}{ $view->{name} } = $view->{final};
+	# Rows without windows are all final.
+	$self->{final}{ $view->{name} } = $view->{final} && !$view->{stateless};
 	$self->sql('c', "CREATE MATERIALIZED VIEW $view->{name} WITH (streamfuse.continuous"
 		. ($view->{final} ? q{, streamfuse.emit = 'final'} : '') . ($view->{raises} ? ', streamfuse.on_error = skip' : '') . ') AS ' . view_query($view) . ($view->{data} ? '' : ' WITH NO DATA'));
 	$self->{views}{ $view->{name} } = $view;
@@ -617,7 +618,7 @@ sub do_emit
 	my ($self, $step) = @_;
 	my $view = $self->view($step->{view}) // return;
 
-	return unless $self->{views}{ $view->{name} } && !$view->{all_time} && $self->idle('r1', 'r2');
+	return if !$self->{views}{ $view->{name} } || $view->{stateless} || $view->{all_time} || !$self->idle('r1', 'r2');
 	my $final = !$self->{final}{ $view->{name} };
 	$self->sql('c', "ALTER MATERIALIZED VIEW $view->{name} SET (streamfuse.emit = '" . ($final ? 'final' : 'live') . "')");
 	$self->{final}{ $view->{name} } = $final;

@@ -259,12 +259,26 @@ sub make_view
 
 	if ($raises && @k && chance(0.5)) { $k[0] = '60 / i'; }
 	elsif ($raises) { push @a, 'sum(60 / i)'; }
-	return {
+	my $view = {
 		name => $name, keys => \@k, aggregates => \@a, raises => $raises, $overlap ? (function => $overlap->[0]) : (),
 		$all_time ? (all_time => $case->{time}) : (), window => $overlap ? $overlap->[1] : $window->[0],
 		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) || ($all_time && !@k && !@a) ? 1 : 0,
 		shows_end => $overlap || chance(0.3) ? 1 : 0, final => !$all_time && chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
 		data => $all_time || chance(0.88) ? 1 : 0 };
+	return $view->{order} % 8 == 5 && !$all_time ? without_groups($view, @have) : $view;
+}
+
+# The same without GROUP BY: its rows are the stream's, with all columns and what the keys would have been; ws is the time.
+sub without_groups
+{
+	my ($view, @have) = @_;
+	my $windowed = $view->{order} % 16 == 5 ? 1 : 0;
+	my %seen;
+	my @values = grep { !$seen{$_}++ } @{ $view->{keys} }, @have, $view->{raises} ? ('60 / i') : ();
+	my $filter = ($view->{filter} // '') eq 'at > window_start' && !$windowed ? '' : $view->{filter};
+
+	return { %$view, stateless => 1, windowed => $windowed, function => undef, window => $windowed && !$view->{function} ? $view->{window} : q{'1 hour'},
+		keys => \@values, aggregates => [], having => '', filter => $filter, shows_end => $windowed };
 }
 
 # The window function of a view, as it is called.  Saved cases may not name it.  Where there is none: the one window that
@@ -278,13 +292,14 @@ sub window_call
 }
 
 # The query of a view.  Its columns are called ws, we (window start and end), k1..., a1..., n (count), in an order of its own.
+# Without groups ws is the time.
 # What raises is left out where the query is run as a batch.
 sub view_query
 {
 	my ($view, $batch) = @_;
 	my @conditions = grep { length } $view->{filter};
 	my @window = $view->{all_time} ? ("'-infinity'::$view->{all_time}", "'infinity'::$view->{all_time}") : ('window_start', 'window_end');
-	my @columns = ("$window[0] AS ws");
+	my @columns = $view->{stateless} ? ('at AS ws') : ("$window[0] AS ws");
 	my $i = 0;
 
 	push @conditions, '(i = 0) IS NOT TRUE' if $batch && $view->{raises};
@@ -292,11 +307,11 @@ sub view_query
 	push @columns, map { "$_ AS k" . ++$i } @{ $view->{keys} };
 	$i = 0;
 	push @columns, map { "$_ AS a" . ++$i } @{ $view->{aggregates} };
-	push @columns, 'count(*) AS n' if $view->{counts};
+	push @columns, $view->{stateless} ? '1::bigint AS n' : 'count(*) AS n' if $view->{counts};
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
-	my @groups = ($view->{all_time} ? () : @window, @{ $view->{keys} });
+	my @groups = ($view->{stateless} ? () : ($view->{all_time} ? () : @window, @{ $view->{keys} }));
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups) if @groups;
-	return "SELECT " . join(', ', @columns) . ' FROM s' . ($view->{all_time} ? '' : ', ' . window_call($view))
+	return "SELECT " . join(', ', @columns) . ' FROM s' . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
 	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . (@groups ? ' GROUP BY ' . join(', ', @groups) : '')
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }

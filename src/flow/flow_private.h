@@ -1,0 +1,143 @@
+/*
+ * flow_private.h
+ *		What flow.c and stateless.c share: a flow, and what it knows of its batch.
+ */
+#ifndef SF_FLOW_PRIVATE_H
+#define SF_FLOW_PRIVATE_H
+
+#include "flow/flow.h"
+
+#include "nodes/execnodes.h"
+
+/* What comes next for the batch. */
+typedef enum SfStage
+{
+	STAGE_SELECT,   /* filter and window: `at` is a row of the batch */
+	STAGE_EVALUATE, /* keys and arguments: `at` is a place in selected */
+	STAGE_LATE,     /* the same for late rows: `at` is a place in late */
+	STAGE_FOLD,     /* groups and aggregates: `at` is a place in selected, where this goes by rows */
+} SfStage;
+
+typedef struct SfLateRow /* start and end: of its window, or of its pane */
+{
+	int row;
+	SfTime start;
+	SfTime end;
+} SfLateRow;
+
+/* Which of the view's windows hold a pane; a window that does not overlap with others is its own pane. */
+typedef struct SfPane
+{
+	SfTime start;
+	SfTime end;
+	SfTime first_end;
+	SfTime last_start;
+	SfTime last_end;
+} SfPane;
+
+/* A value computed per row: a plain column of the stream, or an expression. */
+typedef struct SfValue
+{
+	int column;       /* attno - 1 of a plain column, or -1 */
+	ExprState *state; /* when not plain */
+	Datum *values;    /* over the selected rows; own array or the batch's */
+	bool *nulls;      /* NULL when no value is null */
+	Datum *own_values;
+	bool *own_nulls;
+} SfValue;
+
+typedef struct SfCall /* an aggregate call */
+{
+	int nargs;
+	SfValue *args;
+	ExprState *filter;
+	bool *passes;       /* over the selected rows, when there is a filter */
+	Datum **arg_values; /* [nargs], for sf_aggregate_advance_batch */
+	bool **arg_nulls;
+} SfCall;
+
+struct SfFlow
+{
+	MemoryContext context;
+	SfDefinition *definition; /* borrowed */
+	SfStore *store;           /* borrowed */
+	SfProgress *progress;     /* borrowed */
+	SfTime begins_at;
+	SfWindowSpec pane; /* what rows go into */
+	bool stateless;
+	bool in_panes;
+	bool needs_settings;
+
+	EState *estate;
+	ExprContext *econtext;  /* its per-tuple memory lives for a batch */
+	TupleTableSlot *row;    /* one row of the stream */
+	TupleTableSlot *window; /* its window_start, window_end */
+	Bitmapset *columns;     /* loaded into `row` for expressions */
+	int ncolumns;
+	int *column_list;
+	bool uses_window;     /* some expression refers to the window's columns */
+	bool has_expressions; /* some key, argument or FILTER is not a plain column */
+
+	ExprState *filter;
+	SfValue *keys;
+	SfCall *calls;
+
+	SfBatch *batch; /* borrowed */
+	bool skip;      /* late rows are evaluated, too */
+	SfStage stage;
+	int at;
+	int nfailed; /* of the rows before that place */
+	int nlate;
+	SfLateRow *late;
+
+	/* By rows. */
+	int batches_by_rows; /* so many more */
+	bool has_failed;     /* some row of this batch while it was folded */
+	bool row_is_touched; /* the row's group is made or saved */
+	SfWindow *row_window;
+	SfGroup *row_group;
+	SfStoreMark row_mark;
+	StringInfoData row_states; /* of the group, before the row */
+
+	/* Over the selected rows of the current batch. */
+	int nselected;
+	int *selected;
+	SfTime *starts;
+	SfTime *ends;
+	bool *partly_late; /* some window that holds the row has closed */
+	bool any_partly_late;
+	SfWindow **windows;
+	uint32 *hashes;
+	SfGroup **groups;
+	char **states;
+
+	/* Stateless: the values to be appended, [nkeys]; the window of this tick, NULL while it has no rows. */
+	Datum **columns_out;
+	bool **nulls_out;
+	SfWindow *tick_window;
+
+	/* For undoing the counters of a tick. */
+	TimestampTz now;
+	SfCounters saved_counters;
+	SfTime saved_closed_until;
+	SfTime saved_last_closed;
+	SfMissed *saved_missed; /* copy made at the first late row of a tick */
+	int nsaved_missed;
+	bool missed_saved;
+	int saved_nfailed;
+	int saved_messages_size;
+};
+
+/* flow.c */
+
+/* The pane that holds a time, and the view's windows that hold it.  False: there is none. */
+extern bool sf_flow_pane_of(SfFlow *flow, SfTime time, SfPane *pane);
+
+/* Makes row `row` of the batch, and the window it is in, what expressions see: of windows of windows the fine one. */
+extern void sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end);
+
+/* stateless.c: the steps of a view without groups; rows are places in `selected` */
+extern void sf_flow_select_stateless(SfFlow *flow, SfBatch *batch);
+extern void sf_flow_append(SfFlow *flow, int first, int n);
+
+#endif							/* SF_FLOW_PRIVATE_H */
