@@ -119,7 +119,7 @@ sub configure
 {
 	my ($self, %settings) = @_;
 	my $c = $self->session('c');
-	my @changed = grep { $settings{$_} != ($self->{settings}{$_} // 0) } sort keys %settings;
+	my @changed = grep { $settings{$_} ne ($self->{settings}{$_} // 0) } sort keys %settings;
 
 	return unless @changed;
 	$c->query("ALTER SYSTEM SET streamfuse.$_ = $settings{$_}") for @changed;
