@@ -40,12 +40,7 @@ bool sf_test_sweep = false;
 typedef struct SfWindowUpdate
 {
 	SfWindow *window;
-	SfTick checkpointed;
-	uint64 checkpoint_bytes;
-	uint32 checkpoint_seq;
-	uint32 sweep_next;
-	uint32 sweep_seq;
-	SfTick sweep_tick;
+	SfWindowSaved saved;
 } SfWindowUpdate;
 
 /* One window's share of a checkpoint. */
@@ -86,7 +81,7 @@ delete_rows(SfCatalog *state, int32 fragment, SfWindowUpdate *update, uint32 bef
 	while ((tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		update->checkpoint_bytes -= Min(update->checkpoint_bytes, tuple->t_len);
+		update->saved.bytes -= Min(update->saved.bytes, tuple->t_len);
 		sf_catalog_delete(state, tuple);
 	}
 	sf_catalog_scan_end(scan);
@@ -96,8 +91,8 @@ static void
 delete_all_rows(SfCatalog *state, int32 fragment, SfWindowUpdate *update)
 {
 	delete_rows(state, fragment, update, PG_INT32_MAX);
-	update->checkpoint_bytes = 0;
-	update->checkpoint_seq = 0;
+	update->saved.bytes = 0;
+	update->saved.next_seq = 0;
 }
 
 static void
@@ -126,11 +121,11 @@ write_payload(Checkpoint *checkpoint)
 	SET_VARSIZE(payload->data, payload->len);
 	values[SF_STATE_FRAGMENT] = Int32GetDatum(checkpoint->member->row.id);
 	values[SF_STATE_WINDOW_START] = TimestampTzGetDatum(update->window->start);
-	values[SF_STATE_SEQ] = Int32GetDatum((int32) update->checkpoint_seq++);
+	values[SF_STATE_SEQ] = Int32GetDatum((int32) update->saved.next_seq++);
 	values[SF_STATE_WINDOW_END] = TimestampTzGetDatum(update->window->end);
 	values[SF_STATE_PAYLOAD] = PointerGetDatum(payload->data);
 	sf_catalog_insert(checkpoint->state, values, NULL);
-	update->checkpoint_bytes += payload->len;
+	update->saved.bytes += payload->len;
 	start_payload(payload);
 }
 
@@ -165,7 +160,7 @@ write_groups(Checkpoint *checkpoint, bool whole)
 	{
 		SfGroup *group = sf_store_group_at(checkpoint->member->store, window, id);
 
-		if (whole || group->version > window->checkpointed + SF_BUG("changed-group-not-saved"))
+		if (whole || group->version > window->saved.tick + SF_BUG("changed-group-not-saved"))
 			bytes += add_group(checkpoint, group, whole);
 	}
 	return bytes;
@@ -179,9 +174,9 @@ begin_sweep(Checkpoint *checkpoint)
 
 	if (!payload_is_empty(checkpoint))
 		write_payload(checkpoint);
-	update->sweep_next = 0;
-	update->sweep_seq = update->checkpoint_seq;
-	update->sweep_tick = checkpoint->tick;
+	update->saved.sweep_next = 0;
+	update->saved.sweep_seq = update->saved.next_seq;
+	update->saved.sweep_tick = checkpoint->tick;
 }
 
 /* Goes on with the sweep until so many bytes are written or it is through. */
@@ -192,16 +187,16 @@ sweep(Checkpoint *checkpoint, Size most_bytes)
 	SfWindow *window = update->window;
 	Size bytes = 0;
 
-	for (; update->sweep_next < window->ngroups && bytes < most_bytes; update->sweep_next++)
+	for (; update->saved.sweep_next < window->ngroups && bytes < most_bytes; update->saved.sweep_next++)
 	{
-		SfGroup *group = sf_store_group_at(checkpoint->member->store, window, update->sweep_next);
+		SfGroup *group = sf_store_group_at(checkpoint->member->store, window, update->saved.sweep_next);
 
-		if (group->version <= update->sweep_tick)
+		if (group->version <= update->saved.sweep_tick)
 			bytes += add_group(checkpoint, group, true);
 	}
-	if (update->sweep_next < window->ngroups)
+	if (update->saved.sweep_next < window->ngroups)
 		return;
-	delete_rows(checkpoint->state, checkpoint->member->row.id, update, update->sweep_seq);
+	delete_rows(checkpoint->state, checkpoint->member->row.id, update, update->saved.sweep_seq);
 	begin_sweep(checkpoint);
 }
 
@@ -226,21 +221,21 @@ checkpoint_window(Checkpoint *checkpoint)
 	SfWindow *window = update->window;
 	uint64 whole_bytes = sf_store_saved_bytes(member->store, window);
 	bool swept = !is_written_as_a_whole(member->definition->layout, whole_bytes);
-	bool whole = window->checkpoint_seq == 0 || window->checkpoint_seq > MOST_ROWS ||
-	             (!swept && window->checkpoint_bytes > 2 * whole_bytes + 65536);
+	bool whole = window->saved.next_seq == 0 || window->saved.next_seq > MOST_ROWS ||
+	             (!swept && window->saved.bytes > 2 * whole_bytes + 65536);
 	Size bytes;
 
-	if (whole && window->checkpoint_seq > 0)
+	if (whole && window->saved.next_seq > 0)
 		delete_all_rows(checkpoint->state, member->row.id, update);
 	start_payload(&checkpoint->payload);
 	bytes = write_groups(checkpoint, whole);
 	if (whole)
 		begin_sweep(checkpoint);
-	else if (bytes > 0 && swept && window->checkpoint_bytes > whole_bytes)
+	else if (bytes > 0 && swept && window->saved.bytes > whole_bytes)
 		sweep(checkpoint, bytes);
 	if (!payload_is_empty(checkpoint))
 		write_payload(checkpoint);
-	update->checkpointed = checkpoint->tick;
+	update->saved.tick = checkpoint->tick;
 }
 
 List *
@@ -262,17 +257,11 @@ sf_checkpoint_write(SfMember *member, SfTick tick, MemoryContext context)
 		if (window->role == SF_WINDOW_ASSEMBLED || window->role == SF_WINDOW_HEAD)
 			continue;
 		update = MemoryContextAlloc(context, sizeof(SfWindowUpdate));
-		*update = (SfWindowUpdate){window,
-		                           window->checkpointed,
-		                           window->checkpoint_bytes,
-		                           window->checkpoint_seq,
-		                           window->sweep_next,
-		                           window->sweep_seq,
-		                           window->sweep_tick};
+		*update = (SfWindowUpdate){window, window->saved};
 		checkpoint.update = update;
 		if (window->closed == SF_TICK_NONE)
 			checkpoint_window(&checkpoint);
-		else if (window->checkpoint_seq > 0)
+		else if (window->saved.next_seq > 0)
 			delete_all_rows(checkpoint.state, member->row.id, update);
 		old = MemoryContextSwitchTo(context);
 		updates = lappend(updates, update);
@@ -296,11 +285,6 @@ sf_checkpoint_settle(SfMember *member, List *updates)
 
 		if (window->closed == SF_TICK_NONE)
 			sf_store_note_saved(member->store, window);
-		window->checkpointed = update->checkpointed;
-		window->checkpoint_bytes = update->checkpoint_bytes;
-		window->checkpoint_seq = update->checkpoint_seq;
-		window->sweep_next = update->sweep_next;
-		window->sweep_seq = update->sweep_seq;
-		window->sweep_tick = update->sweep_tick;
+		window->saved = update->saved;
 	}
 }

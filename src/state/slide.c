@@ -48,6 +48,7 @@ static bool same_key(queues_hash *queues, const char *a, const char *b);
 #define SH_GET_HASH(table, element) (element)->hash
 #define SH_SCOPE static inline
 #define SH_DECLARE
+#define SH_DEFINE
 #include "lib/simplehash.h"
 
 struct SfSlide
@@ -60,18 +61,6 @@ struct SfSlide
 	queues_iterator iterator;
 	SfTime start; /* of the window that is asked for */
 };
-
-#define SH_PREFIX queues
-#define SH_ELEMENT_TYPE SlideQueue
-#define SH_KEY_TYPE const char *
-#define SH_KEY key
-#define SH_HASH_KEY(table, key) 0
-#define SH_EQUAL(table, a, b) same_key(table, a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, element) (element)->hash
-#define SH_SCOPE static inline
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 static bool
 same_key(queues_hash *queues, const char *a, const char *b)

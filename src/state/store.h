@@ -89,6 +89,19 @@ typedef enum SfWindowRole
 	SF_WINDOW_HEAD,				/* no window: what readers must know of the store at their tick, in one group */
 } SfWindowRole;
 
+/* What the state table has of a window, as of the last commit; see output/checkpoint.c. */
+typedef struct SfWindowSaved
+{
+	SfTick		tick;			/* groups with a newer version are dirty */
+	uint64		bytes;			/* payload written since the window was last written whole */
+	uint32		next_seq;		/* sequence number of the next row; 0: there is none yet */
+
+	/* The sweep of a large window. */
+	uint32		sweep_next;		/* groups before this one have been written, or were, since the sweep began */
+	uint32		sweep_seq;		/* next_seq when it began */
+	SfTick		sweep_tick;		/* groups with a newer version have been written since it began */
+} SfWindowSaved;
+
 typedef struct SfWindow			/* in DSA */
 {
 	SfTime		start;			/* set once, like end and role */
@@ -107,14 +120,7 @@ typedef struct SfWindow			/* in DSA */
 	dsa_pointer key_chunks;		/* chain of bump-allocated memory for keys passed by reference */
 	uint32		key_chunk_used;
 	uint32		key_chunk_size;
-	SfTick		checkpointed;	/* groups with a newer version are dirty; worker only */
-	uint64		checkpoint_bytes;	/* payload written for this window since it was last written whole; worker only */
-	uint32		checkpoint_seq; /* next sequence number of a state row; 0 = none written; worker only */
-
-	/* The sweep of a large window, see output/checkpoint.c; worker only. */
-	uint32		sweep_next;		/* groups before this one have been written, or were, since the sweep began */
-	uint32		sweep_seq;		/* sequence number of the next state row when it began */
-	SfTick		sweep_tick;		/* groups with a newer version have been written since it began */
+	SfWindowSaved saved;		/* worker only */
 } SfWindow;
 
 /*

@@ -235,6 +235,19 @@ add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, c
 	return group;
 }
 
+/* A group that is there becomes the tick's own. */
+static void
+take_group(SfStore *store, StoreWindow *window, SfGroup *group)
+{
+	if (group->version == store->tick)
+		return;
+	if (!undo_has_room(store))
+		sf_undo_reserve(store);
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	sf_undo_save(store, window, group);
+	LWLockRelease(&store->fragment->lock);
+}
+
 SfGroup *
 sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
 {
@@ -244,14 +257,7 @@ sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys,
 	Assert(store->in_tick);
 	if (group == NULL)
 		return add_group(store, mirror, hash, keys, nulls);
-	if (group->version != store->tick)
-	{
-		if (!undo_has_room(store))
-			sf_undo_reserve(store);
-		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-		sf_undo_save(store, mirror, group);
-		LWLockRelease(&store->fragment->lock);
-	}
+	take_group(store, mirror, group);
 	return group;
 }
 
@@ -310,14 +316,7 @@ touch_head(SfStore *store)
 		return group;
 	}
 	group = store_group(store, head, 0);
-	if (group->version != store->tick)
-	{
-		if (!undo_has_room(store))
-			sf_undo_reserve(store);
-		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
-		sf_undo_save(store, head, group);
-		LWLockRelease(&store->fragment->lock);
-	}
+	take_group(store, head, group);
 	return group;
 }
 

@@ -539,6 +539,29 @@ note_evicted(SfFragment *fragment, uint64 xid, SfTime start)
 	fragment->evicted_xid = FullTransactionIdFromU64(Max(xid, U64FromFullTransactionId(fragment->evicted_xid)));
 }
 
+/* Takes the window at i out of the store, to be freed when the lock is given back. */
+static void
+unlink_window(SfStore *store, int i, StoreWindow **unlinked)
+{
+	StoreWindow *window = store->windows[i];
+
+	sf_store_forget_mirror(store, i);
+	window->next_leaving = *unlinked;
+	*unlinked = window;
+}
+
+static void
+free_unlinked(SfStore *store, StoreWindow *unlinked)
+{
+	while (unlinked != NULL)
+	{
+		StoreWindow *window = unlinked;
+
+		unlinked = window->next_leaving;
+		sf_store_free_window(store, window);
+	}
+}
+
 /*
  * Frees windows that every snapshot finds in the output table.  A reader that is pinning just now either is seen by the
  * horizon taken under the lock, or finds evicted_xid when it gets the lock.
@@ -574,19 +597,11 @@ reclaim_windows(SfStore *store, uint64 oldest_xmin)
 		if (!window->leaving || !is_closed_before(window, xmin))
 			continue;
 		note_evicted(fragment, pg_atomic_read_u64(&window->shared->closed_xid), window->start);
-		sf_store_forget_mirror(store, i);
-		window->next_leaving = unlinked;
-		unlinked = window;
+		unlink_window(store, i, &unlinked);
 	}
 	LWLockRelease(&fragment->lock);
 	SF_FAULT("reclaim-unlinked");
-	while (unlinked != NULL)
-	{
-		StoreWindow *window = unlinked;
-
-		unlinked = window->next_leaving;
-		sf_store_free_window(store, window);
-	}
+	free_unlinked(store, unlinked);
 }
 
 /* Is it a pane that neither an open window nor the state table needs any more? */
@@ -595,7 +610,7 @@ is_done_pane(const StoreWindow *window)
 {
 	const SfWindow *shared = window->shared;
 
-	return shared->role == SF_WINDOW_PANE && shared->closed != SF_TICK_NONE && shared->checkpoint_seq == 0;
+	return shared->role == SF_WINDOW_PANE && shared->closed != SF_TICK_NONE && shared->saved.next_seq == 0;
 }
 
 static Size
@@ -642,23 +657,10 @@ reclaim_panes(SfStore *store, SfTick oldest_tick)
 		return;
 	LWLockAcquire(&fragment->lock, LW_EXCLUSIVE);
 	for (int i = nopen - 1; i >= 0; i--)
-	{
-		StoreWindow *window = store->windows[i];
-
-		if (!window->leaving)
-			continue;
-		sf_store_forget_mirror(store, i);
-		window->next_leaving = unlinked;
-		unlinked = window;
-	}
+		if (store->windows[i]->leaving)
+			unlink_window(store, i, &unlinked);
 	LWLockRelease(&fragment->lock);
-	while (unlinked != NULL)
-	{
-		StoreWindow *window = unlinked;
-
-		unlinked = window->next_leaving;
-		sf_store_free_window(store, window);
-	}
+	free_unlinked(store, unlinked);
 }
 
 void

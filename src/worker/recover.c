@@ -113,8 +113,8 @@ load_state_row(SfMember *member, Datum *values)
 	sf_state_check_version(&data, end);
 	while (data < end)
 		sf_store_load_group(member->store, window, &data, end);
-	window->checkpoint_seq = DatumGetInt32(values[SF_STATE_SEQ]) + 1;
-	window->checkpoint_bytes += VARSIZE_ANY_EXHDR(payload);
+	window->saved.next_seq = DatumGetInt32(values[SF_STATE_SEQ]) + 1;
+	window->saved.bytes += VARSIZE_ANY_EXHDR(payload);
 }
 
 /* Groups of open windows as of the last checkpoint, as one tick of the store. */
@@ -151,7 +151,7 @@ load_state(SfMember *member, SfTick tick)
 	sf_catalog_close(catalog, AccessShareLock);
 	sf_closer_finish(member->closer);
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
-		sf_store_window_at(member->store, i)->checkpointed = tick;
+		sf_store_window_at(member->store, i)->saved.tick = tick;
 	MemoryContextDelete(row_context);
 }
 
@@ -233,7 +233,7 @@ settle_with_tables(SfMember *member)
 		SfWindow *window = sf_store_find_window(member->store, start);
 
 		if (window != NULL)
-			window->checkpoint_seq = Max(window->checkpoint_seq, seq + 1);
+			window->saved.next_seq = Max(window->saved.next_seq, seq + 1);
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
