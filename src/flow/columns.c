@@ -1,6 +1,9 @@
 /*
  * columns.c
- *		Which columns of the stream a definition needs: only these are taken out of its rows.
+ *		Which columns of the stream a definition needs.
+ *
+ * Only these are taken out of a row's tuple (batch.c) and asked of the owner's rights (worker/member.c): so every
+ * expression over a row of the stream that is evaluated must be looked at here.  Nothing is evaluated, and no lock is taken.
  */
 #include "flow/flow.h"
 

@@ -289,8 +289,9 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 
 /*
  * REFRESH: activates an inert view.  Of rows without windows nobody could tell which of the stored ones a dump's output
- * has, and it is no more than a copy of them: it is filled anew.
- * The lock keeps a second REFRESH out; readers see the view inert or active. */
+ * has, and it is no more than a copy of them: it is filled anew.  The lock keeps a second REFRESH out; readers see the
+ * view inert or active.
+ */
 static void
 refresh_view(RefreshMatViewStmt *stmt)
 {

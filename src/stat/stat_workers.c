@@ -1,6 +1,9 @@
 /*
  * stat_workers.c
  *		The workers of all databases and what they do: streamfuse.stat_workers.
+ *
+ * All of it is in shared memory.  The list of fragments is walked under the dataflow's
+ * lock in shared mode; counters are read one by one, so that a row may be of a moment between two of them.
  */
 #include "streamfuse.h"
 

@@ -141,8 +141,9 @@ is_instant(const SfWindowSpec *spec)
 }
 
 /*
- * A boundary is named by its instant for elapsed windows and those of hours by the clock, by its local time for windows of days, by its month for
- * windows of months.  The last one at or before a time by the clock, of those that lie `spans` apart.
+ * A boundary is named by its instant for elapsed windows and those of hours by the clock, by its local time for windows
+ * of days, by its month for windows of months.  The last one at or before a time by the clock, of those that lie a span
+ * apart.
  */
 static int64
 boundary_before(const SfWindowSpec *spec, int64 shift, int64 span, int64 local)
