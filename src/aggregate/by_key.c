@@ -8,7 +8,7 @@
  *
  * Plain SQL functions: they know nothing of streams.
  */
-#include "streamfuse.h"
+#include "aggregate/memory.h"
 
 #include "common/hashfn.h"
 #include "libpq/pqformat.h"
@@ -62,16 +62,6 @@ typedef struct ByKey
 } ByKey;
 
 /* ---- states ---- */
-
-static MemoryContext
-aggregate_memory(FunctionCallInfo fcinfo)
-{
-	MemoryContext memory;
-
-	if (!AggCheckCallContext(fcinfo, &memory))
-		elog(ERROR, "aggregate function called in non-aggregate context");
-	return memory;
-}
 
 static ByKey *
 state_argument(FunctionCallInfo fcinfo, int argument)

@@ -9,7 +9,7 @@
  *
  * Plain SQL functions: they know nothing of streams.
  */
-#include "streamfuse.h"
+#include "aggregate/memory.h"
 
 #include "lib/binaryheap.h"
 #include "libpq/pqformat.h"
@@ -180,16 +180,6 @@ check_same_n(const Pick *pick, int n)
 	if (pick->n != n)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("argument n of last_n must be the same in all rows of a group")));
-}
-
-static MemoryContext
-aggregate_memory(FunctionCallInfo fcinfo)
-{
-	MemoryContext memory;
-
-	if (!AggCheckCallContext(fcinfo, &memory))
-		elog(ERROR, "aggregate function called in non-aggregate context");
-	return memory;
 }
 
 static Pick *

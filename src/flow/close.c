@@ -230,12 +230,7 @@ close_marked(SfCloser *closer, SfTick tick, SfTime until)
 int
 sf_closer_close(SfCloser *closer, SfTick tick, SfTime until)
 {
-	int closed;
-
-	/* Without a window nothing closes, however far time gets. */
-	if (sf_is_windowless(closer->definition))
-		return 0;
-	closed = closer->assembly != NULL ? close_assembled(closer, tick, until) : close_marked(closer, tick, until);
+	int closed = closer->assembly != NULL ? close_assembled(closer, tick, until) : close_marked(closer, tick, until);
 
 	closer->progress->closed_until = until;
 	return closed;

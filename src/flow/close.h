@@ -24,7 +24,8 @@ extern SfCloser *sf_closer_create(MemoryContext context, SfDefinition *definitio
 
 /*
  * Closes, in the tick, the windows that end at or before `until`, and moves closed_until and last_closed there.  Returns
- * how many there were.  Where there are panes it runs the aggregates' functions, as the current user, and may raise.
+ * how many there were.  Not for a definition without a window.  Where there are panes it runs the aggregates' functions,
+ * as the current user, and may raise.
  */
 extern int	sf_closer_close(SfCloser *closer, SfTick tick, SfTime until);
 

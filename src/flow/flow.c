@@ -31,22 +31,12 @@
 /* So many batches without an error are folded row by row after one with an error. */
 #define BATCHES_BY_ROWS 4096
 
-static bool
-window_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Var))
-		return ((Var *) node)->varno == INNER_VAR;
-	return expression_tree_walker(node, window_walker, context);
-}
-
 static void
 note_expression(SfFlow *flow, Expr *expr)
 {
 	if (expr == NULL)
 		return;
-	if (window_walker((Node *) expr, NULL))
+	if (sf_refers_to_window((Node *) expr))
 		flow->uses_window = true;
 	if (sf_needs_settings((Node *) expr))
 		flow->needs_settings = true;

@@ -486,11 +486,12 @@ analyse_grouping(DefineContext *context)
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
 		Node *expr = get_sortgroupclause_expr(clause, context->query->targetList);
+		AttrNumber column = window_column(context, expr);
 
-		if (window_column(context, expr) != 0)
+		if (column != 0)
 		{
-			has_both |= other == 3 - window_column(context, expr);
-			other = window_column(context, expr);
+			has_both |= other == 3 - column;
+			other = column;
 			continue;
 		}
 		context->group_exprs = lappend(context->group_exprs, expr);
@@ -733,9 +734,8 @@ build_layout(SfDefinition *definition)
 		                                      definition->naggs, aggs);
 }
 
-/* The column of the view that shows a column of the group row as it is, or 0. */
-static AttrNumber
-shown_as(SfDefinition *definition, AttrNumber group_column)
+AttrNumber
+sf_view_column(const SfDefinition *definition, AttrNumber group_column)
 {
 	for (int i = 0; i < list_length(definition->target); i++)
 		if (definition->view_column[i] == group_column)
@@ -757,7 +757,7 @@ static AttrNumber
 output_column(SfDefinition *definition, AttrNumber group_column, int *natts)
 {
 	Form_pg_attribute column = TupleDescAttr(definition->group_desc, group_column - 1);
-	AttrNumber shown = shown_as(definition, group_column);
+	AttrNumber shown = sf_view_column(definition, group_column);
 	Var *var;
 	char *name;
 

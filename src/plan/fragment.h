@@ -84,10 +84,16 @@ extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
 /* Is this query, if it can be maintained, one of filter and map only? */
 extern bool sf_query_is_stateless(const Query *query);
 
+/* The view's column (from 1) that shows a column of the group row as it is, or 0. */
+extern AttrNumber sf_view_column(const SfDefinition *definition, AttrNumber group_column);
+
 /*
  * Of a definition with a layout: are its windows made of panes, and can they be?  Raises like sf_define.
  */
 extern void sf_define_panes(SfDefinition *definition);
+
+/* Does an expression over a row of the stream refer to the window that the row is in? */
+extern bool sf_refers_to_window(Node *expr);
 
 /*
  * Writes the session's time zone into calendar windows that name none, in place: a view's days are fixed with the view.

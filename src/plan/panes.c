@@ -8,7 +8,6 @@
 #include "plan/fragment.h"
 
 #include "nodes/nodeFuncs.h"
-#include "utils/lsyscache.h"
 
 static bool
 window_walker(Node *node, void *context)
@@ -20,10 +19,16 @@ window_walker(Node *node, void *context)
 	return expression_tree_walker(node, window_walker, context);
 }
 
+bool
+sf_refers_to_window(Node *expr)
+{
+	return window_walker(expr, NULL);
+}
+
 static void
 refuse_window_in(Node *node, const char *where, const char *hint)
 {
-	if (window_walker(node, NULL))
+	if (sf_refers_to_window(node))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("continuous view cannot maintain window columns in %s where windows overlap", where),
 		                errhint("%s", hint)));

@@ -58,10 +58,6 @@ typedef struct CallArguments
 #define CUMULATE_ARGUMENTS 5
 
 PG_FUNCTION_INFO_V1(streamfuse_window_rows);
-PG_FUNCTION_INFO_V1(streamfuse_tumble_start_timestamptz);
-PG_FUNCTION_INFO_V1(streamfuse_tumble_end_timestamptz);
-PG_FUNCTION_INFO_V1(streamfuse_tumble_start_timestamp);
-PG_FUNCTION_INFO_V1(streamfuse_tumble_end_timestamp);
 
 static bool
 same_timezone(const text *one, const text *other)
@@ -181,46 +177,6 @@ tumble(FunctionCallInfo fcinfo, bool zoned)
 	return call;
 }
 
-Datum
-streamfuse_tumble_start_timestamptz(PG_FUNCTION_ARGS)
-{
-	WindowCall *call = tumble(fcinfo, true);
-
-	if (call == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(call->start);
-}
-
-Datum
-streamfuse_tumble_end_timestamptz(PG_FUNCTION_ARGS)
-{
-	WindowCall *call = tumble(fcinfo, true);
-
-	if (call == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(call->end);
-}
-
-Datum
-streamfuse_tumble_start_timestamp(PG_FUNCTION_ARGS)
-{
-	WindowCall *call = tumble(fcinfo, false);
-
-	if (call == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMP(call->start);
-}
-
-Datum
-streamfuse_tumble_end_timestamp(PG_FUNCTION_ARGS)
-{
-	WindowCall *call = tumble(fcinfo, false);
-
-	if (call == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMP(call->end);
-}
-
 /* The executor will not ask for the rest: LIMIT, or another row of an outer relation. */
 static void
 end_enumeration(Datum call)
@@ -258,26 +214,30 @@ next_window(FunctionCallInfo fcinfo, SfWindowKind kind, bool zoned)
 	return call;
 }
 
-/* The functions that return one side of each window of a time. */
-#define DEFINE_WINDOWS(function, kind, zoned, side)                                                                    \
+/* The functions that return one side of a time's window, or of each of its windows. */
+#define DEFINE_SIDE(function, window, side)                                                                            \
 	PG_FUNCTION_INFO_V1(function);                                                                                     \
 	Datum function(PG_FUNCTION_ARGS)                                                                                   \
 	{                                                                                                                  \
-		WindowCall *call = next_window(fcinfo, kind, zoned);                                                           \
+		WindowCall *call = window;                                                                                     \
                                                                                                                        \
 		if (call == NULL)                                                                                              \
 			PG_RETURN_NULL();                                                                                          \
-		PG_RETURN_INT64(call->iterator.side);                                                                          \
+		PG_RETURN_INT64(call->side);                                                                                   \
 	}
 
-DEFINE_WINDOWS(streamfuse_hop_starts_timestamptz, SF_WINDOW_HOP, true, start)
-DEFINE_WINDOWS(streamfuse_hop_ends_timestamptz, SF_WINDOW_HOP, true, end)
-DEFINE_WINDOWS(streamfuse_hop_starts_timestamp, SF_WINDOW_HOP, false, start)
-DEFINE_WINDOWS(streamfuse_hop_ends_timestamp, SF_WINDOW_HOP, false, end)
-DEFINE_WINDOWS(streamfuse_cumulate_starts_timestamptz, SF_WINDOW_CUMULATE, true, start)
-DEFINE_WINDOWS(streamfuse_cumulate_ends_timestamptz, SF_WINDOW_CUMULATE, true, end)
-DEFINE_WINDOWS(streamfuse_cumulate_starts_timestamp, SF_WINDOW_CUMULATE, false, start)
-DEFINE_WINDOWS(streamfuse_cumulate_ends_timestamp, SF_WINDOW_CUMULATE, false, end)
+DEFINE_SIDE(streamfuse_tumble_start_timestamptz, tumble(fcinfo, true), start)
+DEFINE_SIDE(streamfuse_tumble_end_timestamptz, tumble(fcinfo, true), end)
+DEFINE_SIDE(streamfuse_tumble_start_timestamp, tumble(fcinfo, false), start)
+DEFINE_SIDE(streamfuse_tumble_end_timestamp, tumble(fcinfo, false), end)
+DEFINE_SIDE(streamfuse_hop_starts_timestamptz, next_window(fcinfo, SF_WINDOW_HOP, true), iterator.start)
+DEFINE_SIDE(streamfuse_hop_ends_timestamptz, next_window(fcinfo, SF_WINDOW_HOP, true), iterator.end)
+DEFINE_SIDE(streamfuse_hop_starts_timestamp, next_window(fcinfo, SF_WINDOW_HOP, false), iterator.start)
+DEFINE_SIDE(streamfuse_hop_ends_timestamp, next_window(fcinfo, SF_WINDOW_HOP, false), iterator.end)
+DEFINE_SIDE(streamfuse_cumulate_starts_timestamptz, next_window(fcinfo, SF_WINDOW_CUMULATE, true), iterator.start)
+DEFINE_SIDE(streamfuse_cumulate_ends_timestamptz, next_window(fcinfo, SF_WINDOW_CUMULATE, true), iterator.end)
+DEFINE_SIDE(streamfuse_cumulate_starts_timestamp, next_window(fcinfo, SF_WINDOW_CUMULATE, false), iterator.start)
+DEFINE_SIDE(streamfuse_cumulate_ends_timestamp, next_window(fcinfo, SF_WINDOW_CUMULATE, false), iterator.end)
 
 /* A length by which intervals can be compared. */
 static double

@@ -103,16 +103,6 @@ has_tolerance(const SfVerification *verification, Relation view)
 	return false;
 }
 
-/* The view's column that shows window_start (1) or window_end (2), or 0. */
-static AttrNumber
-window_column(const SfDefinition *definition, AttrNumber group_column)
-{
-	for (int i = 0; i < list_length(definition->target); i++)
-		if (definition->view_column[i] == group_column)
-			return i + 1;
-	return 0;
-}
-
 /* A column of a difference, which is an object of the view's columns. */
 static char *
 difference_column(const SfVerification *verification, Relation view, AttrNumber attnum)
@@ -132,7 +122,7 @@ static char *
 differences_statement(const SfVerification *verification, Relation view, Relation output)
 {
 	const SfDefinition *definition = verification->definition;
-	AttrNumber start = window_column(definition, 1);
+	AttrNumber start = sf_view_column(definition, 1);
 	AttrNumber count = count_column(definition);
 	char *compare = sf_verify_statement(verification, view);
 	StringInfoData out;
@@ -155,7 +145,7 @@ differences_statement(const SfVerification *verification, Relation view, Relatio
 		    "SELECT x.s, GREATEST(CAST(%s AS pg_catalog.int8), 1), x.e FROM (%s) AS d (side, r, n) CROSS JOIN LATERAL "
 		    "(SELECT %s, %s) AS x (s, e) GROUP BY x.s, x.e ORDER BY x.s, x.e",
 		    rows, compare, difference_column(verification, view, start),
-		    difference_column(verification, view, window_column(definition, 2)));
+		    difference_column(verification, view, sf_view_column(definition, 2)));
 	else
 		appendStringInfo(
 		    &out,

@@ -63,15 +63,20 @@ append_condition(StringInfo out, const char *column, const char *condition, int 
 	appendStringInfo(out, "%s %s OPERATOR(pg_catalog.%s", (*nconditions)++ == 0 ? " WHERE" : " AND", column, condition);
 }
 
+static char *
+column_name(const Comparison *comparison, const char *alias, int column)
+{
+	return psprintf("%s.%s", quote_identifier(alias),
+	                quote_identifier(NameStr(TupleDescAttr(comparison->columns, column)->attname)));
+}
+
 /* The view's column that shows window_start (1) or window_end (2), or NULL. */
 static char *
 window_column(const Comparison *comparison, const char *alias, AttrNumber group_column)
 {
-	for (int i = 0; i < comparison->columns->natts; i++)
-		if (comparison->verification->definition->view_column[i] == group_column)
-			return psprintf("%s.%s", quote_identifier(alias),
-			                quote_identifier(NameStr(TupleDescAttr(comparison->columns, i)->attname)));
-	return NULL;
+	AttrNumber column = sf_view_column(comparison->verification->definition, group_column);
+
+	return column == 0 ? NULL : column_name(comparison, alias, column - 1);
 }
 
 /* The windows that are compared.  Where there is a condition, verify() has made sure of the column. */
@@ -106,8 +111,7 @@ append_side(StringInfo out, const Comparison *comparison, const char *alias, int
 	appendStringInfo(out, "SELECT %d AS side", number);
 	for (int i = 0; i < comparison->columns->natts; i++)
 	{
-		char *column = psprintf("%s.%s", quote_identifier(alias),
-		                        quote_identifier(NameStr(TupleDescAttr(comparison->columns, i)->attname)));
+		char *column = column_name(comparison, alias, i);
 
 		if (comparison->kinds[i] == COLUMN_EXACT)
 			appendStringInfo(out, ", %s AS c%d", column, i);

@@ -301,9 +301,8 @@ require_window_start(const SfVerification *verification, Relation view)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("continuous view \"%s\" can only be verified as a whole", RelationGetRelationName(view)),
 		                errdetail("It has no windows that a range could name."), errhint("Leave the range out.")));
-	for (int i = 0; i < RelationGetDescr(view)->natts; i++)
-		if (verification->definition->view_column[i] == 1)
-			return;
+	if (sf_view_column(verification->definition, 1) != 0)
+		return;
 	ereport(ERROR,
 	        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 	         errmsg("some windows of continuous view \"%s\" cannot be verified", RelationGetRelationName(view)),

@@ -205,6 +205,7 @@ move_windows(SfMember *member, SfTick tick)
 
 	if (member->source->reset)
 		sf_closer_reopen(member->closer);
+	/* Without a window nothing closes, however far time gets. */
 	if (!sf_is_windowless(member->definition) &&
 	    (watermark > member->progress.closed_until || SF_BUG("watermark-moved-within-tick")))
 		close_windows(member, tick, watermark);
