@@ -3,11 +3,11 @@
  *		Pins: which tick a statement reads, and for how long the worker must keep it.
  *
  * A pin lives in the memory of its statement's executor, and a reset callback on that memory releases it: so errors,
- * cursors, portals and subtransactions need no code of their own.  A backend publishes the minimum over its pins in its
+ * cursors, portals and subtransactions need no code of their own.  A backend publishes the range of its pins in its
  * slot in shared memory.
  *
  * state/pins.c tells why the worker sees a slot in time (P1).  A slot always protects at least what the backend's pins
- * need: it is lowered before a pin exists and raised after one is gone.
+ * need: the range is widened before a pin exists and narrowed after one is gone.
  */
 #include "read/pin.h"
 
@@ -47,20 +47,22 @@ sf_full_xid(TransactionId xid)
 }
 
 static void
-write_slot(SfTick tick, uint64 xmin)
+write_slot(SfTick tick, SfTick newest, uint64 xmin)
 {
 	SfPinSlot *slot = own_slot();
 
-	/* Who sees the tick sees the xmin that goes with it, or one that protects more. */
+	/* Who sees the oldest tick sees what goes with it, or what protects more. */
 	pg_atomic_write_u64(&slot->xmin, xmin);
+	pg_atomic_write_u64(&slot->newest, newest);
 	pg_write_barrier();
 	pg_atomic_write_u64(&slot->tick, tick);
 }
 
-/* Publishes the minimum over all pins, of which `tick` and `xmin` may be one about to be added. */
+/* Publishes the range of all pins, of which `tick` and `xmin` may be one about to be added. */
 static void
-publish_minimum(SfTick tick, uint64 xmin)
+publish_range(SfTick tick, uint64 xmin)
 {
+	SfTick newest = tick == SF_TICK_MAX ? SF_TICK_NONE : tick;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &pins)
@@ -68,16 +70,17 @@ publish_minimum(SfTick tick, uint64 xmin)
 		SfPin *pin = dlist_container(SfPin, node, iter.cur);
 
 		tick = Min(tick, pin->tick);
+		newest = Max(newest, pin->tick);
 		xmin = Min(xmin, pin->xmin);
 	}
-	write_slot(tick, xmin);
+	write_slot(tick, newest, xmin);
 }
 
 /* The slot goes to another backend. */
 static void
 reset_slot(int code, Datum arg)
 {
-	write_slot(SF_TICK_MAX, PG_UINT64_MAX);
+	write_slot(SF_TICK_MAX, SF_TICK_NONE, PG_UINT64_MAX);
 }
 
 /* A tick of the slot's last owner may have expired, and may have been of another database. */
@@ -100,7 +103,7 @@ release_pin(void *arg)
 	SfPin *pin = arg;
 
 	dlist_delete(&pin->node);
-	publish_minimum(SF_TICK_MAX, PG_UINT64_MAX);
+	publish_range(SF_TICK_MAX, PG_UINT64_MAX);
 }
 
 /*
@@ -137,7 +140,7 @@ pin_published(SfDataflow *dataflow, uint64 xmin)
 	{
 		SfTick tick = pg_atomic_read_u64(&dataflow->published);
 
-		publish_minimum(tick, xmin);
+		publish_range(tick, xmin);
 		pg_memory_barrier();
 		if (pg_atomic_read_u64(&dataflow->published) == tick)
 			return tick;
@@ -161,7 +164,7 @@ sf_pin_take(MemoryContext context, Snapshot snapshot)
 	if (pin->tick == SF_TICK_NONE)
 		pin->tick = pin_published(dataflow, pin->xmin);
 	else
-		publish_minimum(pin->tick, pin->xmin);
+		publish_range(pin->tick, pin->xmin);
 	pg_memory_barrier();
 	dlist_push_head(&pins, &pin->node);
 	MemoryContextRegisterResetCallback(context, callback);

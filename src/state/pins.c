@@ -5,6 +5,7 @@
  * P1. A backend writes its slot, then, after a full fence, reads `published` again, and retries unless it has not
  *     moved.  The worker publishes, then, after a full fence, reads the slots.  So a horizon either sees the slot or
  *     was taken when the pinned tick was the published one, which no horizon exceeds.
+ *     A pin is never outside of what its slot has as oldest and newest tick.
  * P2. Expiring is written before the fragment's lock is taken to free memory, and readers ask under that lock.
  */
 #include "state/pins.h"
@@ -12,6 +13,17 @@
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "miscadmin.h"
+
+/* The oldest tick that a slot's owner may still read at: pins older than `expired` were given up, newer ones were not. */
+static SfTick
+oldest_kept(SfPinSlot *slot, SfTick pinned)
+{
+	SfTick expired = pg_atomic_read_u64(&slot->expired);
+
+	if (pinned >= expired)
+		return pinned;
+	return pg_atomic_read_u64(&slot->newest) >= expired ? expired : SF_TICK_MAX;
+}
 
 void
 sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
@@ -30,8 +42,7 @@ sf_pin_horizon(Oid database, SfTick *tick, uint64 *xmin)
 			continue;
 		pg_read_barrier();
 		*xmin = Min(*xmin, pg_atomic_read_u64(&slot->xmin));
-		if (pinned >= pg_atomic_read_u64(&slot->expired))
-			*tick = Min(*tick, pinned);
+		*tick = Min(*tick, oldest_kept(slot, pinned));
 	}
 }
 

@@ -2,8 +2,8 @@
  * pins.h
  *		The pin slots of backends, as the keeper of state sees them: what open readers may still need.
  *
- * A backend keeps in its slot the oldest tick its statements have pinned and the oldest xmin of their snapshots
- * (read/pin.c writes it).
+ * A backend keeps in its slot the oldest and the newest tick that its statements have pinned, and the oldest xmin of
+ * their snapshots (read/pin.c writes it).
  */
 #ifndef SF_PINS_H
 #define SF_PINS_H

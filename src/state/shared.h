@@ -192,16 +192,17 @@ typedef struct SfDataflow
 } SfDataflow;
 
 /*
- * What a backend's statements have pinned.  Written by its backend only (expired: by the worker).  A backend keeps the
- * minimum over its open statements here.
+ * What a backend's statements have pinned.  Written by its backend only (expired: by the worker).  A backend keeps here
+ * between which ticks those of its open statements are.
  */
 typedef struct SfPinSlot
 {
 	pg_atomic_uint64 tick;		/* oldest pinned tick; SF_TICK_MAX when none */
+	pg_atomic_uint64 newest;	/* newest pinned tick */
 	pg_atomic_uint64 xmin;		/* full xid: closes below it are visible or aborted for all its snapshots; MAX: none */
 	pg_atomic_uint32 database;
 	pg_atomic_uint64 expired;	/* pins of ticks below this are too old (ERRCODE_SNAPSHOT_TOO_OLD) */
-	char		pad[32];
+	char		pad[24];
 } SfPinSlot;
 
 typedef struct SfShared
