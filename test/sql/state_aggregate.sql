@@ -175,9 +175,10 @@ CREATE TEMP TABLE s AS SELECT repeat(v, 20000) AS x FROM unnest('{a,b,c}'::text[
 SELECT md5(answer('SELECT max(x) FROM s')) = md5(max(x)) AS max,
        md5(answer('SELECT collect(x) FROM s')) = md5(collect(x)::text) AS collect FROM s;
 
-SELECT md5(answer('SELECT array_agg(x) FROM s')) = md5(array_agg(x)::text) AS array_agg,
-       md5(answer('SELECT string_agg(x, '','' ORDER BY x DESC) FROM s')) = md5(string_agg(x, ',' ORDER BY x DESC)) AS string_agg,
-       answer('SELECT count(DISTINCT x) FROM s') AS distinct_count FROM s;
+-- Apart: from PostgreSQL 16 on the rows of a query may come sorted as one of its aggregates wants them, for all of them.
+SELECT md5(answer('SELECT array_agg(x) FROM s')) = md5((SELECT array_agg(x) FROM s)::text) AS array_agg,
+       md5(answer('SELECT string_agg(x, '','' ORDER BY x DESC) FROM s')) = md5((SELECT string_agg(x, ',' ORDER BY x DESC) FROM s)) AS string_agg,
+       answer('SELECT count(DISTINCT x) FROM s') AS distinct_count;
 CREATE ROLE state_test_user;
 GRANT USAGE ON SCHEMA state_test TO state_test_user;
 GRANT SELECT ON s TO state_test_user;
