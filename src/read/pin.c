@@ -13,6 +13,7 @@
 
 #include "access/parallel.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -81,6 +82,7 @@ static void
 reset_slot(int code, Datum arg)
 {
 	write_slot(SF_TICK_MAX, SF_TICK_NONE, PG_UINT64_MAX);
+	pg_atomic_write_u64(&own_slot()->parallel, SF_TICK_NONE);
 }
 
 /* A tick of the slot's last owner may have expired, and may have been of another database. */
@@ -108,7 +110,7 @@ release_pin(void *arg)
 
 /*
  * The tick of the statement that this one runs inside of, when both have the same snapshot: functions see what their
- * statement sees.  In a parallel worker that is what its leader has pinned.
+ * statement sees.  In a parallel worker that is what its leader has pinned for the statement.
  */
 static SfTick
 inherited_tick(Snapshot snapshot)
@@ -123,12 +125,7 @@ inherited_tick(Snapshot snapshot)
 			return pin->tick;
 	}
 	if (IsParallelWorker() && dlist_is_empty(&pins))
-	{
-		SfTick tick = pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].tick);
-
-		if (tick != SF_TICK_MAX)
-			return tick;
-	}
+		return pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].parallel);
 	return SF_TICK_NONE;
 }
 
@@ -233,6 +230,30 @@ executor_start(QueryDesc *query_desc, int eflags)
 		pin_statement(query_desc);
 }
 
+/* What the workers of a statement inherit.  Statements inside of one that runs in parallel have no workers. */
+static bool
+lend_pin(QueryDesc *query_desc)
+{
+	SfPin *pin;
+
+	if (!query_desc->plannedstmt->parallelModeNeeded || IsInParallelMode())
+		return false;
+	pin = sf_pin_of(query_desc->estate);
+	if (pin == NULL)
+		return false;
+	pg_atomic_write_u64(&own_slot()->parallel, pin->tick);
+	return true;
+}
+
+static void
+run_next(SF_RUN_PARAMS)
+{
+	if (previous_executor_run)
+		previous_executor_run(SF_RUN_ARGS);
+	else
+		standard_ExecutorRun(SF_RUN_ARGS);
+}
+
 static void
 executor_run(SF_RUN_PARAMS)
 {
@@ -240,10 +261,20 @@ executor_run(SF_RUN_PARAMS)
 
 	if (renewed)
 		PushActiveSnapshot(query_desc->estate->es_snapshot);
-	if (previous_executor_run)
-		previous_executor_run(SF_RUN_ARGS);
+	if (lend_pin(query_desc))
+	{
+		PG_TRY();
+		{
+			run_next(SF_RUN_ARGS);
+		}
+		PG_FINALLY();
+		{
+			pg_atomic_write_u64(&own_slot()->parallel, SF_TICK_NONE);
+		}
+		PG_END_TRY();
+	}
 	else
-		standard_ExecutorRun(SF_RUN_ARGS);
+		run_next(SF_RUN_ARGS);
 	if (renewed)
 		PopActiveSnapshot();
 }

@@ -79,6 +79,7 @@ sf_shared_shmem_init(void)
 			pg_atomic_init_u64(&slot->tick, SF_TICK_MAX);
 			pg_atomic_init_u64(&slot->xmin, PG_UINT64_MAX);
 			pg_atomic_init_u64(&slot->newest, SF_TICK_NONE);
+			pg_atomic_init_u64(&slot->parallel, SF_TICK_NONE);
 			pg_atomic_init_u32(&slot->database, InvalidOid);
 			pg_atomic_init_u64(&slot->expired, 0);
 		}

@@ -199,10 +199,11 @@ typedef struct SfPinSlot
 {
 	pg_atomic_uint64 tick;		/* oldest pinned tick; SF_TICK_MAX when none */
 	pg_atomic_uint64 newest;	/* newest pinned tick */
+	pg_atomic_uint64 parallel;	/* pinned by the statement that runs in parallel; SF_TICK_NONE when none does */
 	pg_atomic_uint64 xmin;		/* full xid: closes below it are visible or aborted for all its snapshots; MAX: none */
 	pg_atomic_uint32 database;
 	pg_atomic_uint64 expired;	/* pins of ticks below this are too old (ERRCODE_SNAPSHOT_TOO_OLD) */
-	char		pad[24];
+	char		pad[16];
 } SfPinSlot;
 
 typedef struct SfShared
