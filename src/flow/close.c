@@ -83,12 +83,17 @@ next_pane_group(void *arg, SfGroupCopy *copy)
 
 		if (pane->role == SF_WINDOW_ASSEMBLED)
 			break;
-		if (pane->role != SF_WINDOW_PANE || pane->closed != SF_TICK_NONE || closer->next_group >= pane->ngroups)
+		if (pane->role != SF_WINDOW_PANE || pane->closed != SF_TICK_NONE)
 			continue;
-		count_group(closer);
-		group = sf_store_group_at(closer->store, pane, closer->next_group++);
-		*copy = (SfGroupCopy){pane->start, pane->end, group->hash, group->data};
-		return true;
+		while (closer->next_group < pane->ngroups)
+		{
+			count_group(closer);
+			group = sf_store_group_at(closer->store, pane, closer->next_group++);
+			if (!sf_group_is_there(closer->definition->layout, group->data))
+				continue;
+			*copy = (SfGroupCopy){pane->start, pane->end, group->hash, group->data};
+			return true;
+		}
 	}
 	return false;
 }

@@ -629,7 +629,7 @@ fold_row(SfFlow *flow, int i)
 		nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
 	}
 	flow->row_window = sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
-	flow->row_mark = sf_store_mark(flow->row_window);
+	flow->row_mark = sf_store_mark(flow->store, flow->row_window);
 	flow->row_group = sf_store_touch(flow->store, flow->row_window, sf_layout_hash(layout, values, nulls), values,
 	                                 nulls);
 	resetStringInfo(&flow->row_states);
@@ -662,7 +662,7 @@ unfold_row(SfFlow *flow)
 	const char *data = flow->row_states.data;
 	const char *end = data + flow->row_states.len;
 
-	if (!flow->row_is_touched || sf_store_forget(flow->store, flow->row_window, &flow->row_mark))
+	if (!flow->row_is_touched || sf_store_forget(flow->store, flow->row_window, flow->row_group, &flow->row_mark))
 		return;
 	for (int agg = 0; agg < layout->naggs; agg++)
 		sf_aggregate_put_back(layout->aggs[agg], sf_store_blobs(flow->store),

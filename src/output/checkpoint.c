@@ -8,6 +8,9 @@
  * those that have not been written since the sweep began; when it has come past the last group, no row from before the
  * sweep is needed, and these are deleted.  So no checkpoint takes longer for it than twice what the changes ask for.
  *
+ * A group that has been removed is a change like any other, written without states.  No sweep writes it again: what was
+ * written of it before is deleted together with that.  Its place is taken again only after that commit (state/store_leave.c).
+ *
  * What the worker remembers of a window (SfWindow) changes only after the commit.
  */
 #include "output/checkpoint.h"
@@ -153,6 +156,7 @@ add_group(Checkpoint *checkpoint, SfGroup *group, bool whole)
 static Size
 write_groups(Checkpoint *checkpoint, bool whole)
 {
+	const SfLayout *layout = checkpoint->member->definition->layout;
 	SfWindow *window = checkpoint->update->window;
 	Size bytes = 0;
 
@@ -160,7 +164,9 @@ write_groups(Checkpoint *checkpoint, bool whole)
 	{
 		SfGroup *group = sf_store_group_at(checkpoint->member->store, window, id);
 
-		if (whole || group->version > window->saved.tick + SF_BUG("changed-group-not-saved"))
+		/* That a group is gone is a change; but a window written as a whole says it by leaving it out. */
+		if (whole ? sf_group_is_there(layout, group->data)
+		          : group->version > window->saved.tick + SF_BUG("changed-group-not-saved"))
 			bytes += add_group(checkpoint, group, whole);
 	}
 	return bytes;
@@ -191,7 +197,8 @@ sweep(Checkpoint *checkpoint, Size most_bytes)
 	{
 		SfGroup *group = sf_store_group_at(checkpoint->member->store, window, update->saved.sweep_next);
 
-		if (group->version <= update->saved.sweep_tick)
+		if (group->version <= update->saved.sweep_tick &&
+		    sf_group_is_there(checkpoint->member->definition->layout, group->data))
 			bytes += add_group(checkpoint, group, true);
 	}
 	if (update->saved.sweep_next < window->ngroups)

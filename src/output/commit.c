@@ -82,6 +82,8 @@ write_closed(MemberCommit *commit)
 
 			if (id % SF_BATCH_ROWS == 0)
 				sf_view_timeout_start();
+			if (!sf_group_is_there(definition->layout, group->data))
+				continue;
 			row = sf_projector_row(projector, &space, window->start, window->end, group->data);
 			if (row == NULL)
 				continue;

@@ -732,6 +732,8 @@ build_layout(SfDefinition *definition)
 	else
 		definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
 		                                      definition->naggs, aggs);
+	if (sf_is_windowless(definition) && !definition->stateless && definition->nkeys > 0)
+		sf_layout_let_groups_leave(definition->layout);
 }
 
 AttrNumber

@@ -189,6 +189,7 @@ load_row(SfStandbyScan *scan)
 	{
 		uint32 hash;
 		char *key = sf_group_load_key(scan->layout, &data, end, &hash);
+		SfTime life = sf_group_life(scan->layout, key);
 		WindowGroup *group;
 		bool found;
 
@@ -196,7 +197,7 @@ load_row(SfStandbyScan *scan)
 		group = groups_insert_hash(scan->groups, key, hash, &found);
 		if (!found)
 			group->data = key;
-		sf_group_load_states(scan->layout, group->data, &data, end);
+		sf_group_load_states(scan->layout, group->data, life, &data, end);
 	}
 }
 
@@ -233,6 +234,8 @@ sf_standby_next(SfStandbyScan *scan, SfGroupCopy *copy)
 	{
 		WindowGroup *group = scan->groups != NULL ? groups_iterate(scan->groups, &scan->iterator) : NULL;
 
+		if (group != NULL && !sf_group_is_there(scan->layout, group->data))
+			continue;
 		if (group != NULL)
 		{
 			*copy = (SfGroupCopy){scan->start, scan->end, group->hash, group->data};

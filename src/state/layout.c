@@ -129,6 +129,15 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	return layout;
 }
 
+void
+sf_layout_let_groups_leave(SfLayout *layout)
+{
+	Assert(!layout->groups_leave && !layout->of_rows);
+	layout->groups_leave = true;
+	layout->life_offset = layout->data_size;
+	layout->data_size = MAXALIGN(layout->life_offset + sizeof(SfTime));
+}
+
 /* What the columns hold does not matter here: a group of rows is never looked for. */
 SfLayout *
 sf_layout_create_rows(MemoryContext context, int ncolumns, const Oid *types, const int32 *typmods,

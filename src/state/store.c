@@ -10,6 +10,7 @@
  */
 #include "state/store_private.h"
 
+#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #define MIN_CHUNKS 4
@@ -18,10 +19,34 @@
 /* A window without groups has no index yet: every probe ends here. */
 static uint64 no_slots[1];
 
+static int
+shape_keys(const SfLayout *layout)
+{
+	return layout->groups_leave ? layout->nkeys : 0;
+}
+
 static Size
 shape_bytes(const SfLayout *layout)
 {
-	return offsetof(StoreShape, offsets) + sizeof(Size) * (layout->nblobs + layout->nlists);
+	return offsetof(StoreShape, offsets) + sizeof(Size) * (layout->nblobs + layout->nlists + shape_keys(layout));
+}
+
+static void
+fill_shape(const SfLayout *layout, StoreShape *shape)
+{
+	Size *offsets = shape->offsets;
+
+	memset(shape, 0, shape_bytes(layout));
+	shape->data_size = layout->data_size;
+	shape->nblobs = layout->nblobs;
+	shape->nlists = layout->nlists;
+	shape->nkeys = shape_keys(layout);
+	shape->groups_leave = layout->groups_leave;
+	shape->life_offset = layout->life_offset;
+	memcpy(offsets, layout->blob_offset, sizeof(Size) * layout->nblobs);
+	memcpy(offsets + layout->nblobs, layout->list_offset, sizeof(Size) * layout->nlists);
+	for (int i = 0; i < shape->nkeys; i++)
+		offsets[layout->nblobs + layout->nlists + i] = layout->keys[i].typbyval ? 0 : (Size) layout->keys[i].typlen;
 }
 
 static void
@@ -29,17 +54,11 @@ make_shape(SfStore *store)
 {
 	SfLayout *layout = store->layout;
 	dsa_pointer pointer;
-	StoreShape *shape;
 
 	if (DsaPointerIsValid(store->fragment->shape))
 		return;
 	pointer = sf_state_allocate(&store->blobs, shape_bytes(layout));
-	shape = store_address(store, pointer);
-	shape->data_size = layout->data_size;
-	shape->nblobs = layout->nblobs;
-	shape->nlists = layout->nlists;
-	memcpy(shape->offsets, layout->blob_offset, sizeof(Size) * layout->nblobs);
-	memcpy(shape->offsets + layout->nblobs, layout->list_offset, sizeof(Size) * layout->nlists);
+	fill_shape(layout, store_address(store, pointer));
 	store->fragment->shape = pointer;
 }
 
@@ -54,16 +73,19 @@ static void
 check_shape(SfFragment *fragment, SfLayout *layout)
 {
 	StoreShape *shape;
+	StoreShape *wanted;
 
 	if (!DsaPointerIsValid(fragment->shape))
 		return;
 	shape = dsa_get_address(sf_area(), fragment->shape);
-	if (shape->data_size != layout->data_size || shape->nblobs != layout->nblobs || shape->nlists != layout->nlists ||
-	    memcmp(shape->offsets, layout->blob_offset, sizeof(Size) * layout->nblobs) != 0 ||
-	    memcmp(shape->offsets + layout->nblobs, layout->list_offset, sizeof(Size) * layout->nlists) != 0)
+	wanted = palloc(shape_bytes(layout));
+	fill_shape(layout, wanted);
+	if (shape->nblobs != wanted->nblobs || shape->nlists != wanted->nlists || shape->nkeys != wanted->nkeys ||
+	    memcmp(shape, wanted, shape_bytes(layout)) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("an aggregate of a continuous view has been replaced by another one"),
 		                errhint("Drop the view and create it again.")));
+	pfree(wanted);
 }
 
 /* Drops all state of a fragment by its shape alone. */
@@ -80,13 +102,23 @@ sf_store_discard(SfFragment *fragment)
 	layout.data_size = shape->data_size;
 	layout.nblobs = shape->nblobs;
 	layout.nlists = shape->nlists;
+	layout.groups_leave = shape->groups_leave;
+	layout.life_offset = shape->life_offset;
 	layout.blob_offset = palloc(sizeof(Size) * Max(shape->nblobs + shape->nlists, 1));
 	layout.list_offset = layout.blob_offset + shape->nblobs;
 	memcpy(layout.blob_offset, shape->offsets, sizeof(Size) * (shape->nblobs + shape->nlists));
+	layout.nkeys = shape->nkeys;
+	layout.keys = palloc0(sizeof(SfKeyColumn) * Max(shape->nkeys, 1));
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		layout.keys[i].typlen = (int16) shape->offsets[shape->nblobs + shape->nlists + i];
+		layout.keys[i].typbyval = layout.keys[i].typlen == 0;
+	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse discard", ALLOCSET_DEFAULT_SIZES);
 	sf_store_reset(sf_store_create(context, fragment, &layout));
 	MemoryContextDelete(context);
 	pfree(layout.blob_offset);
+	pfree(layout.keys);
 }
 
 SfStore *
@@ -114,8 +146,12 @@ sf_store_create(MemoryContext context, SfFragment *fragment, SfLayout *layout)
 	store->fresh = palloc0(layout->data_size);
 	for (int i = 0; i < layout->naggs; i++)
 		sf_aggregate_start(layout->aggs[i], &store->blobs, store->fresh + layout->state_offset[i]);
+	if (layout->groups_leave)
+		*(SfTime *) (store->fresh + layout->life_offset) = SF_LIFE_UNKNOWN;
+	store->forgotten = SF_LIFE_LEAST;
 	MemoryContextSwitchTo(old);
 	sf_store_load_mirrors(store);
+	sf_store_find_absent(store);
 	return store;
 }
 
@@ -175,6 +211,8 @@ mirror_free(StoreWindow *window)
 {
 	if (window->chunks != NULL)
 		pfree(window->chunks);
+	if (window->absent != NULL)
+		pfree(window->absent);
 	pfree(window);
 }
 
@@ -415,12 +453,35 @@ sf_store_forget_mirror(SfStore *store, int i)
 	store->last = store->last_assembled = NULL;
 }
 
-/* Frees what a group that is no more has beside its data and keys. */
+/* Where groups leave, the keys of a group are in one piece of memory, which begins with the first that is not null. */
+static void
+free_keys(SfStore *store, const char *data)
+{
+	SfLayout *layout = store->layout;
+	dsa_pointer first = InvalidDsaPointer;
+	Size size = 0;
+
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		dsa_pointer key = ((const dsa_pointer *) data)[i];
+
+		if (layout->keys[i].typbyval || !DsaPointerIsValid(key))
+			continue;
+		if (!DsaPointerIsValid(first))
+			first = key;
+		size += MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
+	}
+	sf_state_free(&store->blobs, first, size);
+}
+
+/* Frees what a group that is no more has beside its data, but for keys in its window's memory. */
 void
 sf_store_free_parts(SfStore *store, const char *data)
 {
 	SfLayout *layout = store->layout;
 
+	if (layout->groups_leave)
+		free_keys(store, data);
 	for (int i = 0; i < layout->nblobs; i++)
 		sf_blob_free(&store->blobs, *(const dsa_pointer *) (data + layout->blob_offset[i]));
 	for (int i = 0; i < layout->nlists; i++)
@@ -433,11 +494,17 @@ sf_store_free_window(SfStore *store, StoreWindow *window)
 {
 	SfBlobSpace *blobs = &store->blobs;
 	SfWindow *shared = window->shared;
+	uint32 absent = 0;
 
 	for (uint32 id = 0; store_has_parts(store) && id < shared->ngroups; id++)
-		sf_store_free_parts(store, store_group(store, window, id)->data);
+	{
+		SfGroup *group = store_group(store, window, id);
+
+		sf_store_free_parts(store, group->data);
+		absent += !sf_group_is_there(store->layout, group->data);
+	}
 	if (shared->role != SF_WINDOW_HEAD)
-		store_count(&store->fragment->groups, -(int64) shared->ngroups);
+		store_count(&store->fragment->groups, (int64) absent - shared->ngroups);
 	for (uint32 i = 0; i < shared->nchunks; i++)
 		sf_state_free(blobs, ((dsa_pointer *) store_address(store, shared->chunks))[i],
 		              store->group_size * sf_chunk_groups(i));

@@ -14,7 +14,13 @@
  * looks at them.  Readers copy under the lock in shared mode.
  *
  * Group data (SfLayout): key values (8 bytes each: a by-value Datum, or a dsa_pointer to a flat copy that lives as long
- * as the window), a null bitmap for the keys, then the aggregate states.
+ * as the window, or as the group where groups leave), a null bitmap for the keys, then the aggregate states.
+ *
+ * Groups that leave (SfLayout.groups_leave).  A single group can be taken out of a window by sf_store_remove: it is absent
+ * from that tick on, and new when it is touched again.  Absence is a mark in the group's life, the last word of its data,
+ * so pre-images and undo are those of any change.  Place, keys and index slot are given back by sf_store_reclaim, once no
+ * pin is older and the state table says that the group is gone.  The life of a group that is there is the greatest time of
+ * its rows; those of earlier lives than sf_store_forget_before() has said are gone for readers, too.
  */
 #ifndef SF_STORE_H
 #define SF_STORE_H
@@ -65,7 +71,15 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	Size	   *list_offset;	/* offsets, in the data, of SfLists */
 	bool		of_rows;		/* each group is a row, its keys the row's columns: appended, never looked up */
 	bool		in_panes;		/* rows go into panes, of which windows are assembled; false unless set */
+	bool		groups_leave;	/* see sf_layout_let_groups_leave */
+	Size		life_offset;	/* where groups leave: offset of a group's life */
 } SfLayout;
+
+/* The life of a group: the greatest time of its rows, or one of these. */
+#define SF_LIFE_FREE PG_INT64_MIN	/* no group: the place is free */
+#define SF_LIFE_ABSENT (PG_INT64_MIN + 1)	/* has been removed */
+#define SF_LIFE_LEAST (PG_INT64_MIN + 2)	/* from here on it is there */
+#define SF_LIFE_UNKNOWN (PG_INT64_MAX - 1)	/* is there, and its rows have no time */
 
 typedef struct SfGroup			/* in DSA */
 {
@@ -112,6 +126,8 @@ typedef struct SfWindow			/* in DSA */
 	pg_atomic_uint64 closed_xid;	/* full xid of the closing transaction, 0 before; set before that commits */
 	uint32		ngroups;		/* fragment->lock */
 	uint32		ngroups_published;	/* as of the last published tick */
+	uint32		nfree;			/* places among them that are free; fragment->lock, like the next */
+	uint32		free_head;		/* the first of these, plus 1; the next one's is in its hash */
 	uint32		nslots;			/* power of two */
 	dsa_pointer slots;			/* uint64[nslots]: hash << 32 | (id + 1); 0 = free */
 	uint32		nchunks;
@@ -170,6 +186,33 @@ extern SfLayout *sf_layout_create(MemoryContext context, int nkeys, const Oid *t
 /* For rows that are no groups: types that cannot be hashed will do. */
 extern SfLayout *sf_layout_create_rows(MemoryContext context, int ncolumns, const Oid *types, const int32 *typmods,
 									   const Oid *collations);
+
+/* Lets single groups leave a window.  Of a layout that no store has seen yet. */
+extern void sf_layout_let_groups_leave(SfLayout *layout);
+
+static inline SfTime
+sf_group_life(const SfLayout *layout, const char *data)
+{
+	return layout->groups_leave ? *(const SfTime *) (data + layout->life_offset) : SF_LIFE_UNKNOWN;
+}
+
+/* Is it a group, and has it not been removed?  To be asked wherever a window's ids are gone through. */
+static inline bool
+sf_group_is_there(const SfLayout *layout, const char *data)
+{
+	return sf_group_life(layout, data) >= SF_LIFE_LEAST;
+}
+
+/* A row of that time has come into a touched group. */
+static inline void
+sf_group_note_time(const SfLayout *layout, char *data, SfTime time)
+{
+	SfTime	   *life = (SfTime *) (data + layout->life_offset);
+
+	if (time > *life || *life == SF_LIFE_UNKNOWN)
+		*life = Max(time, SF_LIFE_LEAST);
+}
+
 extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls);
 
 /* For many rows: one array per key column; nulls[k] may be NULL when there are none in the column. */
@@ -254,16 +297,34 @@ extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, co
 
 /*
  * Takes back a touch that made a group, the last thing done to the window: the mark was taken before it.  False when the
- * window has no more groups than then.
+ * group was there.
  */
 typedef struct SfStoreMark
 {
 	uint32		ngroups;
+	uint64		nrevived;
 	dsa_pointer key_chunks;
 	uint32		key_chunk_used;
 } SfStoreMark;
-extern SfStoreMark sf_store_mark(const SfWindow *window);
-extern bool sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark);
+extern SfStoreMark sf_store_mark(const SfStore *store, const SfWindow *window);
+extern bool sf_store_forget(SfStore *store, SfWindow *window, SfGroup *group, const SfStoreMark *mark);
+
+/*
+ * Where groups leave: from the tick on the group is not there.  May raise for lack of memory; then nothing has been done.
+ * Pre-images are kept as for any change.
+ */
+extern void sf_store_remove(SfStore *store, SfWindow *window, SfGroup *group);
+
+/*
+ * Where groups leave: as of this tick groups of lesser lives are gone, for readers and for rows to come: a touch in a
+ * later tick starts them anew.  They are in memory until sf_store_sweep() removes them: it looks at as many places as it
+ * is told, from where it stopped, and returns how many groups it has removed.
+ */
+extern void sf_store_forget_before(SfStore *store, SfTime life);
+extern int	sf_store_sweep(SfStore *store, SfWindow *window, SfTime life, uint32 nplaces);
+
+/* Bytes of places that are free: in use for the view, but without a group. */
+extern Size sf_store_free_bytes(SfStore *store);
 
 /* Form for many rows; arrays as for sf_layout_hash_batch. */
 extern void sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
@@ -317,6 +378,8 @@ extern int	sf_store_nwindows(SfStore *store);
 
 /* Ordered by start, and the assembled ones behind the others. */
 extern SfWindow *sf_store_window_at(SfStore *store, int i);
+
+/* By its place in the window; where groups leave it may be one that is not there. */
 extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
@@ -326,7 +389,7 @@ extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Da
  * Flat form of one group's keys and states, for checkpoints.  Loading is a touch: within a tick.  What aggregates have
  * collected since the last checkpoint (whole: ever) may take several parts: the first call has `more` false, and a call
  * that returns true is followed by one with `more` true.  When all parts of the window's groups are durable,
- * sf_store_note_saved() remembers it.
+ * sf_store_note_saved() remembers it.  A group that has been removed is saved, and loaded, as removed.
  */
 extern bool sf_store_save_group(SfStore *store, SfGroup *group, bool whole, bool more, StringInfo out);
 extern void sf_store_note_saved(SfStore *store, SfWindow *window);
@@ -336,11 +399,11 @@ extern uint64 sf_store_saved_bytes(SfStore *store, SfWindow *window);
 extern void sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end);
 
 /*
- * The same as a reader's copy in CurrentMemoryContext: where there is no store, on a standby.  The key alone; then the
- * states, into the copy of the group's part before, if there is one.
+ * The same as a reader's copy in CurrentMemoryContext: where there is no store, on a standby.  The key alone, with the
+ * life; then the states, into the copy of the group's part before, if there is one, and with the life that came with the key.
  */
 extern char *sf_group_load_key(SfLayout *layout, const char **data, const char *end, uint32 *hash);
-extern void sf_group_load_states(SfLayout *layout, char *group, const char **data, const char *end);
+extern void sf_group_load_states(SfLayout *layout, char *group, SfTime life, const char **data, const char *end);
 
 /* ---- the readers' side ---- */
 typedef struct SfStoreScan SfStoreScan;

@@ -3,7 +3,8 @@
  *		Groups in flat form: what checkpoints write into the state table and recovery reads back.
  *
  * A group is a version byte, the bitmap of null keys, the other keys (eight bytes for by-value ones; else a length and
- * the bytes of the flat datum), and the aggregate states as sf_aggregate_save writes them.  Nothing in it is aligned.
+ * the bytes of the flat datum), and the aggregate states as sf_aggregate_save writes them.  Where groups leave, another
+ * version byte says that its life follows the keys; one that has been removed has no states.  Nothing in it is aligned.
  * A later form of the same group replaces an earlier one, but for what its aggregates have collected: of that it says
  * what it goes on from.
  */
@@ -12,6 +13,7 @@
 #include "utils/datum.h"
 
 #define GROUP_FORM 1
+#define GROUP_FORM_LIFE 2
 
 static void
 save_key(const SfKeyColumn *key, Datum value, StringInfo out)
@@ -41,12 +43,16 @@ sf_store_save_group(SfStore *store, SfGroup *group, bool whole, bool more, Strin
 	SfLayout *layout = store->layout;
 	bool done = true;
 
-	appendStringInfoChar(out, GROUP_FORM);
+	appendStringInfoChar(out, layout->groups_leave ? GROUP_FORM_LIFE : GROUP_FORM);
 	appendBinaryStringInfo(out, group->data + layout->nulls_offset, sizeof(uint64));
 	sf_group_keys(layout, store->blobs.area, group->data, store->keys, store->nulls);
 	for (int i = 0; i < layout->nkeys; i++)
 		if (!store->nulls[i])
 			save_key(&layout->keys[i], store->keys[i], out);
+	if (layout->groups_leave)
+		appendBinaryStringInfo(out, group->data + layout->life_offset, sizeof(SfTime));
+	if (!sf_group_is_there(layout, group->data))
+		return false;
 	for (int i = 0; i < layout->naggs; i++)
 	{
 		SfAggregate *agg = layout->aggs[i];
@@ -70,7 +76,7 @@ sf_store_note_saved(SfStore *store, SfWindow *window)
 	{
 		SfGroup *group = sf_store_group_at(store, window, id);
 
-		for (int i = 0; i < layout->naggs; i++)
+		for (int i = 0; i < layout->naggs && sf_group_is_there(layout, group->data); i++)
 			sf_aggregate_set_saved(layout->aggs[i], group->data + layout->state_offset[i]);
 	}
 }
@@ -79,7 +85,7 @@ uint64
 sf_store_saved_bytes(SfStore *store, SfWindow *window)
 {
 	SfLayout *layout = store->layout;
-	uint64 bytes = (uint64) window->ngroups * (layout->data_size + 16);
+	uint64 bytes = (uint64) (window->ngroups - window->nfree) * (layout->data_size + 16);
 
 	for (uint32 id = 0; layout->nlists > 0 && id < window->ngroups; id++)
 	{
@@ -109,15 +115,16 @@ load_key(const SfKeyColumn *key, const char **data, const char *end)
 	return PointerGetDatum(memcpy(palloc(length), bytes, length));
 }
 
-/* The head of a group in flat form; by-reference keys in CurrentMemoryContext. */
-static void
+/* The head of a group in flat form; by-reference keys in CurrentMemoryContext.  Returns its life. */
+static SfTime
 load_keys(SfLayout *layout, const char **data, const char *end, Datum *keys, bool *nulls)
 {
+	SfTime life = SF_LIFE_UNKNOWN;
 	uint8 form;
 	uint64 bitmap;
 
 	sf_flat_read(data, end, &form, sizeof(form));
-	if (form != GROUP_FORM)
+	if (form != GROUP_FORM && !(form == GROUP_FORM_LIFE && layout->groups_leave))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 		                errmsg("saved state of a continuous view has an unknown form %d", form)));
 	sf_flat_read(data, end, &bitmap, sizeof(bitmap));
@@ -126,6 +133,9 @@ load_keys(SfLayout *layout, const char **data, const char *end, Datum *keys, boo
 		nulls[i] = (bitmap & (UINT64CONST(1) << i)) != 0;
 		keys[i] = nulls[i] ? (Datum) 0 : load_key(&layout->keys[i], data, end);
 	}
+	if (form == GROUP_FORM_LIFE)
+		sf_flat_read(data, end, &life, sizeof(life));
+	return life;
 }
 
 void
@@ -134,11 +144,15 @@ sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const c
 	SfLayout *layout = store->layout;
 	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
-	SfGroup *group;
+	SfTime life = load_keys(layout, data, end, keys, nulls);
+	SfGroup *group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
+	bool there = life >= SF_LIFE_LEAST;
 
-	load_keys(layout, data, end, keys, nulls);
-	group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
-	for (int i = 0; i < layout->naggs; i++)
+	if (!there)
+		sf_store_remove(store, window, group);
+	else if (layout->groups_leave)
+		*store_life(store, group) = life;
+	for (int i = 0; i < layout->naggs && there; i++)
 		if (!is_saved_elsewhere(layout, i))
 			sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
 	pfree(keys);
@@ -151,8 +165,10 @@ sf_group_load_key(SfLayout *layout, const char **data, const char *end, uint32 *
 	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
 	char *group = palloc0(layout->data_size);
+	SfTime life = load_keys(layout, data, end, keys, nulls);
 
-	load_keys(layout, data, end, keys, nulls);
+	if (layout->groups_leave)
+		*(SfTime *) (group + layout->life_offset) = life;
 	*hash = sf_layout_hash(layout, keys, nulls);
 	for (int i = 0; i < layout->nkeys; i++)
 	{
@@ -167,10 +183,20 @@ sf_group_load_key(SfLayout *layout, const char **data, const char *end, uint32 *
 }
 
 void
-sf_group_load_states(SfLayout *layout, char *group, const char **data, const char *end)
+sf_group_load_states(SfLayout *layout, char *group, SfTime life, const char **data, const char *end)
 {
 	SfBlobSpace local = {.area = NULL, .fragment = NULL, .tick = SF_TICK_NONE};
+	Size states = layout->nulls_offset + sizeof(uint64);
 
+	if (layout->groups_leave)
+	{
+		/* If it comes back it begins with nothing. */
+		if (life < SF_LIFE_LEAST)
+			memset(group + states, 0, layout->data_size - states);
+		*(SfTime *) (group + layout->life_offset) = life;
+		if (life < SF_LIFE_LEAST)
+			return;
+	}
 	for (int i = 0; i < layout->naggs; i++)
 		if (!is_saved_elsewhere(layout, i))
 			sf_aggregate_load(layout->aggs[i], &local, group + layout->state_offset[i], data, end);

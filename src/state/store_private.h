@@ -20,8 +20,18 @@ typedef struct StoreShape		/* in DSA */
 	Size		data_size;
 	int			nblobs;
 	int			nlists;
-	Size		offsets[FLEXIBLE_ARRAY_MEMBER]; /* of blobs, then of lists */
+	int			nkeys;			/* where groups leave, else 0 */
+	bool		groups_leave;
+	Size		life_offset;
+	Size		offsets[FLEXIBLE_ARRAY_MEMBER]; /* of blobs, then of lists; then of each key typlen, by value 0 */
 } StoreShape;
+
+/* A group that has been removed, and not been given back. */
+typedef struct StoreAbsent
+{
+	SfTick		version;
+	uint32		id;
+} StoreAbsent;
 
 /* A window as its worker sees it. */
 typedef struct StoreWindow
@@ -36,6 +46,11 @@ typedef struct StoreWindow
 	char	  **chunks;			/* owned; address of each chunk */
 	bool		grown;			/* has groups that are not published: in store->grown */
 	struct StoreWindow *next_grown;
+	uint32		sweep_next;		/* place where sf_store_sweep goes on */
+	StoreAbsent *absent;		/* owned; those removed, the oldest first, some of which may be there again */
+	uint32		absent_first;
+	uint32		absent_end;
+	uint32		absent_max;
 	bool		leaving;		/* reclaim only */
 	struct StoreWindow *next_leaving;
 } StoreWindow;
@@ -87,6 +102,8 @@ struct SfStore
 	Size		record_size;	/* bytes of an undo record */
 	int			orphan_words;	/* of its bitmap */
 	char	   *fresh;			/* a new group's data: no keys, every aggregate at its initial value */
+	SfTime		forgotten;		/* lives before it are over: as of when the tick began */
+	uint64		nrevived;		/* groups that were not there when they were touched, but for new places */
 
 	StoreWindow **windows;		/* ordered by start, as fragment->windows */
 	int			nwindows;
@@ -151,11 +168,45 @@ store_list(const SfStore *store, const char *data, int i)
 	return (SfList *) (data + store->layout->list_offset[i]);
 }
 
-/* Has a group memory of its own beside its data and keys? */
+/* Has a group memory of its own beside its data and what the window has of its keys? */
 static inline bool
 store_has_parts(const SfStore *store)
 {
-	return store->layout->nblobs + store->layout->nlists > 0;
+	return store->layout->nblobs + store->layout->nlists > 0 || store->layout->groups_leave;
+}
+
+static inline SfTime *
+store_life(const SfStore *store, SfGroup *group)
+{
+	return (SfTime *) (group->data + store->layout->life_offset);
+}
+
+/* A group that was found: is there nothing to do before it is changed in this tick? */
+static inline bool
+store_is_taken(const SfStore *store, SfGroup *group)
+{
+	return group->version == store->tick && (!store->layout->groups_leave || *store_life(store, group) >= SF_LIFE_LEAST);
+}
+
+/* Has the life of a group that was found ended, as of when the tick began or in the tick? */
+static inline bool
+store_is_over(const SfStore *store, SfGroup *group)
+{
+	return store->layout->groups_leave &&
+		*store_life(store, group) < (group->version == store->tick ? SF_LIFE_LEAST : store->forgotten);
+}
+
+/* Where the head is among the windows: beside the one over all time. */
+static inline SfTime
+store_head_start(const SfLayout *layout)
+{
+	return layout->in_panes ? SF_TIME_MINUS_INFINITY : SF_TIME_INFINITY;
+}
+
+static inline uint64
+store_slot_value(uint32 hash, uint32 id)
+{
+	return (uint64) hash << 32 | (id + 1);
 }
 
 static inline bool
@@ -178,6 +229,16 @@ extern void sf_store_free_window(SfStore *store, StoreWindow *window);
 
 /* store_touch.c */
 extern void sf_store_rebuild_slots(SfStore *store, StoreWindow *window);
+extern void sf_store_take(SfStore *store, StoreWindow *window, SfGroup *group);
+extern SfGroup *sf_store_touch_head(SfStore *store);
+
+/* store_leave.c */
+extern void sf_store_begin_lives(SfStore *store);
+extern void sf_store_find_absent(SfStore *store);
+extern void sf_store_revive(SfStore *store, SfGroup *group);
+extern SfGroup *sf_store_take_place(SfStore *store, StoreWindow *window);
+extern void sf_store_give_back_place(SfStore *store, StoreWindow *window, SfGroup *group);
+extern void sf_store_reclaim_groups(SfStore *store, SfTick oldest_tick);
 
 /* undo.c */
 extern void sf_undo_reserve(SfStore *store);

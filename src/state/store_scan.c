@@ -41,7 +41,8 @@ struct SfStoreScan
 	Snapshot snapshot;
 	SfTime from;
 	SfTime to;
-	bool panes; /* panes, not windows */
+	bool panes;       /* panes, not windows */
+	SfTime forgotten; /* where groups leave: earlier lives are over, as of the tick */
 
 	/* The windows that the snapshot shows as open, of a range that has been asked for. */
 	ScanWindow *windows;
@@ -129,6 +130,7 @@ sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layou
 	scan->snapshot = snapshot;
 	scan->from = from;
 	scan->to = to;
+	scan->forgotten = SF_LIFE_LEAST;
 	scan->max_batch = BATCH_GROUPS;
 	scan->batch = palloc(sizeof(SfGroupCopy) * scan->max_batch);
 	scan->keys = palloc0(sizeof(Datum) * nkeys);
@@ -237,6 +239,36 @@ first_window(const SfStoreScan *scan, SfTime start)
 	return low;
 }
 
+/* The group's data as of the scan's tick, in shared memory; NULL when the group did not exist. */
+static const char *
+version_at(SfStoreScan *scan, const SfGroup *group)
+{
+	dsa_pointer undo = group->undo;
+
+	if (group->version <= scan->tick)
+		return group->data;
+	while (DsaPointerIsValid(undo))
+	{
+		UndoRecord *record = dsa_get_address(scan->area, undo);
+
+		if (record->version <= scan->tick)
+			return record->data;
+		undo = record->older;
+	}
+	return NULL;
+}
+
+/* The same when the group was there: where groups leave, it may have been removed or forgotten. */
+static const char *
+live_version_at(SfStoreScan *scan, const SfGroup *group)
+{
+	const char *data = version_at(scan, group);
+
+	if (data != NULL && scan->layout->groups_leave && sf_group_life(scan->layout, data) < scan->forgotten)
+		return NULL;
+	return data;
+}
+
 /* Is it what the scan looks for, and was it there at the tick?  A pane only while one of its windows was open. */
 static bool
 is_scanned(const SfStoreScan *scan, const SfWindow *window)
@@ -244,6 +276,31 @@ is_scanned(const SfStoreScan *scan, const SfWindow *window)
 	if (window->born > scan->tick || window->role == SF_WINDOW_HEAD || scan->panes != (window->role == SF_WINDOW_PANE))
 		return false;
 	return !scan->panes || window->closed == SF_TICK_NONE || window->closed > scan->tick;
+}
+
+/* The head's data as of the scan's tick, in shared memory, or NULL.  The caller holds the lock. */
+static const char *
+head_at(SfStoreScan *scan)
+{
+	SfFragment *fragment = scan->fragment;
+	dsa_pointer *pointers = fragment->nwindows > 0 ? dsa_get_address(scan->area, fragment->windows) : NULL;
+
+	for (int i = 0; i < fragment->nwindows; i++)
+	{
+		/* The first one or the last. */
+		int at = scan->layout->in_panes ? i : fragment->nwindows - 1 - i;
+		SfWindow *head = dsa_get_address(scan->area, pointers[at]);
+
+		if (head->role == SF_WINDOW_HEAD && head->ngroups > 0)
+		{
+			dsa_pointer *chunks = dsa_get_address(scan->area, head->chunks);
+
+			return version_at(scan, dsa_get_address(scan->area, chunks[0]));
+		}
+		if (head->role != SF_WINDOW_ASSEMBLED)
+			return NULL;
+	}
+	return NULL;
 }
 
 /* Lists the windows to read.  The commit log is asked after the lock is given back. */
@@ -256,6 +313,12 @@ list_windows(SfStoreScan *scan)
 
 	scan->nwindows = 0;
 	lock_for_read(scan);
+	if (scan->layout->groups_leave)
+	{
+		const char *head = head_at(scan);
+
+		scan->forgotten = head != NULL ? sf_group_life(scan->layout, head) : SF_LIFE_LEAST;
+	}
 	pointers = fragment->nwindows > 0 ? dsa_get_address(scan->area, fragment->windows) : NULL;
 	for (int i = 0; i < fragment->nwindows; i++)
 	{
@@ -292,25 +355,6 @@ position(SfStoreScan *scan)
 }
 
 /* ---- copying; under the lock ---- */
-
-/* The group's data as of the scan's tick, in shared memory; NULL when the group did not exist. */
-static const char *
-version_at(SfStoreScan *scan, const SfGroup *group)
-{
-	dsa_pointer undo = group->undo;
-
-	if (group->version <= scan->tick)
-		return group->data;
-	while (DsaPointerIsValid(undo))
-	{
-		UndoRecord *record = dsa_get_address(scan->area, undo);
-
-		if (record->version <= scan->tick)
-			return record->data;
-		undo = record->older;
-	}
-	return NULL;
-}
 
 static void *
 copy_bytes(SfStoreScan *scan, const void *bytes, Size size)
@@ -398,7 +442,7 @@ copy_all(SfStoreScan *scan)
 			if (chunk == NULL || place == 0)
 				chunk = dsa_get_address(scan->area, chunks[number]);
 			group = (SfGroup *) (chunk + place * group_size);
-			data = version_at(scan, group);
+			data = live_version_at(scan, group);
 			if (data != NULL)
 				copy_group(scan, window, group->hash, data);
 		}
@@ -436,7 +480,7 @@ copy_candidates(SfStoreScan *scan)
 			if ((uint32) (slots[i] >> 32) != scan->hash)
 				continue;
 			chunk = dsa_get_address(scan->area, chunks[number]);
-			data = version_at(scan, (SfGroup *) (chunk + place * group_size));
+			data = live_version_at(scan, (SfGroup *) (chunk + place * group_size));
 			if (data != NULL)
 				copy_group(scan, window, scan->hash, data);
 			if (SF_BUG("key-found-in-one-window"))
@@ -448,25 +492,14 @@ copy_candidates(SfStoreScan *scan)
 SfTime
 sf_store_scan_closed_until(SfStoreScan *scan)
 {
-	SfFragment *fragment = scan->fragment;
 	SfTime closed_until = SF_TIME_MINUS_INFINITY;
+	const char *head;
 
 	lock_for_read(scan);
-	if (fragment->nwindows > 0)
-	{
-		dsa_pointer *pointers = dsa_get_address(scan->area, fragment->windows);
-		SfWindow *head = dsa_get_address(scan->area, pointers[0]);
-
-		if (head->role == SF_WINDOW_HEAD && head->ngroups > 0)
-		{
-			dsa_pointer *chunks = dsa_get_address(scan->area, head->chunks);
-			const char *data = version_at(scan, dsa_get_address(scan->area, chunks[0]));
-
-			if (data != NULL)
-				closed_until = *(const SfTime *) (data + scan->layout->nulls_offset);
-		}
-	}
-	LWLockRelease(&fragment->lock);
+	head = head_at(scan);
+	if (head != NULL)
+		closed_until = *(const SfTime *) (head + scan->layout->nulls_offset);
+	LWLockRelease(&scan->fragment->lock);
 	return closed_until;
 }
 

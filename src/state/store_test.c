@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(sf_test_random_ticks);
+PG_FUNCTION_INFO_V1(sf_test_churn);
 PG_FUNCTION_INFO_V1(sf_test_memory_limit);
 PG_FUNCTION_INFO_V1(sf_test_closing);
 
@@ -40,6 +41,7 @@ typedef struct ModelGroup
 	int64 sum;
 	int64 huge;    /* rows with 10^40 added to their numeric */
 	int32 longest; /* greatest text, by its number */
+	SfTime last;   /* greatest time, where groups leave */
 } ModelGroup;
 
 typedef ModelGroup ModelState[MODEL_WINDOWS][MODEL_KEYS];
@@ -52,6 +54,7 @@ typedef struct Model
 	SfStore *store;
 	char keys; /* kind of key: i(nteger), t(ext), m(any) or n(one) */
 	int nkeys; /* different ones */
+	SfTime forgotten;
 	SfTick tick;
 	SfTick published;
 	SfTick pinned;
@@ -78,7 +81,7 @@ long_text(int number)
 }
 
 static SfLayout *
-model_layout(char keys)
+model_layout(char keys, bool leaving)
 {
 	/* Those that keep their inputs take time: not with all kinds of keys. */
 	const char *kept = keys == 'i' || keys == 'n' ? ", sum(v ORDER BY v), max(DISTINCT t COLLATE \"C\")" : "";
@@ -91,8 +94,11 @@ model_layout(char keys)
 	int nkeys = keys == 'm' ? 3 : keys == 'n' ? 0 : 1;
 	int naggs;
 	SfAggregate **aggs = sf_test_aggregates(query, &naggs);
+	SfLayout *layout = sf_layout_create(CurrentMemoryContext, nkeys, types, typmods, collations, naggs, aggs);
 
-	return sf_layout_create(CurrentMemoryContext, nkeys, types, typmods, collations, naggs, aggs);
+	if (leaving)
+		sf_layout_let_groups_leave(layout);
+	return layout;
 }
 
 /* The key values of group k; text keys are null for k = 0, and the numeric is now 1.0, now 1.00. */
@@ -164,6 +170,13 @@ add_row(Model *model, int w, int k, SfGroup *group)
 	expected->count++;
 	expected->sum += value;
 	expected->huge += huge;
+	if (layout->groups_leave)
+	{
+		SfTime time = (SfTime) model->tick * 100 - any_of(model, 1000);
+
+		sf_group_note_time(layout, group->data, time);
+		expected->last = expected->count == 1 ? time : Max(expected->last, time);
+	}
 }
 
 static SfWindow *
@@ -186,6 +199,111 @@ add_rows_one_by_one(Model *model, int n)
 		add_row(model, w, k,
 		        sf_store_touch(model->store, model_window(model, w), sf_layout_hash(model->layout, keys, nulls), keys,
 		                       nulls));
+	}
+}
+
+/* Which group it is. */
+static int
+key_number(Model *model, const Datum *keys, const bool *nulls)
+{
+	switch (model->keys)
+	{
+		case 'i':
+			return (int) (DatumGetInt64(keys[0]) / 1000000007);
+		case 'n':
+			return 0;
+		default:
+			return nulls[0] ? 0 : atoi(pnstrdup(TextDatumGetCString(keys[0]), 8));
+	}
+}
+
+/* Groups that the tick has touched, and others, leave.  Some come back in the same tick. */
+static void
+remove_groups(Model *model, int n)
+{
+	while (n-- > 0)
+	{
+		int w = any_of(model, MODEL_WINDOWS);
+		SfWindow *window = sf_store_find_window(model->store, w * 10);
+		Datum keys[3];
+		bool nulls[3];
+		SfGroup *group;
+
+		if (window == NULL || window->closed != SF_TICK_NONE || window->ngroups == 0)
+			continue;
+		group = sf_store_group_at(model->store, window, any_of(model, window->ngroups));
+		if (!sf_group_is_there(model->layout, group->data) ||
+		    (group->version != model->tick && sf_group_life(model->layout, group->data) < model->forgotten))
+			continue;
+		sf_group_keys(model->layout, sf_area(), group->data, keys, nulls);
+		memset(&model->now[w][key_number(model, keys, nulls)], 0, sizeof(ModelGroup));
+		sf_store_remove(model->store, window, group);
+		if (any_of(model, 4) == 0)
+			add_rows_one_by_one(model, 1);
+	}
+}
+
+/* A row that raises after it has made its group, or brought it back. */
+static void
+touch_and_forget(Model *model)
+{
+	SfWindow *window = model_window(model, any_of(model, MODEL_WINDOWS));
+	SfStoreMark mark = sf_store_mark(model->store, window);
+	Datum keys[3];
+	bool nulls[3];
+	SfGroup *group;
+
+	model_key(model, any_of(model, model->nkeys), keys, nulls);
+	group = sf_store_touch(model->store, window, sf_layout_hash(model->layout, keys, nulls), keys, nulls);
+	(void) sf_store_forget(model->store, window, group, &mark);
+}
+
+/* The end of a tick: some lives are over, and what is over is partly swept. */
+static void
+forget_groups(Model *model)
+{
+	SfTime until = (SfTime) model->tick * 100 - 1000 - any_of(model, 500);
+
+	if (any_of(model, 2))
+		model->forgotten = Max(model->forgotten, until);
+	for (int w = 0; w < MODEL_WINDOWS; w++)
+		for (int k = 0; k < model->nkeys; k++)
+			if (model->now[w][k].count > 0 && model->now[w][k].last < model->forgotten)
+				memset(&model->now[w][k], 0, sizeof(ModelGroup));
+	sf_store_forget_before(model->store, model->forgotten);
+	for (int w = 0; w < MODEL_WINDOWS; w++)
+	{
+		SfWindow *window = sf_store_find_window(model->store, w * 10);
+
+		if (window != NULL && window->closed == SF_TICK_NONE)
+			(void) sf_store_sweep(model->store, window, model->forgotten, any_of(model, 100));
+	}
+}
+
+/* Between ticks: what is gone has been written, up to some tick. */
+static void
+save_windows(Model *model)
+{
+	for (int i = 0; i < sf_store_nwindows(model->store); i++)
+		if (any_of(model, 2))
+			sf_store_window_at(model->store, i)->saved.tick = model->published - any_of(model, 2);
+}
+
+/* Each group that is not given back has one slot, and is found by it. */
+static void
+check_index(Model *model)
+{
+	for (int i = 0; i < sf_store_nwindows(model->store); i++)
+	{
+		SfWindow *window = sf_store_window_at(model->store, i);
+		uint64 *slots = window->nslots > 0 ? dsa_get_address(sf_area(), window->slots) : NULL;
+		uint32 used = 0;
+
+		for (uint32 slot = 0; slot < window->nslots; slot++)
+			used += slots[slot] != 0;
+		if (used != window->ngroups - window->nfree)
+			elog(ERROR, "tick %llu: an index of %u groups, %u of them free, has %u entries",
+			     (unsigned long long) model->tick, window->ngroups, window->nfree, used);
 	}
 }
 
@@ -270,7 +388,6 @@ check_group(Model *model, SfTick tick, const SfGroupCopy *copy, const ModelGroup
 	check_result(model, tick, copy, 5, PointerGetDatum(long_text(expected->longest)));
 }
 
-/* Which group it is. */
 static int
 key_of(Model *model, const SfGroupCopy *copy)
 {
@@ -278,15 +395,7 @@ key_of(Model *model, const SfGroupCopy *copy)
 	bool nulls[3];
 
 	sf_group_keys(model->layout, sf_area(), copy->data, keys, nulls);
-	switch (model->keys)
-	{
-		case 'i':
-			return (int) (DatumGetInt64(keys[0]) / 1000000007);
-		case 'n':
-			return 0;
-		default:
-			return nulls[0] ? 0 : atoi(pnstrdup(TextDatumGetCString(keys[0]), 8));
-	}
+	return key_number(model, keys, nulls);
 }
 
 static void
@@ -398,9 +507,17 @@ one_tick(Model *model, uint64 committed_xid)
 		add_rows_in_batch(model, any_of(model, 600));
 	else
 		add_rows_one_by_one(model, any_of(model, 200));
+	if (model->layout->groups_leave)
+	{
+		remove_groups(model, any_of(model, 150));
+		touch_and_forget(model);
+		add_rows_in_batch(model, any_of(model, 100));
+	}
 	check_pinned(model);
 	if (closing)
 		close_window(model, committed_xid);
+	if (model->layout->groups_leave)
+		forget_groups(model);
 	memcpy(&model->at[model->tick], &model->now, sizeof(ModelState));
 
 	if (fate < 2)
@@ -428,11 +545,13 @@ one_tick(Model *model, uint64 committed_xid)
 	/* All windows close under the same old transaction, which only a new worker looks at again. */
 	if (closing)
 		worker_dies(model);
+	save_windows(model);
 	sf_store_reclaim(model->store, model->pinned, closing ? PG_UINT64_MAX : 0);
+	check_index(model);
 	check_pinned(model);
 }
 
-/* random_ticks(keys "char", seed int, committed xid8): ticks that succeed, fail, or lose their worker. */
+/* random_ticks(keys "char", seed int, committed xid8, leaving): ticks that succeed, fail, or lose their worker. */
 Datum
 sf_test_random_ticks(PG_FUNCTION_ARGS)
 {
@@ -445,7 +564,8 @@ sf_test_random_ticks(PG_FUNCTION_ARGS)
 	pg_prng_seed(&model->random, PG_GETARG_INT32(1));
 	model->nkeys = model->keys == 'n' ? 1 : MODEL_KEYS;
 	model->at = palloc0(sizeof(ModelState) * (MODEL_TICKS + 1));
-	model->layout = model_layout(model->keys);
+	model->layout = model_layout(model->keys, PG_GETARG_BOOL(3));
+	model->forgotten = SF_LIFE_LEAST;
 	model->fragment = sf_test_fragment(&pointer);
 	model->store = sf_store_create(CurrentMemoryContext, model->fragment, model->layout);
 	for (int i = 0; i < MODEL_TICKS; i++)
@@ -468,6 +588,74 @@ sf_test_random_ticks(PG_FUNCTION_ARGS)
 	sf_test_check_empty(model->fragment, bytes_before);
 	dsa_free(sf_area(), pointer);
 	PG_RETURN_BOOL(most > 0);
+}
+
+/* ---- churn ---- */
+
+/* The keys from first to first + n: new ones, or such as are to leave. */
+static void
+churn_keys(Model *model, int64 first, int n, bool leave)
+{
+	for (int64 k = first; k < first + n; k++)
+	{
+		SfWindow *window = sf_store_window(model->store, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+		Datum keys[3];
+		bool nulls[3];
+		SfGroup *group;
+
+		model_key(model, (int) (k % 10000000) + 1, keys, nulls);
+		group = sf_store_touch(model->store, window, sf_layout_hash(model->layout, keys, nulls), keys, nulls);
+		if (leave)
+			sf_store_remove(model->store, window, group);
+		else
+			add_row(model, 0, 0, group);
+	}
+}
+
+/*
+ * churn(keys "char", ticks int, OUT early int8, OUT late int8): each tick brings a hundred new keys, and those of ten ticks
+ * ago leave.  The most bytes of the first tenth, and of all the rest.
+ */
+Datum
+sf_test_churn(PG_FUNCTION_ARGS)
+{
+	Model *model = palloc0(sizeof(Model));
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "rows", ALLOCSET_DEFAULT_SIZES);
+	int64 nticks = PG_GETARG_INT32(1);
+	Datum most[2] = {0, 0};
+	bool nulls[2] = {false, false};
+	dsa_pointer pointer;
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	model->keys = PG_GETARG_CHAR(0);
+	pg_prng_seed(&model->random, 1);
+	model->layout = model_layout(model->keys, true);
+	model->fragment = sf_test_fragment(&pointer);
+	model->store = sf_store_create(CurrentMemoryContext, model->fragment, model->layout);
+	for (int64 tick = 1; tick <= nticks; tick++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(rows);
+		int late = tick > nticks / 10;
+
+		model->tick = tick;
+		sf_store_begin(model->store, tick);
+		churn_keys(model, tick * 100, 100, false);
+		if (tick > 10)
+			churn_keys(model, (tick - 10) * 100, 100, true);
+		sf_store_publish(model->store);
+		sf_store_window_at(model->store, 0)->saved.tick = tick;
+		sf_store_reclaim(model->store, tick, 0);
+		most[late] = Max(most[late], pg_atomic_read_u64(&model->fragment->bytes));
+		if (pg_atomic_read_u64(&model->fragment->groups) != (uint64) Min(tick, 10) * 100)
+			elog(ERROR, "%llu groups are counted", (unsigned long long) pg_atomic_read_u64(&model->fragment->groups));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(rows);
+	}
+	sf_store_reset(model->store);
+	dsa_free(sf_area(), pointer);
+	return HeapTupleGetDatum(heap_form_tuple(desc, most, nulls));
 }
 
 /* ---- the memory limit ---- */
@@ -507,7 +695,7 @@ sf_test_memory_limit(PG_FUNCTION_ARGS)
 	int limit = sf_state_memory_mb;
 	dsa_pointer pointer;
 	SfFragment *fragment = sf_test_fragment(&pointer);
-	SfLayout *layout = model_layout('i');
+	SfLayout *layout = model_layout('i', false);
 	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
 	ErrorData *error = NULL;
 	int64 left;
@@ -569,7 +757,7 @@ sf_test_closing(PG_FUNCTION_ARGS)
 	uint64 running = U64FromFullTransactionId(GetTopFullTransactionId());
 	dsa_pointer pointer;
 	SfFragment *fragment = sf_test_fragment(&pointer);
-	SfLayout *layout = model_layout('i');
+	SfLayout *layout = model_layout('i', false);
 	SfStore *store = sf_store_create(CurrentMemoryContext, fragment, layout);
 	SfTick tick = 1;
 

@@ -22,12 +22,6 @@
 
 /* ---- the hash table of a window ---- */
 
-static inline uint64
-slot_value(uint32 hash, uint32 id)
-{
-	return (uint64) hash << 32 | (id + 1);
-}
-
 static inline void
 slot_insert(uint64 *slots, uint32 mask, uint64 value)
 {
@@ -46,7 +40,12 @@ sf_store_rebuild_slots(SfStore *store, StoreWindow *window)
 		return;
 	memset(window->slots, 0, sizeof(uint64) * window->shared->nslots);
 	for (uint32 id = 0; id < window->shared->ngroups; id++)
-		slot_insert(window->slots, window->mask, slot_value(store_group(store, window, id)->hash, id));
+	{
+		SfGroup *group = store_group(store, window, id);
+
+		if (!store->layout->groups_leave || *store_life(store, group) != SF_LIFE_FREE)
+			slot_insert(window->slots, window->mask, store_slot_value(group->hash, id));
+	}
 }
 
 static void
@@ -106,12 +105,17 @@ add_chunk(SfStore *store, StoreWindow *window)
 	window->chunks[window->nchunks++] = store_address(store, chunk);
 }
 
-/* At most half of the slots are used: probes stay short, and end. */
+/*
+ * At most half of the slots are used: probes stay short, and end.  A place that is free has a slot left for it, and is
+ * taken with a pre-image, by which it is free again for an earlier tick.
+ */
 static inline bool
-window_has_room(const StoreWindow *window)
+window_has_room(const SfStore *store, const StoreWindow *window)
 {
 	SfWindow *shared = window->shared;
 
+	if (shared->nfree > 0)
+		return undo_has_room(store);
 	return shared->ngroups < sf_chunks_room(shared->nchunks) && (shared->ngroups + 1) * 2 <= shared->nslots;
 }
 
@@ -121,6 +125,11 @@ window_reserve(SfStore *store, StoreWindow *window)
 {
 	SfWindow *shared = window->shared;
 
+	if (shared->nfree > 0)
+	{
+		sf_undo_reserve(store);
+		return;
+	}
 	if (shared->ngroups == PG_UINT32_MAX / 4)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many groups in a window")));
 	if (shared->ngroups == sf_chunks_room(shared->nchunks))
@@ -130,23 +139,30 @@ window_reserve(SfStore *store, StoreWindow *window)
 }
 
 /*
- * Adds a group at the end of the window, at the initial value; the caller has reserved room and fills in the keys before
- * it gives the lock back.
+ * Adds a group at the end of the window, or in a place that is free, at the initial value; the caller has reserved room
+ * and fills in the keys before it gives the lock back.
  */
 static inline SfGroup *
 insert_group(SfStore *store, StoreWindow *window, uint32 hash)
 {
 	SfWindow *shared = window->shared;
-	uint32 id = shared->ngroups;
-	SfGroup *group = store_group(store, window, id);
+	SfGroup *group;
 
-	group->version = store->tick;
-	group->undo = InvalidDsaPointer;
+	if (unlikely(shared->nfree > 0))
+		group = sf_store_take_place(store, window);
+	else
+	{
+		uint32 id = shared->ngroups;
+
+		group = store_group(store, window, id);
+		group->version = store->tick;
+		group->undo = InvalidDsaPointer;
+		group->id = id;
+		shared->ngroups = id + 1;
+	}
 	group->hash = hash;
-	group->id = id;
 	memcpy(group->data, store->fresh, store->layout->data_size);
-	slot_insert(window->slots, window->mask, slot_value(hash, id));
-	shared->ngroups = id + 1;
+	slot_insert(window->slots, window->mask, store_slot_value(hash, group->id));
 	store_count(&store->fragment->groups, 1);
 	store_window_grown(store, window);
 	return group;
@@ -202,6 +218,40 @@ copy_key(SfStore *store, StoreWindow *window, Datum value, int16 typlen)
 	return pointer;
 }
 
+/* Flat copies of a group's keys in memory of their own, in place of the keys.  All or, when it raises, nothing. */
+static void
+copy_keys(SfStore *store, Datum *stored, const bool *nulls)
+{
+	SfLayout *layout = store->layout;
+	Size size = 0;
+	dsa_pointer pointer;
+
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		int16 typlen = layout->keys[i].typlen;
+
+		if (layout->keys[i].typbyval || nulls[i])
+			continue;
+		if (typlen == -1)
+			stored[i] = PointerGetDatum(PG_DETOAST_DATUM(stored[i]));
+		size += MAXALIGN(datumGetSize(stored[i], false, typlen));
+	}
+	if (size == 0)
+		return;
+	pointer = sf_state_allocate(&store->blobs, size);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		Size key_size;
+
+		if (layout->keys[i].typbyval || nulls[i])
+			continue;
+		key_size = datumGetSize(stored[i], false, layout->keys[i].typlen);
+		memcpy(store_address(store, pointer), DatumGetPointer(stored[i]), key_size);
+		stored[i] = pointer;
+		pointer += MAXALIGN(key_size);
+	}
+}
+
 static SfGroup *
 add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
 {
@@ -210,7 +260,7 @@ add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, c
 	uint64 bitmap = 0;
 	SfGroup *group;
 
-	if (!window_has_room(window))
+	if (!window_has_room(store, window))
 		window_reserve(store, window);
 	for (int i = 0; i < layout->nkeys; i++)
 	{
@@ -223,9 +273,13 @@ add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, c
 		}
 		else if (key->typbyval)
 			stored[i] = sf_key_normal(keys[i], key->typlen);
+		else if (layout->groups_leave)
+			stored[i] = keys[i];
 		else
 			stored[i] = copy_key(store, window, keys[i], key->typlen);
 	}
+	if (layout->groups_leave)
+		copy_keys(store, stored, nulls);
 
 	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
 	group = insert_group(store, window, hash);
@@ -236,8 +290,8 @@ add_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, c
 }
 
 /* A group that is there becomes the tick's own. */
-static void
-take_group(SfStore *store, StoreWindow *window, SfGroup *group)
+void
+sf_store_take(SfStore *store, StoreWindow *window, SfGroup *group)
 {
 	if (group->version == store->tick)
 		return;
@@ -246,6 +300,17 @@ take_group(SfStore *store, StoreWindow *window, SfGroup *group)
 	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
 	sf_undo_save(store, window, group);
 	LWLockRelease(&store->fragment->lock);
+}
+
+/* The same for rows to come: one whose life is over starts anew. */
+static void
+take_group(SfStore *store, StoreWindow *window, SfGroup *group)
+{
+	bool over = store_is_over(store, group);
+
+	sf_store_take(store, window, group);
+	if (over)
+		sf_store_revive(store, group);
 }
 
 SfGroup *
@@ -262,28 +327,31 @@ sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys,
 }
 
 SfStoreMark
-sf_store_mark(const SfWindow *window)
+sf_store_mark(const SfStore *store, const SfWindow *window)
 {
-	return (SfStoreMark){window->ngroups, window->key_chunks, window->key_chunk_used};
+	return (SfStoreMark){window->ngroups, store->nrevived, window->key_chunks, window->key_chunk_used};
 }
 
 bool
-sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark)
+sf_store_forget(SfStore *store, SfWindow *window, SfGroup *group, const SfStoreMark *mark)
 {
 	StoreWindow *mirror = sf_store_mirror(store, window);
-	SfGroup *group;
 	uint32 slot;
 
 	Assert(store->in_tick);
+	if (store->nrevived != mark->nrevived)
+	{
+		sf_store_remove(store, window, group);
+		return true;
+	}
 	if (window->ngroups == mark->ngroups)
 		return false;
-	Assert(window->ngroups == mark->ngroups + 1);
-	group = store_group(store, mirror, mark->ngroups);
+	Assert(window->ngroups == mark->ngroups + 1 && group->id == mark->ngroups);
 	sf_store_free_parts(store, group->data);
 
 	/* No later group was placed past its slot, so that one may simply be free again. */
 	slot = group->hash & mirror->mask;
-	while (mirror->slots[slot] != slot_value(group->hash, group->id))
+	while (mirror->slots[slot] != store_slot_value(group->hash, group->id))
 		slot = (slot + 1) & mirror->mask;
 	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
 	mirror->slots[slot] = 0;
@@ -297,26 +365,29 @@ sf_store_forget(SfStore *store, SfWindow *window, const SfStoreMark *mark)
 
 /* ---- the head of a store of panes ---- */
 
-/* Its one group, touched: it is versioned like any other.  The word for null keys holds the time. */
-static SfGroup *
-touch_head(SfStore *store)
+/* Its one group, touched: it is versioned like any other.  The word for null keys, and the life, hold times. */
+SfGroup *
+sf_store_touch_head(SfStore *store)
 {
-	StoreWindow *head = sf_store_mirror_at_start(store, SF_TIME_MINUS_INFINITY);
+	SfTime start = store_head_start(store->layout);
+	StoreWindow *head = sf_store_mirror_at_start(store, start);
 	SfGroup *group;
 
 	if (head == NULL)
-		head = sf_store_window_create(store, SF_TIME_MINUS_INFINITY, SF_TIME_MINUS_INFINITY, SF_WINDOW_HEAD);
+		head = sf_store_window_create(store, start, start, SF_WINDOW_HEAD);
 	if (head->shared->ngroups == 0)
 	{
 		window_reserve(store, head);
 		LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
 		group = insert_group(store, head, 0);
+		if (store->layout->groups_leave)
+			*store_life(store, group) = SF_LIFE_LEAST;
 		LWLockRelease(&store->fragment->lock);
 		store_count(&store->fragment->groups, -1);
 		return group;
 	}
 	group = store_group(store, head, 0);
-	take_group(store, head, group);
+	sf_store_take(store, head, group);
 	return group;
 }
 
@@ -329,7 +400,7 @@ sf_store_note_closed_until(SfStore *store, SfTime closed_until)
 	Assert(store->in_tick && store->layout->in_panes);
 	if (head == NULL || head->shared->ngroups == 0 ||
 	    *(SfTime *) (store_group(store, head, 0)->data + offset) != closed_until)
-		*(SfTime *) (touch_head(store)->data + offset) = closed_until;
+		*(SfTime *) (sf_store_touch_head(store)->data + offset) = closed_until;
 }
 
 /* ---- touching many groups ---- */
@@ -346,17 +417,24 @@ save_groups(SfStore *store, StoreWindow **mirrors, SfGroup **groups, const int *
 	for (int j = 0; j < nrows; j++)
 	{
 		SfGroup *group = groups[rows[j]];
+		bool over;
 
 		/* A row before may have saved it. */
-		if (group->version == store->tick || SF_BUG("pre-image-not-saved"))
+		if (store_is_taken(store, group) || SF_BUG("pre-image-not-saved"))
 			continue;
-		if (!undo_has_room(store))
+		over = store_is_over(store, group);
+		if (group->version != store->tick)
 		{
-			LWLockRelease(lock);
-			sf_undo_reserve(store);
-			LWLockAcquire(lock, LW_EXCLUSIVE);
+			if (!undo_has_room(store))
+			{
+				LWLockRelease(lock);
+				sf_undo_reserve(store);
+				LWLockAcquire(lock, LW_EXCLUSIVE);
+			}
+			sf_undo_save(store, mirrors[rows[j]], group);
 		}
-		sf_undo_save(store, mirrors[rows[j]], group);
+		if (over)
+			sf_store_revive(store, group);
 	}
 	LWLockRelease(lock);
 }
@@ -479,7 +557,7 @@ touch_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **key
 		groups[i] = find_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
 		if (groups[i] == NULL)
 			missing[nmissing++] = i;
-		else if (groups[i]->version != store->tick)
+		else if (!store_is_taken(store, groups[i]))
 			found[nfound++] = i;
 	}
 	if (nfound > 0)
@@ -541,7 +619,7 @@ add_int_groups(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, cons
 		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
 		if (groups[i] != NULL)
 			continue;
-		if (!window_has_room(mirrors[i]))
+		if (!window_has_room(store, mirrors[i]))
 		{
 			LWLockRelease(lock);
 			window_reserve(store, mirrors[i]);
@@ -568,7 +646,7 @@ touch_int_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, const D
 		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
 		if (groups[i] == NULL)
 			missing[nmissing++] = i;
-		else if (groups[i]->version != store->tick)
+		else if (!store_is_taken(store, groups[i]))
 			found[nfound++] = i;
 	}
 	if (nfound > 0)

@@ -8,7 +8,7 @@
  *		the end of the tick; publish sets the bits, and reclaiming the record frees them.  All others belong to the
  *		group; of the group's own list, a pre-image counts the beginning.
  *	U3	A group without a pre-image in the tick that made it has undo == InvalidDsaPointer, and such groups are the last
- *		ones of their window.
+ *		ones of their window.  One that took a free place has a pre-image, in which the place is free.
  *	U4	group->undo and record->older may point to reclaimed records, but only when no pin is old enough to follow them.
  *
  * So the log alone says how to get back to the published tick, also to a successor of a worker that died.
@@ -109,6 +109,8 @@ sf_store_begin(SfStore *store, SfTick tick)
 	store->blobs.tick = tick;
 	store->tick_segment = InvalidDsaPointer;
 	store->in_tick = true;
+	if (store->layout->groups_leave)
+		sf_store_begin_lives(store);
 }
 
 /* ---- publish ---- */
@@ -189,6 +191,19 @@ sf_store_publish(SfStore *store)
 
 /* ---- rollback and take-over ---- */
 
+/* Counts a group that is there again, or that is not.  True: the pre-image is that of a free place. */
+static bool
+restore_life(SfStore *store, SfGroup *group, UndoRecord *record)
+{
+	SfLayout *layout = store->layout;
+
+	if (!layout->groups_leave)
+		return false;
+	store_count(&store->fragment->groups,
+	            sf_group_is_there(layout, record->data) - sf_group_is_there(layout, group->data));
+	return sf_group_life(layout, record->data) == SF_LIFE_FREE;
+}
+
 /* Puts a pre-image back.  The blobs that came in its tick go. */
 static void
 restore(SfStore *store, UndoRecord *record)
@@ -199,6 +214,12 @@ restore(SfStore *store, UndoRecord *record)
 	if (window == NULL)
 		elog(PANIC, "undo record of a window that is not in the store");
 	group = store_group(store, window, record->group);
+	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);
+	if (restore_life(store, group, record))
+	{
+		sf_store_give_back_place(store, window, group);
+		return;
+	}
 	for (int i = 0; i < store->layout->nblobs; i++)
 	{
 		dsa_pointer blob = blob_in(store, group->data, i);
@@ -212,7 +233,6 @@ restore(SfStore *store, UndoRecord *record)
 		memcpy(group->data, record->data, store->layout->data_size);
 	group->version = record->version;
 	group->undo = record->older;
-	store_count(&store->fragment->undo_bytes, -(int64) store->record_size);
 }
 
 static void
@@ -339,6 +359,7 @@ undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 {
 	SfWindow *shared = window->shared;
 	uint32 before = shared->ngroups;
+	int64 there = 0;
 
 	while (shared->ngroups > 0)
 	{
@@ -347,6 +368,7 @@ undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 		if (group->version <= published)
 			break;
 		Assert(!DsaPointerIsValid(group->undo));
+		there += sf_group_is_there(store->layout, group->data);
 		sf_store_free_parts(store, group->data);
 		shared->ngroups--;
 	}
@@ -354,7 +376,7 @@ undo_groups(SfStore *store, StoreWindow *window, SfTick published)
 	if (shared->ngroups == before)
 		return;
 	give_back_chunks(store, window);
-	store_count(&store->fragment->groups, -(int64) (before - shared->ngroups));
+	store_count(&store->fragment->groups, -there);
 	sf_store_rebuild_slots(store, window);
 }
 
@@ -422,6 +444,7 @@ sf_store_take_over(SfStore *store, SfTick published)
 	store->blobs.tick = published;
 	store->in_tick = false;
 	store->reclaimed_xmin = 0;
+	sf_store_find_absent(store);
 
 	for (int i = 0; i < store->nwindows; i++)
 	{
@@ -676,6 +699,8 @@ sf_store_reclaim(SfStore *store, SfTick oldest_tick, uint64 oldest_xmin)
 		LWLockRelease(&store->fragment->lock);
 		reclaim_records(store, oldest_tick);
 	}
+	if (store->layout->groups_leave)
+		sf_store_reclaim_groups(store, oldest_tick);
 	if (store->layout->in_panes)
 		reclaim_panes(store, oldest_tick);
 

@@ -1,7 +1,9 @@
 -- The store of groups, without a worker: it keeps every tick that a reader may have pinned, and forgets the rest.
 CREATE SCHEMA state_test;
-CREATE FUNCTION state_test.random_ticks(keys "char", seed int, committed xid8) RETURNS boolean
+CREATE FUNCTION state_test.random_ticks(keys "char", seed int, committed xid8, leaving boolean) RETURNS boolean
   LANGUAGE C STRICT AS '$libdir/streamfuse', 'sf_test_random_ticks';
+CREATE FUNCTION state_test.churn(keys "char", ticks int, OUT early int8, OUT late int8) RETURNS record
+  LANGUAGE C STRICT AS '$libdir/streamfuse', 'sf_test_churn';
 CREATE FUNCTION state_test.memory_limit() RETURNS text
   LANGUAGE C STRICT AS '$libdir/streamfuse', 'sf_test_memory_limit';
 CREATE FUNCTION state_test.closing(committed xid8, aborted xid8, OUT state text, OUT groups int8, OUT windows int)
@@ -17,9 +19,19 @@ ROLLBACK;
 -- Forty ticks of random rows, of which some are published, some rolled back, and some lose their worker before or just
 -- after they are published.  Pinned ticks are read after each step, whole and by key, and compared with a model;
 -- in the end all memory has been given back.
-SELECT keys, bool_and(state_test.random_ticks(left(keys, 1)::"char", seed, :'committed')) AS right
+SELECT keys, bool_and(state_test.random_ticks(left(keys, 1)::"char", seed, :'committed', false)) AS right
 FROM unnest(ARRAY['int8', 'text and null', 'many columns', 'no columns']) AS keys, generate_series(1, 3) AS seed
 GROUP BY keys ORDER BY keys;
+
+-- The same where groups leave: some are removed, in the tick that made them or later, some are forgotten by the time of
+-- their last row, and some come back.  Their places are taken again.
+SELECT keys, bool_and(state_test.random_ticks(left(keys, 1)::"char", seed, :'committed', true)) AS right
+FROM unnest(ARRAY['int8', 'text and null', 'many columns', 'no columns']) AS keys, generate_series(1, 5) AS seed
+GROUP BY keys ORDER BY keys;
+
+-- New keys without end take no more memory, as long as as many leave: what is needed at most varies a little with the rows.
+SELECT keys, late <= early * 1.02 AS flat, early BETWEEN 100000 AND 10000000 AS sane
+FROM unnest(ARRAY['int8', 'text', 'many columns']) AS keys, state_test.churn(left(keys, 1)::"char", 1000);
 
 -- A tick that needs more memory than there is fails alone.
 SELECT state_test.memory_limit();
