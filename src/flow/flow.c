@@ -1,6 +1,6 @@
 /*
  * flow.c
- *		One fragment's operators over a batch of rows: filter → window → keys and arguments → groups → aggregates.
+ *		One fragment's operators over a batch of rows: filter → window → keys and arguments → groups (fold.c).
  *
  * The batch is worked column by column.  First all expressions are evaluated into arrays over the selected rows, in the
  * memory of one ExprContext that is reset per batch; then windows and groups are found and touched; then each aggregate
@@ -136,9 +136,11 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 		note_expression(flow, definition->filter);
 		flow->filter = ExecInitQual(list_make1(definition->filter), NULL);
 	}
-	flow->keys = palloc0(Max(definition->nkeys, 1) * sizeof(SfValue));
+	flow->nkeys = definition->nkeys - (definition->nsets > 0);
+	flow->keys = palloc0(Max(flow->nkeys, 1) * sizeof(SfValue));
 	foreach (cell, definition->keys)
-		init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
+		if (foreach_current_index(cell) < flow->nkeys)
+			init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
 	flow->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
 	for (int agg = 0; agg < definition->naggs; agg++)
 		init_call(flow, &flow->calls[agg], definition->layout->aggs[agg]);
@@ -153,6 +155,13 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->groups = palloc(SF_BATCH_ROWS * sizeof(SfGroup *));
 	flow->states = palloc(SF_BATCH_ROWS * sizeof(char *));
 	flow->late = palloc(SF_BATCH_ROWS * sizeof(SfLateRow));
+	flow->row_touches = palloc(Max(definition->nsets, 1) * sizeof(SfRowTouch));
+	if (definition->nsets > 0)
+	{
+		flow->set_numbers = palloc(SF_BATCH_ROWS * sizeof(Datum));
+		flow->not_in_set = palloc(SF_BATCH_ROWS * sizeof(bool));
+		memset(flow->not_in_set, true, SF_BATCH_ROWS * sizeof(bool));
+	}
 	initStringInfo(&flow->row_states);
 	MemoryContextSwitchTo(old);
 	return flow;
@@ -182,20 +191,6 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 	flow->missed_saved = false;
 	flow->saved_nfailed = flow->progress->nfailed;
 	flow->saved_messages_size = flow->progress->messages.len;
-}
-
-void
-sf_flow_finish(SfFlow *flow)
-{
-	SfWindow *window;
-
-	if (!flow->definition->single_row)
-		return;
-	window = sf_store_find_window(flow->store, SF_TIME_MINUS_INFINITY);
-	if (window != NULL && window->ngroups > 0)
-		return;
-	window = sf_store_window(flow->store, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
-	(void) sf_store_touch(flow->store, window, sf_layout_hash(flow->definition->layout, NULL, NULL), NULL, NULL);
 }
 
 void
@@ -432,7 +427,7 @@ finish_value(SfFlow *flow, SfBatch *batch, SfValue *value)
 static inline void
 evaluate_row(SfFlow *flow, const SfDefinition *definition, int i)
 {
-	for (int key = 0; key < definition->nkeys; key++)
+	for (int key = 0; key < flow->nkeys; key++)
 		evaluate(flow, &flow->keys[key], i);
 	for (int agg = 0; agg < definition->naggs; agg++)
 	{
@@ -504,7 +499,7 @@ finish_values(SfFlow *flow, SfBatch *batch)
 {
 	SfDefinition *definition = flow->definition;
 
-	for (int key = 0; key < definition->nkeys; key++)
+	for (int key = 0; key < flow->nkeys; key++)
 		finish_value(flow, batch, &flow->keys[key]);
 	for (int agg = 0; agg < definition->naggs; agg++)
 		for (int arg = 0; arg < flow->calls[agg].nargs; arg++)
@@ -526,150 +521,6 @@ enter_stage(SfFlow *flow, SfStage stage)
 }
 
 static void
-touch_general(SfFlow *flow)
-{
-	SfLayout *layout = flow->definition->layout;
-	Datum *keys[SF_LAYOUT_MAX_KEYS];
-	bool *nulls[SF_LAYOUT_MAX_KEYS];
-
-	for (int key = 0; key < layout->nkeys; key++)
-	{
-		keys[key] = flow->keys[key].values;
-		nulls[key] = flow->keys[key].nulls;
-	}
-	sf_layout_hash_batch(layout, keys, nulls, flow->hashes, flow->nselected);
-	sf_store_touch_batch(flow->store, flow->windows, flow->hashes, keys, nulls, flow->groups, flow->nselected);
-}
-
-/* One group per window: found once for each run of rows in the same window. */
-static void
-touch_without_keys(SfFlow *flow)
-{
-	uint32 hash = sf_layout_hash(flow->definition->layout, NULL, NULL);
-
-	for (int i = 0; i < flow->nselected; i++)
-		if (i > 0 && flow->windows[i] == flow->windows[i - 1])
-			flow->groups[i] = flow->groups[i - 1];
-		else
-			flow->groups[i] = sf_store_touch(flow->store, flow->windows[i], hash, NULL, NULL);
-}
-
-static void
-touch_by_int(SfFlow *flow)
-{
-	SfValue *key = &flow->keys[0];
-	int16 typlen = flow->definition->layout->keys[0].typlen;
-
-	for (int i = 0; i < flow->nselected; i++)
-	{
-		key->own_values[i] = sf_key_normal(key->values[i], typlen);
-		flow->hashes[i] = sf_int_hash(key->own_values[i]);
-	}
-	sf_store_touch_int_batch(flow->store, flow->windows, flow->hashes, key->own_values, flow->groups, flow->nselected);
-}
-
-static void
-touch_groups(SfFlow *flow)
-{
-	for (int i = 0; i < flow->nselected; i++)
-		flow->windows[i] = i > 0 && flow->starts[i] == flow->starts[i - 1]
-		                       ? flow->windows[i - 1]
-		                       : sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
-	if (flow->definition->nkeys == 0)
-		touch_without_keys(flow);
-	else if (sf_layout_is_int(flow->definition->layout) && (flow->keys[0].nulls == NULL || SF_BUG("null-key-is-zero")))
-		touch_by_int(flow);
-	else
-		touch_general(flow);
-}
-
-/* Where the selected rows are. */
-static SfPlaces
-places(const SfFlow *flow)
-{
-	const SfBatch *batch = flow->batch;
-
-	return (SfPlaces){batch->relid, batch->blocks, batch->offsets, flow->selected};
-}
-
-static void
-fold(SfFlow *flow)
-{
-	SfLayout *layout = flow->definition->layout;
-	SfPlaces at = places(flow);
-
-	for (int agg = 0; agg < layout->naggs; agg++)
-	{
-		SfCall *call = &flow->calls[agg];
-		Size offset = layout->state_offset[agg];
-
-		if (layout->shares_state[agg])
-			continue;
-		for (int i = 0; i < flow->nselected; i++)
-			flow->states[i] = call->filter != NULL && !call->passes[i] ? NULL : flow->groups[i]->data + offset;
-		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
-		                           call->arg_nulls, &at, flow->nselected);
-	}
-}
-
-/* One row into its group.  What it was before is kept, for sf_flow_fail_row. */
-static void
-fold_row(SfFlow *flow, int i)
-{
-	SfLayout *layout = flow->definition->layout;
-	SfBlobSpace *blobs = sf_store_blobs(flow->store);
-	Datum values[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
-	bool nulls[Max(SF_LAYOUT_MAX_KEYS, FUNC_MAX_ARGS)];
-	SfPlaces at = places(flow);
-
-	flow->row_is_touched = false;
-	for (int key = 0; key < layout->nkeys; key++)
-	{
-		values[key] = flow->keys[key].values[i];
-		nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
-	}
-	flow->row_window = sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
-	flow->row_mark = sf_store_mark(flow->store, flow->row_window);
-	flow->row_group = sf_store_touch(flow->store, flow->row_window, sf_layout_hash(layout, values, nulls), values,
-	                                 nulls);
-	resetStringInfo(&flow->row_states);
-	for (int agg = 0; agg < layout->naggs; agg++)
-		sf_aggregate_keep(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg],
-		                  &flow->row_states);
-	flow->row_is_touched = true;
-
-	for (int agg = 0; agg < layout->naggs; agg++)
-	{
-		SfCall *call = &flow->calls[agg];
-
-		if (layout->shares_state[agg] || (call->filter != NULL && !call->passes[i]))
-			continue;
-		for (int arg = 0; arg < call->nargs; arg++)
-		{
-			values[arg] = call->arg_values[arg][i];
-			nulls[arg] = call->arg_nulls[arg] != NULL && call->arg_nulls[arg][i];
-		}
-		sf_aggregate_advance(layout->aggs[agg], blobs, flow->row_group->data + layout->state_offset[agg], values, nulls,
-		                     &at, i);
-	}
-}
-
-/* The failed row's group as it was before the row, or gone when the row had made it. */
-static void
-unfold_row(SfFlow *flow)
-{
-	SfLayout *layout = flow->definition->layout;
-	const char *data = flow->row_states.data;
-	const char *end = data + flow->row_states.len;
-
-	if (!flow->row_is_touched || sf_store_forget(flow->store, flow->row_window, flow->row_group, &flow->row_mark))
-		return;
-	for (int agg = 0; agg < layout->naggs; agg++)
-		sf_aggregate_put_back(layout->aggs[agg], sf_store_blobs(flow->store),
-		                      flow->row_group->data + layout->state_offset[agg], &data, end);
-}
-
-static void
 fold_by_rows(SfFlow *flow)
 {
 	for (; flow->at < flow->nselected; flow->at++)
@@ -677,7 +528,7 @@ fold_by_rows(SfFlow *flow)
 		if (flow->stateless)
 			sf_flow_append(flow, flow->at, 1);
 		else
-			fold_row(flow, flow->at);
+			sf_flow_fold_row(flow, flow->at);
 		flow->progress->counters.rows_in++;
 		if (flow->partly_late[flow->at])
 			count_late(flow, flow->starts[flow->at], flow->ends[flow->at], true);
@@ -740,9 +591,7 @@ sf_flow_apply(SfFlow *flow)
 	}
 	else if (flow->nselected > 0)
 	{
-		touch_groups(flow);
-		SF_FAULT("apply-touched");
-		fold(flow);
+		sf_flow_fold(flow);
 		flow->progress->counters.rows_in += flow->nselected;
 		for (int i = 0; flow->any_partly_late && i < flow->nselected; i++)
 			if (flow->partly_late[i])
@@ -806,7 +655,7 @@ sf_flow_fail_row(SfFlow *flow, int sqlstate, const char *message)
 	failed.sqlstate = sqlstate;
 	if (flow->stage == STAGE_FOLD)
 	{
-		unfold_row(flow);
+		sf_flow_unfold_row(flow);
 		flow->has_failed = true;
 	}
 	sf_progress_add_failed(flow->progress, &failed, message);

@@ -1,6 +1,6 @@
 /*
  * flow_private.h
- *		What flow.c and stateless.c share: a flow, and what it knows of its batch.
+ *		What flow.c, fold.c and stateless.c share: a flow, and what it knows of its batch.
  */
 #ifndef SF_FLOW_PRIVATE_H
 #define SF_FLOW_PRIVATE_H
@@ -56,6 +56,14 @@ typedef struct SfCall /* an aggregate call */
 	bool **arg_nulls;
 } SfCall;
 
+/* A group that a row has been folded into, of one of the grouping sets. */
+typedef struct SfRowTouch
+{
+	SfGroup *group;
+	SfStoreMark mark;
+	int states; /* where in row_states the group is, as it was before the row */
+} SfRowTouch;
+
 struct SfFlow
 {
 	MemoryContext context;
@@ -79,6 +87,7 @@ struct SfFlow
 	bool has_expressions; /* some key, argument or FILTER is not a plain column */
 
 	ExprState *filter;
+	int nkeys; /* those that have values: the number of the grouping set has none */
 	SfValue *keys;
 	SfCall *calls;
 
@@ -93,11 +102,10 @@ struct SfFlow
 	/* By rows. */
 	int batches_by_rows; /* so many more */
 	bool has_failed;     /* some row of this batch while it was folded */
-	bool row_is_touched; /* the row's group is made or saved */
 	SfWindow *row_window;
-	SfGroup *row_group;
-	SfStoreMark row_mark;
-	StringInfoData row_states; /* of the group, before the row */
+	int nrow_touches; /* groups of the row that are made or saved */
+	SfRowTouch *row_touches;
+	StringInfoData row_states;
 
 	/* Over the selected rows of the current batch. */
 	int nselected;
@@ -110,6 +118,8 @@ struct SfFlow
 	uint32 *hashes;
 	SfGroup **groups;
 	char **states;
+	Datum *set_numbers; /* where there are grouping sets: the number of the one at hand, in every place */
+	bool *not_in_set;   /* true in every place */
 
 	/* Stateless: the values to be appended, [nkeys]; the window of this tick, NULL while it has no rows. */
 	Datum **columns_out;
@@ -135,6 +145,11 @@ extern bool sf_flow_pane_of(SfFlow *flow, SfTime time, SfPane *pane);
 
 /* Makes row `row` of the batch, and the window it is in, what expressions see: of windows of windows the fine one. */
 extern void sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end);
+
+/* fold.c: the selected rows into their groups; one row; the last one out again, which has been folded whole or in part */
+extern void sf_flow_fold(SfFlow *flow);
+extern void sf_flow_fold_row(SfFlow *flow, int i);
+extern void sf_flow_unfold_row(SfFlow *flow);
 
 /* stateless.c: the steps of a view without groups; rows are places in `selected` */
 extern void sf_flow_select_stateless(SfFlow *flow, SfBatch *batch);

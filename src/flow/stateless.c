@@ -55,7 +55,7 @@ sf_flow_append(SfFlow *flow, int first, int n)
 {
 	SfProgress *progress = flow->progress;
 
-	flow->row_is_touched = false;
+	flow->nrow_touches = 0;
 	if (flow->tick_window == NULL)
 	{
 		SfTime number = Max(progress->last_closed, 0) + 1;

@@ -5,8 +5,8 @@
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
  * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window
- * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY;
- * or, stateless,
+ * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY.
+ * GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
  *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "plan/grouping.h"
 #include "plan/mutable.h"
 #include "plan/view.h"
 #include "plan/window_expr.h"
@@ -50,6 +51,7 @@ typedef struct DefineContext
 	SfWindowKind window_kind;
 	Node *window_expr; /* without it: the grouping expression that is window_start */
 	bool has_window;   /* some key is a function of the window, or the time, by which groups close */
+	List *sets;        /* grouping sets of Q; NIL for one */
 	List *quals;
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
@@ -81,8 +83,6 @@ refuse_constructs(Query *query)
 		refuse("ORDER BY", "Order the rows in queries over the continuous view.");
 	if (query->limitCount != NULL || query->limitOffset != NULL)
 		refuse("LIMIT or OFFSET", "Limit the rows in queries over the continuous view.");
-	if (query->groupingSets != NIL)
-		refuse("GROUPING SETS, ROLLUP or CUBE", "Create one continuous view for each grouping.");
 	if (query->rowMarks != NIL)
 		refuse("FOR UPDATE or FOR SHARE", "Remove the locking clause.");
 	if (query->hasSubLinks)
@@ -350,6 +350,14 @@ approximate_length(const SfWindowSpec *spec)
 	return (double) spec->size * unit;
 }
 
+/* Groups of one view are complete when their windows close, so all have windows, or none. */
+static void
+refuse_partial_window(void)
+{
+	refuse("grouping sets with and without the window",
+	       "Have the window's columns in every set, as in GROUP BY window_start, window_end, ROLLUP (…).");
+}
+
 /*
  * The grouping expression that is a window of a column at varno, of column `preferred` if there is one.  Of several the
  * shortest: groups are complete when its windows close.
@@ -358,15 +366,22 @@ static Node *
 find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWindowExpr *found)
 {
 	Node *result = NULL;
+	bool is_partial = false;
 	ListCell *cell;
 
 	foreach (cell, context->query->groupClause)
 	{
-		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), context->query->targetList);
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Node *expr = get_sortgroupclause_expr(clause, context->query->targetList);
 		SfWindowExpr candidate;
 
 		if (!sf_match_window_expr(expr, varno, &candidate))
 			continue;
+		if (!sf_in_all_sets(context->sets, clause->tleSortGroupRef))
+		{
+			is_partial = true;
+			continue;
+		}
 		if (result != NULL && (found->time->varattno != candidate.time->varattno
 		                           ? candidate.time->varattno != preferred
 		                           : approximate_length(&candidate.windows) >= approximate_length(&found->windows)))
@@ -374,6 +389,8 @@ find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWi
 		*found = candidate;
 		result = expr;
 	}
+	if (result == NULL && is_partial)
+		refuse_partial_window();
 	return result;
 }
 
@@ -478,6 +495,7 @@ analyse_coarse_window(DefineContext *context)
 static void
 analyse_grouping(DefineContext *context)
 {
+	Index *key_refs = palloc0(Max(list_length(context->query->groupClause), 1) * sizeof(Index));
 	bool has_both = false;
 	AttrNumber other = 0;
 	ListCell *cell;
@@ -490,10 +508,15 @@ analyse_grouping(DefineContext *context)
 
 		if (column != 0)
 		{
+			if (!sf_in_all_sets(context->sets, clause->tleSortGroupRef))
+				refuse_partial_window();
 			has_both |= other == 3 - column;
 			other = column;
 			continue;
 		}
+		if (context->sets != NIL)
+			sf_check_set_key(expr);
+		key_refs[list_length(context->group_exprs)] = clause->tleSortGroupRef;
 		context->group_exprs = lappend(context->group_exprs, expr);
 		context->definition->keys = lappend(context->definition->keys, plan_row_expression(context, expr));
 	}
@@ -506,6 +529,8 @@ analyse_grouping(DefineContext *context)
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
+	if (context->sets != NIL)
+		sf_define_sets(context->definition, context->sets, key_refs);
 }
 
 static int
@@ -560,7 +585,7 @@ top_mutator(Node *node, void *arg)
 		return (Node *) group_var(3 + define->definition->nkeys + index, node);
 	}
 	if (IsA(node, GroupingFunc))
-		refuse("GROUPING", "Remove GROUPING().");
+		return (Node *) sf_grouping_call(castNode(GroupingFunc, node), define->sets, 2 + define->definition->nkeys);
 	if (IsA(node, Var))
 		elog(ERROR, "ungrouped column in a continuous view's select list");
 	return expression_tree_mutator(node, top_mutator, arg);
@@ -666,9 +691,12 @@ analyse_columns(DefineContext *context)
 static char *
 key_name(DefineContext *context, int key)
 {
-	Node *expr = list_nth(context->group_exprs, key);
+	Node *expr;
 	ListCell *cell;
 
+	if (key == list_length(context->group_exprs))
+		return "grouping_set";
+	expr = list_nth(context->group_exprs, key);
 	foreach (cell, context->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -827,6 +855,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	context.query = copyObject(query);
 
 	refuse_constructs(context.query);
+	context.sets = sf_grouping_sets(context.query);
 	definition->stateless = sf_query_is_stateless(context.query);
 	analyse_from(&context);
 	context.query->targetList = (List *) sf_flatten_vars(context.query, (Node *) context.query->targetList);

@@ -28,7 +28,7 @@ typedef struct SfDefinition
 	SfWindowSpec window;		/* of kind SF_WINDOW_NONE for groups over all time */
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID; without a window the former */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
-	bool		single_row;		/* no GROUP BY: one row, also before the stream has any */
+	bool		single_row;		/* no GROUP BY, or an empty set: one row, also before the stream has any */
 
 	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
@@ -40,6 +40,14 @@ typedef struct SfDefinition
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
 	List	   *keys;			/* Expr, grouping columns but window_start and window_end; stateless: the columns */
+
+	/*
+	 * Of several grouping sets; none where there is one.  A row has a group in each: its last key is the set's number, from
+	 * 1, an int that no expression gives, and those that are not in the set are null.
+	 */
+	int			nsets;
+	uint64	   *sets;			/* [nsets]: bit i: key i is in the set */
+
 	int			naggs;
 	List	   *aggrefs;		/* Aggref, distinct ones; args and filters over a row of the stream */
 

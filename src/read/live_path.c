@@ -14,10 +14,12 @@
 
 #include "access/htup_details.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_statistic.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
@@ -179,13 +181,15 @@ is_own_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, Equivale
 {
 	Node *node = strip_relabel((Node *) em->em_expr);
 
-	return node != NULL && IsA(node, Var) && ((Var *) node)->varno == (int) rel->relid;
+	return node != NULL && IsA(node, Var) && ((Var *) node)->varno == (int) rel->relid &&
+	       ((Var *) node)->varattno == *(AttrNumber *) arg;
 }
 
 static void
 collect_clauses(LivePlanner *planner)
 {
 	RelOptInfo *rel = planner->rel;
+	int ncolumns = list_length(planner->definition->target);
 	List *implied;
 	ListCell *cell;
 
@@ -201,10 +205,147 @@ collect_clauses(LivePlanner *planner)
 		if (join_clause_is_movable_to(info, rel))
 			add_clause(planner, info);
 	}
-	implied = generate_implied_equalities_for_column(planner->root, rel, is_own_column, planner,
-	                                                 rel->lateral_referencers);
-	foreach (cell, implied)
-		add_clause(planner, lfirst(cell));
+	/* The planner gives those of one column at a time. */
+	for (AttrNumber column = 1; column <= ncolumns; column++)
+	{
+		implied = generate_implied_equalities_for_column(planner->root, rel, is_own_column, &column,
+		                                                 rel->lateral_referencers);
+		foreach (cell, implied)
+			add_clause(planner, lfirst(cell));
+	}
+}
+
+/* A value for a key that uses only the relations in `outer`, or NULL. */
+static Expr *
+choose_key_value(LivePlanner *planner, int key, Relids outer)
+{
+	KeyClause *best = NULL;
+	ListCell *cell;
+
+	foreach (cell, planner->key_clauses)
+	{
+		KeyClause *clause = lfirst(cell);
+
+		if (clause->key == key && bms_is_subset(clause->outer, outer) &&
+		    (best == NULL || bms_num_members(clause->outer) < bms_num_members(best->outer)))
+			best = clause;
+	}
+	return best != NULL ? best->value : NULL;
+}
+
+/* ---- grouping sets: a look-up is in one of them, when no other can have groups with these keys ---- */
+
+typedef struct SetSubstitution
+{
+	LivePlanner *planner;
+	Node *number; /* in place of the number of the group's set */
+} SetSubstitution;
+
+static Node *
+number_mutator(Node *node, void *number)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+		return copyObject((Node *) number);
+	return expression_tree_mutator(node, number_mutator, number);
+}
+
+/* Columns of the view that follow from the set alone become what they are in it. */
+static Node *
+set_mutator(Node *node, void *arg)
+{
+	SetSubstitution *substitution = arg;
+	LivePlanner *planner = substitution->planner;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) node;
+		Node *column;
+		Bitmapset *columns = NULL;
+		int attno = 2 + planner->definition->nkeys;
+
+		if (var->varno != (int) planner->rel->relid || var->varlevelsup != 0 || var->varattno <= 0)
+			return node;
+		column = (Node *) list_nth_node(TargetEntry, planner->definition->target, var->varattno - 1)->expr;
+		pull_varattnos(column, 1, &columns);
+		if (bms_membership(columns) == BMS_SINGLETON &&
+		    bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns) && !contain_leaked_vars(column))
+			return number_mutator(column, substitution->number);
+		return node;
+	}
+	return expression_tree_mutator(node, set_mutator, arg);
+}
+
+/* Conditions on GROUPING() leave out other sets. */
+static bool
+set_is_possible(LivePlanner *planner, int set)
+{
+	SetSubstitution substitution = {planner, NULL};
+	ListCell *cell;
+
+	substitution.number = (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(set + 1), false,
+	                                         true);
+	foreach (cell, planner->rel->baserestrictinfo)
+	{
+		Node *clause = (Node *) lfirst_node(RestrictInfo, cell)->clause;
+		Node *value;
+
+		/* What may raise is for the rows that are there. */
+		if (contain_leaked_vars(clause))
+			continue;
+		value = eval_const_expressions(NULL, set_mutator(clause, &substitution));
+		if (IsA(value, Const) && (((Const *) value)->constisnull || !DatumGetBool(((Const *) value)->constvalue)))
+			return false;
+	}
+	return true;
+}
+
+/* The only set that can have groups where these keys are not null, and that has no others; or -1. */
+static int
+choose_set(LivePlanner *planner, uint64 keys)
+{
+	SfDefinition *definition = planner->definition;
+	int found = -1;
+
+	for (int set = 0; set < definition->nsets; set++)
+	{
+		if ((keys & ~definition->sets[set]) != 0 || !set_is_possible(planner, set))
+			continue;
+		if (found >= 0 || definition->sets[set] != keys)
+			return -1;
+		found = set;
+	}
+	return found;
+}
+
+static List *
+choose_set_values(LivePlanner *planner, Relids outer)
+{
+	SfLayout *layout = planner->definition->layout;
+	int number = layout->nkeys - 1;
+	Expr *values[SF_LAYOUT_MAX_KEYS];
+	uint64 keys = 0;
+	List *result = NIL;
+	int set;
+
+	for (int key = 0; key < number; key++)
+	{
+		values[key] = choose_key_value(planner, key, outer);
+		if (values[key] != NULL)
+			keys |= UINT64CONST(1) << key;
+		else
+			values[key] = (Expr *) makeNullConst(layout->keys[key].type, -1, InvalidOid);
+	}
+	set = choose_set(planner, keys);
+	if (set < 0)
+		return NIL;
+	values[number] = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(set + 1), false, true);
+	for (int key = 0; key <= number; key++)
+		result = lappend(result, values[key]);
+	return result;
 }
 
 /* One value for every key, using only the relations in `outer`; NIL when a key has none. */
@@ -213,22 +354,15 @@ choose_key_values(LivePlanner *planner, Relids outer)
 {
 	List *values = NIL;
 
+	if (planner->definition->nsets > 0)
+		return choose_set_values(planner, outer);
 	for (int key = 0; key < planner->definition->nkeys; key++)
 	{
-		KeyClause *best = NULL;
-		ListCell *cell;
+		Expr *value = choose_key_value(planner, key, outer);
 
-		foreach (cell, planner->key_clauses)
-		{
-			KeyClause *clause = lfirst(cell);
-
-			if (clause->key == key && bms_is_subset(clause->outer, outer) &&
-			    (best == NULL || bms_num_members(clause->outer) < bms_num_members(best->outer)))
-				best = clause;
-		}
-		if (best == NULL)
+		if (value == NULL)
 			return NIL;
-		values = lappend(values, best->value);
+		values = lappend(values, value);
 	}
 	return values;
 }

@@ -63,6 +63,7 @@ typedef struct LiveScan
 	Oid owner;
 	SfDefinition *definition;
 	List *key_values; /* ExprState, one for each key, or none */
+	uint64 key_members;
 	int nbounds;
 	SfBound *bounds;
 	List *bound_values; /* ExprState */
@@ -444,7 +445,7 @@ apply_key(LiveScan *scan)
 	foreach (cell, scan->key_values)
 	{
 		keys[i] = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &nulls[i]);
-		if (nulls[i])
+		if (nulls[i] && (scan->key_members & (UINT64CONST(1) << i)) != 0)
 			return false;
 		i++;
 	}
@@ -583,6 +584,18 @@ recheck_row(ScanState *node, TupleTableSlot *slot)
 
 /* ---- the node ---- */
 
+/* The keys that a look-up has a value for: all but those that are not in its grouping set, which are null. */
+static uint64
+key_members(SfDefinition *definition, List *key_exprs)
+{
+	int number = list_length(key_exprs) - 1;
+
+	if (key_exprs == NIL || definition->nsets == 0)
+		return PG_UINT64_MAX;
+	return definition->sets[DatumGetInt32(castNode(Const, llast(key_exprs))->constvalue) - 1] | UINT64CONST(1)
+	                                                                                                << number;
+}
+
 static void
 begin_live_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -596,6 +609,7 @@ begin_live_scan(CustomScanState *node, EState *estate, int eflags)
 	scan->owner = view_owner(scan->view);
 	scan->definition = sf_read_definition(estate->es_query_cxt, scan->view);
 	scan->key_values = list_truncate(list_copy(values), nkeys);
+	scan->key_members = key_members(scan->definition, list_copy_head(plan->custom_exprs, nkeys));
 	scan->bound_values = list_copy_tail(values, nkeys);
 	scan->nbounds = list_length(scan->bound_values);
 	scan->bounds = palloc0(sizeof(SfBound) * Max(scan->nbounds, 1));
@@ -683,8 +697,9 @@ explain_live_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	initStringInfo(&keys);
 	initStringInfo(&windows);
 	for (int i = 0; i < nkeys; i++)
-		append_comparison(&keys, NameStr(TupleDescAttr(columns, 2 + i)->attname), "=", list_nth(plan->custom_exprs, i),
-		                  context);
+		if ((scan->key_members & (UINT64CONST(1) << i)) != 0)
+			append_comparison(&keys, NameStr(TupleDescAttr(columns, 2 + i)->attname), "=",
+			                  list_nth(plan->custom_exprs, i), context);
 	for (int i = 0; i < scan->nbounds; i++)
 		append_comparison(&windows, scan->bounds[i].on_end ? "window_end" : "window_start",
 		                  operators[scan->bounds[i].strategy], list_nth(plan->custom_exprs, nkeys + i), context);

@@ -296,8 +296,8 @@ extern SfTime sf_store_touched_since(SfStore *store);
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 
 /*
- * Takes back a touch that made a group, the last thing done to the window: the mark was taken before it.  False when the
- * group was there.
+ * Takes back a touch that made a group, the last thing done to the window that has not been taken back: the mark was taken
+ * before it.  False when the group was there.
  */
 typedef struct SfStoreMark
 {

@@ -342,6 +342,7 @@ sf_store_forget(SfStore *store, SfWindow *window, SfGroup *group, const SfStoreM
 	if (store->nrevived != mark->nrevived)
 	{
 		sf_store_remove(store, window, group);
+		store->nrevived = mark->nrevived;
 		return true;
 	}
 	if (window->ngroups == mark->ngroups)

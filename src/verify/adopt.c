@@ -73,7 +73,10 @@ is_count_of_rows(Expr *expr)
 	return IsA(aggregate, Aggref) && aggregate->aggfnoid == F_COUNT_ && aggregate->aggfilter == NULL;
 }
 
-/* The view's column that is count(*) of each group, or 0.  HAVING would leave groups out. */
+/*
+ * The view's column that is count(*) of each group, or 0.  A row is counted once in each grouping set.  HAVING would leave
+ * groups out.
+ */
 static AttrNumber
 count_column(const SfDefinition *definition)
 {
@@ -131,8 +134,10 @@ differences_statement(const SfVerification *verification, Relation view, Relatio
 	if (count != 0)
 		rows = psprintf(
 		    "pg_catalog.abs(pg_catalog.sum(CASE d.side WHEN 'batch' THEN d.n ELSE OPERATOR(pg_catalog.-) d.n "
-		    "END OPERATOR(pg_catalog.*) CAST(d.r OPERATOR(pg_catalog.->>) %s AS pg_catalog.int8)))",
-		    quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), count - 1)->attname)));
+		    "END OPERATOR(pg_catalog.*) CAST(d.r OPERATOR(pg_catalog.->>) %s AS pg_catalog.int8))) "
+		    "OPERATOR(pg_catalog./) %d",
+		    quote_literal_cstr(NameStr(TupleDescAttr(RelationGetDescr(view), count - 1)->attname)),
+		    Max(definition->nsets, 1));
 	else if (has_tolerance(verification, view))
 		rows = pstrdup("1");
 	else

@@ -267,7 +267,19 @@ sub make_view
 		filter => chance(0.5) ? pick(@filters) : '', having => chance(0.15) ? pick(@havings) : '', counts => chance(0.85) || ($all_time && !@k && !@a) ? 1 : 0,
 		shows_end => $overlap || chance(0.3) ? 1 : 0, final => !$all_time && chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
 		data => $all_time || chance(0.88) ? 1 : 0 };
-	return $view->{order} % 8 == 5 && !$all_time ? without_groups($view, @have) : $view;
+	return without_groups($view, @have) if $view->{order} % 8 == 5 && !$all_time;
+	return $view->{order} % 8 == 3 && @k ? with_sets($view) : $view;
+}
+
+# The same in several grouping sets.  A row is counted in each, so that the sum of counts is not the number of rows.
+sub with_sets
+{
+	my $view = shift;
+	my @keys = @{ $view->{keys} };
+	my $all = join ', ', @keys;
+	my @forms = ("ROLLUP ($all)", "CUBE ($all)", "GROUPING SETS (($all), ($keys[0]), ($keys[-1]))", "GROUPING SETS ((), ($all), ())", "ROLLUP ($keys[-1]), ROLLUP ($all)");
+
+	return { %$view, sets => $forms[ $view->{order} / 8 % @forms ], aggregates => [ @{ $view->{aggregates} }, "grouping($all)" ], counts => 0 };
 }
 
 # The same without GROUP BY: its rows are the stream's, with all columns and what the keys would have been; ws is the time.
@@ -311,7 +323,7 @@ sub view_query
 	push @columns, map { "$_ AS a" . ++$i } @{ $view->{aggregates} };
 	push @columns, $view->{stateless} ? '1::bigint AS n' : 'count(*) AS n' if $view->{counts};
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
-	my @groups = ($view->{stateless} ? () : ($view->{all_time} ? () : @window, @{ $view->{keys} }));
+	my @groups = ($view->{stateless} ? () : ($view->{all_time} ? () : @window, $view->{sets} // @{ $view->{keys} }));
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups) if @groups;
 	return "SELECT " . join(', ', @columns) . ' FROM s' . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
 	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . (@groups ? ' GROUP BY ' . join(', ', @groups) : '')

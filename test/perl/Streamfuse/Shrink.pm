@@ -108,6 +108,7 @@ sub simplify
 		my $view = $case->{views}[$v];
 		for my $flag (qw(index shows_end final order)) { $self->keep(sub { $_[0]{views}[$v]{$flag} = 0; return 1 }); }
 		for my $text (qw(filter having)) { $self->keep(sub { $_[0]{views}[$v]{$text} = ''; return 1 }); }
+		$self->keep(sub { return delete $_[0]{views}[$v]{sets} ? 1 : 0 });
 		for my $list (qw(keys aggregates))
 		{
 			for my $i (reverse 0 .. $#{ $view->{$list} })
