@@ -4,9 +4,9 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the time in the place of the window
- * columns, and no function in FROM; or without a window: groups over all time, and one row where there is no GROUP BY.
- * GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
+ * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the event time in the place of the
+ * window columns, and no function in FROM; or without a window: groups over all time, and one row where there is no
+ * GROUP BY.  GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
  *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
@@ -50,8 +50,9 @@ typedef struct DefineContext
 	Index window_varno; /* of tumble(), hop() or cumulate(), or 0 */
 	SfWindowKind window_kind;
 	Node *window_expr; /* without it: the grouping expression that is window_start */
-	bool has_window;   /* some key is a function of the window, or the time, by which groups close */
-	List *sets;        /* grouping sets of Q; NIL for one */
+	int kept_window_key;
+	bool has_window; /* some key is a function of the window, or the time, by which groups close */
+	List *sets;      /* grouping sets of Q; NIL for one */
 	List *quals;
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
@@ -359,11 +360,23 @@ refuse_partial_window(void)
 }
 
 /*
- * The grouping expression that is a window of a column at varno, of column `preferred` if there is one.  Of several the
- * shortest: groups are complete when its windows close.
+ * Does an expression over a column of the stream stand for the groups' window?  If the watermark is on the column, or
+ * could be if there is none; once the view is made, if it did then.
+ */
+static bool
+is_window_key(const DefineContext *context, const SfStreamSettings *settings, int key, AttrNumber column)
+{
+	if (context->kept_window_key != SF_WINDOW_KEY_UNKNOWN)
+		return key == context->kept_window_key;
+	return settings->has_watermark ? column == settings->time_attnum : is_not_null(context->definition->stream, column);
+}
+
+/*
+ * The grouping expression that is a window of a column at varno: of the stream (settings are given), or of a window
+ * function.  Of several the shortest: groups are complete when its windows close.
  */
 static Node *
-find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWindowExpr *found)
+find_window_expr(DefineContext *context, Index varno, const SfStreamSettings *settings, SfWindowExpr *found)
 {
 	Node *result = NULL;
 	bool is_partial = false;
@@ -373,21 +386,27 @@ find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWi
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
 		Node *expr = get_sortgroupclause_expr(clause, context->query->targetList);
+		Var *time = sf_window_expr_time(expr, varno);
+		int key = foreach_current_index(cell) + 1;
 		SfWindowExpr candidate;
 
-		if (!sf_match_window_expr(expr, varno, &candidate))
+		if (time == NULL)
+			continue;
+		context->definition->window_key = Max(context->definition->window_key, SF_WINDOW_KEY_NONE);
+		if (settings != NULL && !is_window_key(context, settings, key, time->varattno))
 			continue;
 		if (!sf_in_all_sets(context->sets, clause->tleSortGroupRef))
 		{
 			is_partial = true;
 			continue;
 		}
-		if (result != NULL && (found->time->varattno != candidate.time->varattno
-		                           ? candidate.time->varattno != preferred
-		                           : approximate_length(&candidate.windows) >= approximate_length(&found->windows)))
+		(void) sf_match_window_expr(expr, varno, &candidate);
+		if (result != NULL && (found->time->varattno != time->varattno ||
+		                       approximate_length(&candidate.windows) >= approximate_length(&found->windows)))
 			continue;
 		*found = candidate;
 		result = expr;
+		context->definition->window_key = key;
 	}
 	if (result == NULL && is_partial)
 		refuse_partial_window();
@@ -395,8 +414,8 @@ find_window_expr(DefineContext *context, Index varno, AttrNumber preferred, SfWi
 }
 
 /*
- * Without a function in FROM: groups by date_trunc, date_bin or the date of a column, of the watermark's if there is one.
- * Where there is none of these, no group is ever complete.
+ * Without a function in FROM: groups by date_trunc, date_bin or the date of an event time.  Of other columns these are
+ * keys like any other; where there is nothing else, no group is ever complete.
  */
 static void
 analyse_window_expr(DefineContext *context)
@@ -407,16 +426,12 @@ analyse_window_expr(DefineContext *context)
 	Node *expr;
 
 	sf_stream_settings_get(definition->stream, &settings);
-	expr = find_window_expr(context, definition->stream_varno, settings.has_watermark ? settings.time_attnum : 0,
-	                        &found);
+	expr = find_window_expr(context, definition->stream_varno, &settings, &found);
 	if (expr == NULL)
 	{
 		analyse_all_time(definition, context->query->groupClause == NIL);
 		return;
 	}
-	if (!is_not_null(definition->stream, found.time->varattno))
-		refuse("windows by date_trunc(), date_bin() or the date of a column that may be null",
-		       "Declare the column NOT NULL, or use tumble(), which leaves out rows without a time.");
 	take_time(context, (Node *) found.time);
 	definition->window = found.windows;
 	definition->window_start = found.start;
@@ -481,7 +496,8 @@ analyse_coarse_window(DefineContext *context)
 		context->has_window = true;
 		return;
 	}
-	if (context->window_kind != SF_WINDOW_TUMBLE || find_window_expr(context, context->window_varno, 0, &found) == NULL)
+	if (context->window_kind != SF_WINDOW_TUMBLE ||
+	    find_window_expr(context, context->window_varno, NULL, &found) == NULL)
 		return;
 	fine = palloc(sizeof(SfWindowSpec));
 	coarse = palloc(sizeof(SfWindowSpec));
@@ -754,7 +770,8 @@ build_layout(SfDefinition *definition)
 	}
 	foreach (cell, definition->aggrefs)
 		aggs[foreach_current_index(cell)] = sf_aggregate_create(definition->context, lfirst_node(Aggref, cell),
-		                                                        definition->window.kind != SF_WINDOW_TUMBLE);
+		                                                        definition->window.kind != SF_WINDOW_TUMBLE &&
+		                                                            !sf_is_windowless(definition));
 	if (definition->stateless)
 		definition->layout = sf_layout_create_rows(definition->context, definition->nkeys, types, typmods, collations);
 	else
@@ -853,6 +870,8 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	definition->view = view;
 	context.definition = definition;
 	context.query = copyObject(query);
+	definition->window_key = SF_WINDOW_KEY_UNKNOWN;
+	context.kept_window_key = OidIsValid(view) ? sf_view_window_key(view) : SF_WINDOW_KEY_UNKNOWN;
 
 	refuse_constructs(context.query);
 	context.sets = sf_grouping_sets(context.query);

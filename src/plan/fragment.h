@@ -30,6 +30,12 @@ typedef struct SfDefinition
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
 	bool		single_row;		/* no GROUP BY, or an empty set: one row, also before the stream has any */
 
+	/*
+	 * Which expression of GROUP BY, from 1, says when groups close, where the columns of a window function do not: found
+	 * by the stream's watermark when the view is made, and kept with the view, since the watermark may change.
+	 */
+	int			window_key;
+
 	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
 	/*
@@ -76,6 +82,9 @@ typedef struct SfDefinition
 	SfLayout   *layout;
 } SfDefinition;
 
+#define SF_WINDOW_KEY_NONE 0	/* expressions like a window's are keys like any other */
+#define SF_WINDOW_KEY_UNKNOWN (-1)	/* there are no such expressions */
+
 /* Are its groups over all time, so that nothing ever closes and nothing is late? */
 static inline bool
 sf_is_windowless(const SfDefinition *definition)
@@ -88,6 +97,12 @@ sf_is_windowless(const SfDefinition *definition)
  * maintained.  The caller holds locks on Q's relations.
  */
 extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
+
+/*
+ * The definition of a query as CREATE makes it: with the caller's privileges checked, and raising all that CREATE raises
+ * for the query itself.
+ */
+extern SfDefinition *sf_define_new(Query *query);
 
 /* Is this query, if it can be maintained, one of filter and map only? */
 extern bool sf_query_is_stateless(const Query *query);

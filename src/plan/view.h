@@ -29,6 +29,12 @@ extern void sf_view_ddl_init(void); /* installs the hooks; from _PG_init */
 extern bool sf_is_continuous_view(Oid relid);
 extern void sf_view_options_get(Oid view, SfViewOptions *options);
 
+/*
+ * What a user may set, without the prefix, as DefElem with String: what is set, and the defaults of what has more than
+ * one value.
+ */
+extern List *sf_view_user_options(Oid view);
+
 /* The output table, or InvalidOid while the view is inert (restored and not yet refreshed). */
 extern Oid	sf_view_output(Oid view);
 
@@ -41,6 +47,12 @@ extern void sf_view_require_active(Oid view);
 /* Q as stored, a copy, not locked and not rewritten. */
 extern Query *sf_view_query(Oid view);
 extern bool sf_view_is_stateless(Oid view);
+
+/* In what the answer of a query that is maintained may differ from the query run as a batch: one text each. */
+extern List *sf_query_exemptions(Query *query);
+
+/* SfDefinition.window_key, as kept with the view; SF_WINDOW_KEY_UNKNOWN: it is not. */
+extern int	sf_view_window_key(Oid view);
 
 /* Q ready to be planned in place of the view: locked, rewritten (RLS included), checked as the view's owner. */
 extern Query *sf_view_batch_query(Oid view);

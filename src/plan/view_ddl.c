@@ -43,6 +43,7 @@
 #include "utils/timestamp.h"
 
 #include "fault.h"
+#include "plan/hints.h"
 #include "state/catalog.h"
 #include "state/shared.h"
 #include "stream/settings.h"
@@ -120,12 +121,10 @@ lock_partitions(const SfDefinition *definition)
 }
 
 static void
-check_stream(const SfDefinition *definition)
+refuse_row_security(Oid stream)
 {
-	Relation rel;
+	Relation rel = table_open(stream, AccessShareLock);
 
-	lock_partitions(definition);
-	rel = table_open(definition->stream, AccessShareLock);
 	if (rel->rd_rel->relrowsecurity)
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -133,8 +132,26 @@ check_stream(const SfDefinition *definition)
 		         errdetail("A continuous view shows the same rows to all its readers."),
 		         errhint("Restrict who may read the view by GRANT, or give readers security-barrier views over it.")));
 	table_close(rel, NoLock);
+}
+
+static void
+check_stream(const SfDefinition *definition)
+{
+	lock_partitions(definition);
+	refuse_row_security(definition->stream);
 	if (definition->time_attnum != 0)
 		sf_stream_check_window_column(definition->stream, definition->time_attnum);
+}
+
+SfDefinition *
+sf_define_new(Query *query)
+{
+	SfDefinition *definition;
+
+	check_query_privileges((Node *) query, NULL);
+	definition = sf_define(CurrentMemoryContext, query, InvalidOid);
+	refuse_row_security(definition->stream);
+	return definition;
 }
 
 /* Gives an active view its fragment, and has the worker told at commit. */
@@ -157,28 +174,21 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 }
 
 static void
-notice_create(Oid view, const SfDefinition *definition, bool with_data)
+notice_create(Oid view, const SfDefinition *definition, const Query *query, bool with_data)
 {
-	Oid stream = definition->stream;
-	SfStreamSettings settings;
+	ListCell *cell;
 
 	if (with_data)
 		ereport(NOTICE, (errmsg("continuous view \"%s\" is being filled from stream \"%s\"", get_rel_name(view),
-		                        get_rel_name(stream)),
+		                        get_rel_name(definition->stream)),
 		                 errdetail("Until that is done, reading the view runs its query.")));
-	if (definition->stateless)
-		return;
-	sf_stream_settings_get(stream, &settings);
-	if (sf_is_windowless(definition) && definition->layout->nlists > 0)
-		ereport(NOTICE,
-		        (errmsg("continuous view \"%s\" keeps rows over all time", get_rel_name(view)),
-		         errdetail("An aggregate with DISTINCT or ORDER BY, or one that collects its arguments, needs them "
-		                   "for its answer, and no group is ever closed."),
-		         errhint("Group by the columns of a window.")));
-	if (!settings.has_watermark && !sf_is_windowless(definition))
-		ereport(NOTICE, (errmsg("stream \"%s\" has no watermark", get_rel_name(stream)),
-		                 errdetail("Windows of \"%s\" will not close.", get_rel_name(view)),
-		                 errhint("Use streamfuse.set_watermark.")));
+	foreach (cell, sf_hints(query, !sf_is_windowless(definition)))
+	{
+		SfHint *hint = lfirst(cell);
+
+		ereport(NOTICE, (errmsg_internal("%s", hint->message), errdetail_internal("%s", hint->detail),
+		                 errhint("%s", hint->hint)));
+	}
 }
 
 /* What asks for a window that closes, or for one that begins. */
@@ -269,12 +279,13 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	if (lists->restored)
 		return;
 
-	check_query_privileges(stmt->query, NULL);
-	definition = sf_define(CurrentMemoryContext, castNode(Query, copyObject(stmt->query)), InvalidOid);
+	definition = sf_define_new(castNode(Query, copyObject(stmt->query)));
 	check_stream(definition);
 	if (sf_is_windowless(definition))
 		check_windowless(view, !stmt->into->skipData);
 	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
+	if (definition->window_key != SF_WINDOW_KEY_UNKNOWN)
+		sf_option_set(view, SF_OPTION_WINDOW_KEY, psprintf("%d", definition->window_key));
 	if (stmt->into->skipData)
 	{
 		SfTime begins_at = sf_first_time_after_stored(definition);
@@ -284,7 +295,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	}
 	output = sf_output_create(view, definition);
 	start_fragment(view, output, definition, SF_TIME_MINUS_INFINITY);
-	notice_create(view, definition, !stmt->into->skipData);
+	notice_create(view, definition, castNode(Query, stmt->query), !stmt->into->skipData);
 }
 
 /*

@@ -21,9 +21,8 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "plan/window_expr.h"
+#include "plan/hints.h"
 #include "state/shared.h"
-#include "stream/settings.h"
 
 PG_FUNCTION_INFO_V1(streamfuse_output);
 PG_FUNCTION_INFO_V1(streamfuse_view_status);
@@ -69,27 +68,6 @@ streamfuse_view_status(PG_FUNCTION_ARGS)
 	    sf_status_word(glance.status, glance.retry_at != 0, row->paused, glance.resumes != row->resumes)));
 }
 
-/* Has it windows that could close?  A look at the query alone: hints are told of views that cannot be compiled, too. */
-static bool
-has_windows(const Query *query)
-{
-	ListCell *cell;
-
-	foreach (cell, query->rtable)
-		if (lfirst_node(RangeTblEntry, cell)->rtekind == RTE_FUNCTION)
-			return true;
-	foreach (cell, query->groupClause)
-	{
-		Node *expr = get_sortgroupclause_expr(lfirst_node(SortGroupClause, cell), query->targetList);
-		SfWindowExpr found;
-
-		for (int varno = 1; varno <= list_length(query->rtable); varno++)
-			if (sf_match_window_expr(expr, varno, &found))
-				return true;
-	}
-	return false;
-}
-
 /* Does it collect its arguments, in the order in which they come? */
 static bool
 collects_in_order(const Aggref *aggregate)
@@ -110,28 +88,11 @@ collects_in_order(const Aggref *aggregate)
 	}
 }
 
-/* Does an aggregate need all of its rows, as far as the query shows it? */
-static bool
-keeps_rows(Node *node, void *arg)
-{
-	Aggref *aggregate = (Aggref *) node;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, keeps_rows, arg, 0);
-	if (IsA(node, Aggref) && (aggregate->aggdistinct != NIL || aggregate->aggorder != NIL ||
-	                          aggregate->aggkind != AGGKIND_NORMAL || collects_in_order(aggregate)))
-		return true;
-	return expression_tree_walker(node, keeps_rows, arg);
-}
-
 /* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */
 Datum
 streamfuse_view_hints(PG_FUNCTION_ARGS)
 {
 	Oid view = PG_GETARG_OID(0);
-	Oid stream = PG_GETARG_OID(1);
 	ArrayBuildState *hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
 
 	sf_require_preload();
@@ -142,18 +103,11 @@ streamfuse_view_hints(PG_FUNCTION_ARGS)
 		                         false, TEXTOID, CurrentMemoryContext);
 	else
 	{
-		SfStreamSettings settings;
-		Query *query = sf_view_query(view);
+		ListCell *cell;
 
-		sf_stream_settings_get(stream, &settings);
-		if (!has_windows(query) && keeps_rows((Node *) query, NULL))
-			hints = accumArrayResult(hints, CStringGetTextDatum("an aggregate keeps its rows over all time"), false,
-			                         TEXTOID, CurrentMemoryContext);
-		if (!settings.has_watermark && has_windows(query))
-			hints = accumArrayResult(hints,
-			                         CStringGetTextDatum(psprintf(
-			                             "stream \"%s\" has no watermark: windows do not close", get_rel_name(stream))),
-			                         false, TEXTOID, CurrentMemoryContext);
+		foreach (cell, sf_view_hints(view))
+			hints = accumArrayResult(hints, CStringGetTextDatum(((SfHint *) lfirst(cell))->message), false, TEXTOID,
+			                         CurrentMemoryContext);
 	}
 	PG_RETURN_DATUM(makeArrayResult(hints, CurrentMemoryContext));
 }
@@ -199,23 +153,33 @@ find_exemptions(Node *node, void *arg)
 	return expression_tree_walker(node, find_exemptions, arg);
 }
 
+List *
+sf_query_exemptions(Query *query)
+{
+	Exemptions exemptions = {0};
+	List *result = NIL;
+
+	find_exemptions((Node *) query, &exemptions);
+	if (exemptions.rounding)
+		result = lappend(result, "floating-point results agree to rounding");
+	if (exemptions.order)
+		result = lappend(result, "an aggregate takes rows in any order");
+	return result;
+}
+
 /* streamfuse.view_exemptions(view): in what its answer may differ from its query run as a batch; an empty array: nothing. */
 Datum
 streamfuse_view_exemptions(PG_FUNCTION_ARGS)
 {
 	Oid view = PG_GETARG_OID(0);
 	ArrayBuildState *result = initArrayResult(TEXTOID, CurrentMemoryContext, false);
-	Exemptions exemptions = {0};
+	ListCell *cell;
 
 	sf_require_preload();
 	if (!sf_is_continuous_view(view))
 		PG_RETURN_NULL();
-	find_exemptions((Node *) sf_view_query(view), &exemptions);
-	if (exemptions.rounding)
-		result = accumArrayResult(result, CStringGetTextDatum("floating-point results agree to rounding"), false,
-		                          TEXTOID, CurrentMemoryContext);
-	if (exemptions.order)
-		result = accumArrayResult(result, CStringGetTextDatum("an aggregate takes rows in any order"), false, TEXTOID,
+	foreach (cell, sf_query_exemptions(sf_view_query(view)))
+		result = accumArrayResult(result, CStringGetTextDatum((char *) lfirst(cell)), false, TEXTOID,
 		                          CurrentMemoryContext);
 	PG_RETURN_DATUM(makeArrayResult(result, CurrentMemoryContext));
 }

@@ -15,6 +15,7 @@
 #define SF_OPTION_OUTPUT "streamfuse.output"
 #define SF_OPTION_SETTINGS "streamfuse.settings"
 #define SF_OPTION_BEGINS_AT "streamfuse.begins_at"
+#define SF_OPTION_WINDOW_KEY "streamfuse.window_key"
 
 /* A WITH or SET list taken apart.  Ours become DefElems with the whole dotted name and a String (NULL in RESET). */
 typedef struct SfOptionLists

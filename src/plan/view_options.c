@@ -44,7 +44,8 @@ static const OptionSpec user_options[] = {
     {"on_error", "stop", "skip"},
 };
 
-static const char *const internal_options[] = {SF_OPTION_OUTPUT, SF_OPTION_SETTINGS, SF_OPTION_BEGINS_AT};
+static const char *const internal_options[] = {SF_OPTION_OUTPUT, SF_OPTION_SETTINGS, SF_OPTION_BEGINS_AT,
+                                               SF_OPTION_WINDOW_KEY};
 
 /* What STABLE functions of a view's query may depend on; each can be set by any user. */
 static const char *const frozen_settings[] = {
@@ -388,6 +389,24 @@ sf_view_options_get(Oid view, SfViewOptions *options)
 	options->with_data = sf_option_get(view, SF_OPTION_BEGINS_AT) == NULL;
 }
 
+List *
+sf_view_user_options(Oid view)
+{
+	List *options = NIL;
+
+	for (size_t i = 0; i < lengthof(user_options); i++)
+	{
+		const OptionSpec *spec = &user_options[i];
+		char *value = sf_option_get(view, psprintf(PREFIX "%s", spec->name));
+
+		if (value == NULL && spec->other != NULL)
+			value = pstrdup(spec->only);
+		if (value != NULL && spec->only != NULL)
+			options = lappend(options, makeDefElem(pstrdup(spec->name), (Node *) makeString(value), -1));
+	}
+	return options;
+}
+
 /* Windows that start earlier are not the view's; SF_TIME_MINUS_INFINITY: all are. */
 SfTime
 sf_view_begins_at(Oid view)
@@ -398,6 +417,14 @@ sf_view_begins_at(Oid view)
 		return SF_TIME_MINUS_INFINITY;
 	return DatumGetTimestampTz(
 	    DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+int
+sf_view_window_key(Oid view)
+{
+	char *text = sf_option_get(view, SF_OPTION_WINDOW_KEY);
+
+	return text == NULL ? SF_WINDOW_KEY_UNKNOWN : pg_strtoint32(text);
 }
 
 /* ---- settings ---- */

@@ -43,7 +43,7 @@ is_text_constant(Node *node)
 }
 
 /* date_trunc and date_bin: the expression is the start of its window. */
-static bool
+static void
 match_start(FuncExpr *call, SfWindowExpr *found)
 {
 	pg_tz *zone = session_timezone;
@@ -65,11 +65,10 @@ match_start(FuncExpr *call, SfWindowExpr *found)
 			                     call->funcid != F_DATE_TRUNC_TEXT_TIMESTAMP);
 			break;
 		default:
-			return false;
+			elog(ERROR, "function %u is no window", call->funcid);
 	}
 	found->start = (Expr *) call;
 	found->is_start = true;
-	return true;
 }
 
 /* A cast to date: the start of its window is date_trunc('day'), in the same zone. */
@@ -100,38 +99,61 @@ is_column_of(Node *node, Index varno)
 	return IsA(node, Var) && var->varno == (int) varno && var->varattno > 0 && var->varlevelsup == 0;
 }
 
+/* What is cast to date: timestamptz::date, timestamp::date, (timestamptz AT TIME ZONE zone)::date.  NULL: neither. */
+static Node *
+date_argument(FuncExpr *call, Node **zone)
+{
+	FuncExpr *inner = linitial(call->args);
+
+	*zone = NULL;
+	if (call->funcid == F_DATE_TIMESTAMP && IsA(inner, FuncExpr) && inner->funcid == F_TIMEZONE_TEXT_TIMESTAMPTZ &&
+	    is_text_constant(linitial(inner->args)) && !linitial_node(Const, inner->args)->constisnull)
+	{
+		*zone = linitial(inner->args);
+		return lsecond(inner->args);
+	}
+	return call->funcid == F_DATE_TIMESTAMPTZ || call->funcid == F_DATE_TIMESTAMP ? (Node *) inner : NULL;
+}
+
+Var *
+sf_window_expr_time(Node *node, Index varno)
+{
+	FuncExpr *call = (FuncExpr *) node;
+	Node *time = NULL;
+	Node *zone;
+
+	if (!IsA(node, FuncExpr) || call->args == NIL)
+		return NULL;
+	switch (call->funcid)
+	{
+		case F_DATE_BIN_INTERVAL_TIMESTAMPTZ_TIMESTAMPTZ:
+		case F_DATE_BIN_INTERVAL_TIMESTAMP_TIMESTAMP:
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT:
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
+		case F_DATE_TRUNC_TEXT_TIMESTAMP:
+			time = lsecond(call->args);
+			break;
+		default:
+			time = date_argument(call, &zone);
+	}
+	return time != NULL && is_column_of(time, varno) ? (Var *) time : NULL;
+}
+
 bool
 sf_match_window_expr(Node *node, Index varno, SfWindowExpr *found)
 {
 	FuncExpr *call = (FuncExpr *) node;
-	FuncExpr *inner;
+	Node *zone;
 
-	if (!IsA(node, FuncExpr) || list_length(call->args) < 1)
+	found->time = sf_window_expr_time(node, varno);
+	if (found->time == NULL)
 		return false;
 	if (list_length(call->args) > 1)
+		match_start(call, found);
+	else
 	{
-		found->time = lsecond(call->args);
-		return is_column_of(lsecond(call->args), varno) && match_start(call, found);
+		(void) date_argument(call, &zone);
+		match_date((Node *) found->time, zone, exprType((Node *) found->time) == TIMESTAMPTZOID, found);
 	}
-
-	/* timestamptz::date, timestamp::date, (timestamptz AT TIME ZONE zone)::date */
-	found->time = linitial(call->args);
-	if (call->funcid == F_DATE_TIMESTAMPTZ || call->funcid == F_DATE_TIMESTAMP)
-	{
-		if (is_column_of(linitial(call->args), varno))
-		{
-			match_date(linitial(call->args), NULL, call->funcid == F_DATE_TIMESTAMPTZ, found);
-			return true;
-		}
-		inner = linitial(call->args);
-		if (call->funcid == F_DATE_TIMESTAMP && IsA(inner, FuncExpr) && inner->funcid == F_TIMEZONE_TEXT_TIMESTAMPTZ &&
-		    is_column_of(lsecond(inner->args), varno) && is_text_constant(linitial(inner->args)) &&
-		    !linitial_node(Const, inner->args)->constisnull)
-		{
-			found->time = lsecond(inner->args);
-			match_date(lsecond(inner->args), linitial(inner->args), true, found);
-			return true;
-		}
-	}
-	return false;
+	return true;
 }

@@ -20,6 +20,12 @@ typedef struct SfWindowExpr
 } SfWindowExpr;
 
 /*
+ * The column of the relation at varno of which an expression is date_trunc, date_bin or the date, or NULL.  Raises
+ * nothing.
+ */
+extern Var *sf_window_expr_time(Node *node, Index varno);
+
+/*
  * Whether an expression is a window of a column of the relation at varno.  Under the view's settings: casts and
  * date_trunc take the session's time zone.  Raises an error where other arguments are not constant, or are ones that
  * those functions refuse.

@@ -95,6 +95,24 @@ sf_status_name(SfDataflow *dataflow, const SfFigures *figures, const SfFragmentR
 	return figures->standing.catch_up_since != 0 ? "catching up" : "running";
 }
 
+const char *
+sf_held_by(SfDataflow *dataflow, const SfFigures *figures, const SfStreamSettings *settings)
+{
+	if (figures->status == SF_FRAGMENT_FAILED)
+		return "the failed view";
+	if (figures->status == SF_FRAGMENT_PAUSED)
+		return "the paused view";
+	if (dataflow == NULL || dataflow->worker_pid == 0)
+		return "a worker process";
+	if (figures->retry_at != 0)
+		return "another attempt";
+	if (figures->standing.blocked)
+		return "a lock on the stream";
+	if (figures->standing.behind_since != 0)
+		return "rows to catch up with";
+	return settings->has_watermark ? "later rows" : "streamfuse.set_watermark";
+}
+
 /*
  * Behind is who has left something uncounted in the last tick; besides, a tick that is under way may find something that
  * was committed since it began.

@@ -10,6 +10,7 @@
 #include "plan/view.h"
 #include "state/progress.h"
 #include "state/shared.h"
+#include "stream/settings.h"
 
 typedef struct SfFigures
 {
@@ -45,6 +46,9 @@ extern void sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures);
 
 /* row: what the catalog says of the view. */
 extern const char *sf_status_name(SfDataflow *dataflow, const SfFigures *figures, const SfFragmentRow *row);
+
+/* What has to come or to change for the view's watermark to move on. */
+extern const char *sf_held_by(SfDataflow *dataflow, const SfFigures *figures, const SfStreamSettings *settings);
 
 /* How long the view has been behind what is committed, in microseconds; 0: it is not. */
 extern int64 sf_figures_lag_us(SfDataflow *dataflow, const SfFigures *figures, TimestampTz now);

@@ -93,19 +93,7 @@ waits_for(SfDataflow *dataflow, const SfFigures *figures, const SfStreamSettings
 {
 	if (figures->open_windows == 0 && figures->standing.behind_since == 0)
 		return NULL;
-	if (figures->status == SF_FRAGMENT_FAILED)
-		return "the failed view";
-	if (figures->status == SF_FRAGMENT_PAUSED)
-		return "the paused view";
-	if (dataflow->worker_pid == 0)
-		return "a worker process";
-	if (figures->retry_at != 0)
-		return "another attempt";
-	if (figures->standing.blocked)
-		return "a lock on the stream";
-	if (figures->standing.behind_since != 0)
-		return "rows to catch up with";
-	return settings->has_watermark ? "later rows" : "streamfuse.set_watermark";
+	return sf_held_by(dataflow, figures, settings);
 }
 
 static void

@@ -112,6 +112,18 @@ sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b)
 	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch && same_input(a, b);
 }
 
+SfStateKind
+sf_aggregate_state_kind(const SfAggregate *agg)
+{
+	const AggregateImpl *impl = (const AggregateImpl *) agg;
+
+	if (impl->kernel != NULL)
+		return SF_STATE_KERNEL;
+	if (impl->catalog != NULL)
+		return sf_catalog_is_serialised(impl) ? SF_STATE_SERIALISED : SF_STATE_VALUE;
+	return impl->collected->is_set ? SF_STATE_SET : SF_STATE_LIST;
+}
+
 /* All zeros is every state's beginning; the catalogued initial value comes in with the first row or the result. */
 void
 sf_aggregate_start(SfAggregate *agg, SfBlobSpace *blobs, char *state)

@@ -58,6 +58,24 @@ typedef struct SfPlaces
  */
 extern SfAggregate *sf_aggregate_create(MemoryContext context, Aggref *aggref, bool to_combine);
 
+/* What a state is. */
+typedef enum SfStateKind
+{
+	SF_STATE_KERNEL,			/* flat, folded by a kernel of ours */
+	SF_STATE_VALUE,				/* flat: the transition value, by the aggregate's own functions */
+	SF_STATE_SERIALISED,		/* the transition value in the aggregate's serialised form */
+	SF_STATE_LIST,				/* the inputs */
+	SF_STATE_SET,				/* the inputs, each once */
+} SfStateKind;
+
+extern SfStateKind sf_aggregate_state_kind(const SfAggregate *agg);
+
+/*
+ * Must all that a call of an aggregate is given be kept for its answer?  Also of one that has not been planned.  (To be
+ * combined, others may have to, too.)
+ */
+extern bool sf_aggregate_keeps_inputs(Aggref *aggref);
+
 /*
  * Lets agg be answered from a state like other's, if that holds all that agg needs of the same rows, as a variance's does
  * for sum and avg.  For all pairs of a layout, before offsets are given out.

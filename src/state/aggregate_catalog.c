@@ -484,6 +484,12 @@ sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum 
 /* ---- two states made one ---- */
 
 bool
+sf_catalog_is_serialised(const AggregateImpl *agg)
+{
+	return agg->catalog->serialised;
+}
+
+bool
 sf_catalog_can_combine(const AggregateImpl *agg)
 {
 	return agg->catalog->combine_call != NULL;

@@ -70,6 +70,12 @@ sf_is_collected(Aggref *aggref)
 }
 
 bool
+sf_aggregate_keeps_inputs(Aggref *aggref)
+{
+	return sf_is_collected(aggref);
+}
+
+bool
 sf_aggregate_is_by_place(Aggref *aggref)
 {
 	return aggref->aggkind == AGGKIND_NORMAL && aggref->aggdistinct == NIL && sf_is_collected(aggref);

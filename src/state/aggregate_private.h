@@ -145,6 +145,7 @@ extern void sf_catalog_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **st
 							   int n);
 extern Datum sf_catalog_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);
 extern bool sf_catalog_can_combine(const AggregateImpl *agg);
+extern bool sf_catalog_is_serialised(const AggregateImpl *agg);
 extern void sf_catalog_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
 							   const char *from);
 
