@@ -291,7 +291,7 @@ CREATE TABLE streamfuse.fragment (
   id        int4 PRIMARY KEY,
   view      oid NOT NULL UNIQUE,
   output    oid NOT NULL,
-  stream    oid NOT NULL,
+  streams   oid[] NOT NULL,       -- that it reads, each once
   begins_at timestamptz,          -- windows that start earlier are not the view's; NULL: all are
   adopted_until timestamptz,      -- the output came from a dump, with all windows that end up to then
   paused    bool NOT NULL DEFAULT false,  -- by pause()
@@ -391,23 +391,23 @@ CREATE FUNCTION streamfuse.view_status(view regclass) RETURNS text
   LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_status';
 COMMENT ON FUNCTION streamfuse.view_status(regclass) IS 'inert, starting, backfilling, running, retrying, paused or failed';
 
-CREATE FUNCTION streamfuse.view_hints(view regclass, stream regclass) RETURNS text[]
+CREATE FUNCTION streamfuse.view_hints(view regclass, streams oid[]) RETURNS text[]
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'streamfuse_view_hints';
-COMMENT ON FUNCTION streamfuse.view_hints(regclass, regclass) IS 'what the user of a continuous view should know';
+COMMENT ON FUNCTION streamfuse.view_hints(regclass, oid[]) IS 'what the user of a continuous view should know';
 
 CREATE FUNCTION streamfuse.view_exemptions(view regclass) RETURNS text[]
   LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'streamfuse_view_exemptions';
 COMMENT ON FUNCTION streamfuse.view_exemptions(regclass) IS 'in what a continuous view may differ from its query run as a batch';
 
 CREATE VIEW streamfuse.views AS
-SELECT c.oid::regclass AS view, f.output::regclass AS output, f.stream::regclass AS stream,
+SELECT c.oid::regclass AS view, f.output::regclass AS output, f.streams::regclass[] AS streams,
        coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE  o.option_name = 'streamfuse.emit'), 'live') AS emit,
        coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE  o.option_name = 'streamfuse.on_error'), 'stop') AS on_error,
        streamfuse.view_status(c.oid) AS status,
        x.exemptions = '{}' AS exact, x.exemptions,
-       streamfuse.view_hints(c.oid, f.stream) AS hints
+       streamfuse.view_hints(c.oid, f.streams) AS hints
 FROM   pg_catalog.pg_class c
        JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'streamfuse_view'
        LEFT JOIN streamfuse.fragment f ON f.view = c.oid
@@ -490,7 +490,7 @@ CREATE VIEW streamfuse.stat_views AS
        LEFT JOIN streamfuse.progress p ON p.fragment = f.id;
 COMMENT ON VIEW streamfuse.stat_views IS 'how far each continuous view is';
 COMMENT ON COLUMN streamfuse.stat_views.status IS 'starting, backfilling, running, catching up, recovering, retrying, paused or failed';
-COMMENT ON COLUMN streamfuse.stat_views.stream IS 'the stream it reads, whose watermark is the view''s';
+COMMENT ON COLUMN streamfuse.stat_views.stream IS 'the stream whose watermark is the view''s: of several that it reads, the one that holds it';
 COMMENT ON COLUMN streamfuse.stat_views.watermark IS 'rows older than this are not expected any more';
 COMMENT ON COLUMN streamfuse.stat_views.closed_until IS 'windows that end at or before it are closed';
 COMMENT ON COLUMN streamfuse.stat_views.waits_for IS 'what keeps the next window from closing; null when none is open and nothing waits to be counted';
@@ -548,7 +548,7 @@ CREATE VIEW streamfuse.stat_streams AS
        CROSS JOIN LATERAL streamfuse.stat_stream(c.oid) s
        LEFT JOIN pg_catalog.pg_stat_activity a ON a.backend_xid = s.oldest_pending::xid
        LEFT JOIN pg_catalog.pg_prepared_xacts x ON x.transaction = s.oldest_pending::xid
-  WHERE c.oid IN (SELECT t.stream FROM streamfuse.streams t UNION SELECT f.stream FROM streamfuse.fragment f);
+  WHERE c.oid IN (SELECT t.stream FROM streamfuse.streams t UNION SELECT unnest(f.streams) FROM streamfuse.fragment f);
 COMMENT ON VIEW streamfuse.stat_streams IS 'how far the views of each stream are, by the slowest of them';
 COMMENT ON COLUMN streamfuse.stat_streams.views IS 'continuous views that read the stream';
 COMMENT ON COLUMN streamfuse.stat_streams.leaves IS 'tables that hold its rows: 1, or its partitions';
@@ -596,15 +596,15 @@ COMMENT ON VIEW streamfuse.dirty_windows IS 'closed windows that rows came too l
 COMMENT ON COLUMN streamfuse.dirty_windows.missed IS 'rows that the window''s results lack; for windows found wanting after a restore at least so many';
 GRANT SELECT ON streamfuse.dirty_windows TO PUBLIC;
 
-CREATE FUNCTION streamfuse.stream_row(stream oid, leaf oid, tid tid) RETURNS jsonb
+CREATE FUNCTION streamfuse.stream_row(streams oid[], leaf oid, tid tid) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'sf_stream_row';
-COMMENT ON FUNCTION streamfuse.stream_row(oid, oid, tid) IS
+COMMENT ON FUNCTION streamfuse.stream_row(oid[], oid, tid) IS
   'for view streamfuse.errors: a row of a stream as an object of the columns that the user may read';
 
 -- Error messages show data: they are for the view's owner.
 CREATE VIEW streamfuse.errors WITH (security_barrier) AS
   SELECT f.view::regclass AS view, e.at, e.relation::regclass AS stream, e.tid, e.event_time, e.sqlstate, e.message,
-         streamfuse.stream_row(f.stream, e.relation, e.tid) AS "row"
+         streamfuse.stream_row(f.streams, e.relation, e.tid) AS "row"
   FROM streamfuse.error_row e
        JOIN streamfuse.fragment f ON f.id = e.fragment
        JOIN pg_catalog.pg_class c ON c.oid = f.view

@@ -162,7 +162,6 @@ put_progress(Datum *values, bool *nulls, bool *replace)
 static void
 write_progress(SfMember *member)
 {
-	SfSourceState *source = member->source->state;
 	uint32 status = pg_atomic_read_u32(&member->shared->status);
 	StringInfoData position;
 	Datum values[SF_PROGRESS_NATTS] = {0};
@@ -171,11 +170,11 @@ write_progress(SfMember *member)
 	member->commit_time = GetCurrentTimestamp();
 	initStringInfo(&position);
 	appendStringInfoSpaces(&position, VARHDRSZ);
-	sf_source_state_save(source, &position);
+	sf_member_save_position(member, &position);
 	SET_VARSIZE(position.data, position.len);
 	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
 	values[SF_PROGRESS_POSITION] = PointerGetDatum(position.data);
-	values[SF_PROGRESS_WATERMARK] = TimestampTzGetDatum(source->watermark);
+	values[SF_PROGRESS_WATERMARK] = TimestampTzGetDatum(sf_member_watermark(member));
 	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(
 	    SF_BUG("closed-until-not-saved") ? SF_TIME_MINUS_INFINITY : member->progress.closed_until);
 	values[SF_PROGRESS_LAST_CLOSED] = TimestampTzGetDatum(member->progress.last_closed);

@@ -12,12 +12,14 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/partition.h"
+#include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -74,11 +76,19 @@ typedef struct RowQuery
 	char *nulls;
 } RowQuery;
 
-/* The relation whose privileges count: the stream's for a leaf of it, a detached partition's own. */
+/* The relation whose privileges count: the stream's for a leaf of one of the view's, a detached partition's own. */
 static Oid
-privileged_relation(Oid stream, Oid leaf)
+privileged_relation(ArrayType *streams, Oid leaf)
 {
-	return stream == leaf || list_member_oid(get_partition_ancestors(leaf), stream) ? stream : leaf;
+	List *ancestors = get_partition_ancestors(leaf);
+	Datum *values;
+	int n;
+
+	deconstruct_array(streams, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		if (list_member_oid(ancestors, DatumGetObjectId(values[i])))
+			return DatumGetObjectId(values[i]);
+	return leaf;
 }
 
 static bool
@@ -182,11 +192,11 @@ read_row(Relation leaf, Oid privileged, ItemPointer tid, Datum *row)
 	return found;
 }
 
-/* stream_row(stream oid, leaf oid, tid tid) returns jsonb */
+/* stream_row(streams oid[], leaf oid, tid tid) returns jsonb */
 Datum
 sf_stream_row(PG_FUNCTION_ARGS)
 {
-	Oid privileged = privileged_relation(PG_GETARG_OID(0), PG_GETARG_OID(1));
+	Oid privileged = privileged_relation(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_OID(1));
 	Relation leaf = try_relation_open(PG_GETARG_OID(1), AccessShareLock);
 	Datum row = (Datum) 0;
 	bool found = false;

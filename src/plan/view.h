@@ -63,18 +63,31 @@ extern Query *sf_view_batch_query(Oid view);
  */
 extern int	sf_view_settings_apply(Oid view);
 
+#define SF_MAX_STREAMS 16		/* that one view can read */
+
 /* A row of streamfuse.fragment. */
 typedef struct SfFragmentRow
 {
 	int32		id;
 	Oid			view;
 	Oid			output;
-	Oid			stream;
+	int			nstreams;
+	Oid			streams[SF_MAX_STREAMS];	/* that it reads, each once, in the order of the query */
 	SfTime		begins_at;		/* windows starting earlier are not the view's (WITH NO DATA); MINUS_INFINITY: all */
 	SfTime		adopted_until;	/* the output came from a dump, with all windows that end up to then */
 	bool		paused;			/* by pause() */
 	uint32		resumes;		/* calls of resume() so far: a failure is of the run that it happened in */
 } SfFragmentRow;
+
+/* The number of a stream among those that a fragment reads, or -1. */
+static inline int
+sf_fragment_input(const SfFragmentRow *row, Oid stream)
+{
+	for (int i = 0; i < row->nstreams; i++)
+		if (row->streams[i] == stream)
+			return i;
+	return -1;
+}
 
 /* Rows of streamfuse.fragment visible to the snapshot (NULL: the latest) whose views are active. */
 extern List *sf_fragment_rows(Snapshot snapshot);

@@ -27,6 +27,7 @@
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -40,7 +41,7 @@ enum
 	FRAGMENT_ID = 1,
 	FRAGMENT_VIEW,
 	FRAGMENT_OUTPUT,
-	FRAGMENT_STREAM,
+	FRAGMENT_STREAMS,
 	FRAGMENT_BEGINS_AT,
 	FRAGMENT_ADOPTED_UNTIL,
 	FRAGMENT_PAUSED,
@@ -195,6 +196,31 @@ sf_view_batch_query(Oid view)
 	return linitial_node(Query, rewritten);
 }
 
+static void
+read_streams(SfFragmentRow *row, Datum value)
+{
+	Datum *streams;
+	int n;
+
+	deconstruct_array(DatumGetArrayTypeP(value), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &streams, NULL, &n);
+	if (n < 1 || n > SF_MAX_STREAMS)
+		elog(ERROR, "continuous view %u reads %d streams", row->view, n);
+	row->nstreams = n;
+	for (int i = 0; i < n; i++)
+		row->streams[i] = DatumGetObjectId(streams[i]);
+	pfree(streams);
+}
+
+static Datum
+streams_array(const SfFragmentRow *row)
+{
+	Datum streams[SF_MAX_STREAMS];
+
+	for (int i = 0; i < row->nstreams; i++)
+		streams[i] = ObjectIdGetDatum(row->streams[i]);
+	return PointerGetDatum(construct_array(streams, row->nstreams, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 static SfFragmentRow *
 fragment_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
@@ -204,7 +230,7 @@ fragment_from_tuple(HeapTuple tuple, TupleDesc desc)
 	row->id = DatumGetInt32(heap_getattr(tuple, FRAGMENT_ID, desc, &isnull));
 	row->view = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_VIEW, desc, &isnull));
 	row->output = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_OUTPUT, desc, &isnull));
-	row->stream = DatumGetObjectId(heap_getattr(tuple, FRAGMENT_STREAM, desc, &isnull));
+	read_streams(row, heap_getattr(tuple, FRAGMENT_STREAMS, desc, &isnull));
 	row->begins_at = DatumGetInt64(heap_getattr(tuple, FRAGMENT_BEGINS_AT, desc, &isnull));
 	if (isnull)
 		row->begins_at = SF_TIME_MINUS_INFINITY;
@@ -269,7 +295,7 @@ sf_fragment_add(const SfFragmentRow *row)
 	values[FRAGMENT_ID - 1] = Int32GetDatum(row->id);
 	values[FRAGMENT_VIEW - 1] = ObjectIdGetDatum(row->view);
 	values[FRAGMENT_OUTPUT - 1] = ObjectIdGetDatum(row->output);
-	values[FRAGMENT_STREAM - 1] = ObjectIdGetDatum(row->stream);
+	values[FRAGMENT_STREAMS - 1] = streams_array(row);
 	values[FRAGMENT_BEGINS_AT - 1] = Int64GetDatum(row->begins_at);
 	nulls[FRAGMENT_BEGINS_AT - 1] = row->begins_at == SF_TIME_MINUS_INFINITY;
 	values[FRAGMENT_ADOPTED_UNTIL - 1] = Int64GetDatum(row->adopted_until);

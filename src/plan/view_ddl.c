@@ -165,7 +165,8 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 	row.id = (int32) sf_catalog_nextval("fragment_id");
 	row.view = view;
 	row.output = output;
-	row.stream = definition->stream;
+	row.nstreams = 1;
+	row.streams[0] = definition->stream;
 	row.begins_at = sf_view_begins_at(view);
 	row.adopted_until = adopted_until;
 	sf_fragment_add(&row);

@@ -88,7 +88,7 @@ collects_in_order(const Aggref *aggregate)
 	}
 }
 
-/* streamfuse.view_hints(view, stream): what its user should know, one sentence each; an empty array is best. */
+/* streamfuse.view_hints(view, streams): what its user should know, one sentence each; an empty array is best. */
 Datum
 streamfuse_view_hints(PG_FUNCTION_ARGS)
 {

@@ -78,7 +78,7 @@ sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 	figures->bytes = pg_atomic_read_u64(&fragment->bytes);
 	figures->undo_bytes = pg_atomic_read_u64(&fragment->undo_bytes);
 	(void) sf_progress_read(fragment, pg_atomic_read_u64(&dataflow->published), CurrentMemoryContext, NULL,
-	                        &figures->source);
+	                        &figures->sources);
 	sf_fragment_release(dataflow);
 }
 
@@ -170,18 +170,49 @@ add_leaf(Oid relid, const SfSourceState *source, SfPages *pages)
 	UnlockRelationOid(relid, AccessShareLock);
 }
 
-void
-sf_pages_get(Oid stream, const SfSourceState *source, SfPages *pages)
+static void
+add_stream(Oid stream, const SfSourceState *source, SfPages *pages)
 {
 	ListCell *cell;
 
-	memset(pages, 0, sizeof(SfPages));
 	foreach (cell, find_all_inheritors(stream, NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
 		{
 			pages->leaves++;
 			add_leaf(lfirst_oid(cell), source, pages);
 		}
+}
+
+void
+sf_pages_get(Oid stream, const SfSourceState *source, SfPages *pages)
+{
+	memset(pages, 0, sizeof(SfPages));
+	add_stream(stream, source, pages);
+}
+
+void
+sf_view_pages_get(const SfFragmentRow *row, const SfFigures *figures, SfPages *pages)
+{
+	memset(pages, 0, sizeof(SfPages));
+	for (int i = 0; i < row->nstreams; i++)
+		add_stream(row->streams[i], sf_figures_source(figures, i), pages);
+}
+
+const SfSourceState *
+sf_figures_source(const SfFigures *figures, int input)
+{
+	return input < list_length(figures->sources) ? list_nth(figures->sources, input) : NULL;
+}
+
+int
+sf_figures_holder(const SfFragmentRow *row, const SfFigures *figures)
+{
+	int holder = 0;
+
+	for (int i = 1; i < Min(row->nstreams, list_length(figures->sources)); i++)
+		if (sf_figures_source(figures, i)->watermark < sf_figures_source(figures, holder)->watermark)
+			holder = i;
+	return holder;
 }
 
 double

@@ -31,7 +31,7 @@ typedef struct SfFigures
 	uint64		undo_bytes;
 	int			open_windows;	/* or panes */
 	SfTime		next_end;		/* of the open window that ends first; SF_TIME_INFINITY: none is open */
-	SfSourceState *source;		/* positions as of the last published tick; NULL: none yet */
+	List	   *sources;		/* SfSourceState * of each stream, as of the last published tick; NIL: none yet */
 	char		error_sqlstate[6];
 	char		error_message[512];
 	int			attempts;
@@ -65,6 +65,15 @@ typedef struct SfPages
 } SfPages;
 
 extern void sf_pages_get(Oid stream, const SfSourceState *source, SfPages *pages);
+
+/* The same for all streams of a view together. */
+extern void sf_view_pages_get(const SfFragmentRow *row, const SfFigures *figures, SfPages *pages);
+
+/* Where the view is in a stream of its row; NULL: not known yet. */
+extern const SfSourceState *sf_figures_source(const SfFigures *figures, int input);
+
+/* The stream whose watermark is the view's: of several the one that holds it. */
+extern int	sf_figures_holder(const SfFragmentRow *row, const SfFigures *figures);
 
 /* Rows that wait beyond the position, by what a page has held so far; negative: not known. */
 extern double sf_rows_waiting(const SfPages *pages, const SfFigures *figures);

@@ -52,14 +52,19 @@ typedef struct Summary
 } Summary;
 
 static void
-add_view(Summary *summary, SfDataflow *dataflow, const SfFragmentRow *row)
+add_view(Summary *summary, SfDataflow *dataflow, const SfFragmentRow *row, int input)
 {
+	const SfSourceState *source;
 	SfFigures figures;
 	SfPages pages;
 	double waiting;
 
 	sf_figures_get(dataflow, row->view, &figures);
-	sf_pages_get(row->stream, figures.source, &pages);
+	source = sf_figures_source(&figures, input);
+	sf_pages_get(row->streams[input], source, &pages);
+	/* How many rows a page holds is not known of one stream among several. */
+	if (row->nstreams > 1)
+		figures.rows_read = 0;
 	waiting = sf_rows_waiting(&pages, &figures);
 	if (summary->views++ == 0 || pages.read < summary->pages.read)
 	{
@@ -68,9 +73,9 @@ add_view(Summary *summary, SfDataflow *dataflow, const SfFragmentRow *row)
 	}
 	if (!figures.found)
 		return;
-	summary->watermark = Min(summary->watermark, figures.watermark);
-	if (figures.source != NULL)
-		summary->max_event = Max(summary->max_event, figures.source->max_event);
+	summary->watermark = Min(summary->watermark, source != NULL ? source->watermark : figures.watermark);
+	if (source != NULL)
+		summary->max_event = Max(summary->max_event, source->max_event);
 	summary->lag_us = Max(summary->lag_us, sf_figures_lag_us(dataflow, &figures, GetCurrentTimestamp()));
 	if (figures.standing.awaited > 0)
 	{
@@ -117,8 +122,12 @@ sf_stat_stream(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	dataflow = sf_dataflow_get(MyDatabaseId, false);
 	foreach (cell, sf_fragment_rows(NULL))
-		if (((SfFragmentRow *) lfirst(cell))->stream == stream)
-			add_view(&summary, dataflow, lfirst(cell));
+	{
+		int input = sf_fragment_input(lfirst(cell), stream);
+
+		if (input >= 0)
+			add_view(&summary, dataflow, lfirst(cell), input);
+	}
 	if (summary.views == 0)
 	{
 		sf_pages_get(stream, NULL, &summary.pages);

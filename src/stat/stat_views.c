@@ -104,7 +104,7 @@ fill_progress(SfDataflow *dataflow, SfFragmentRow *row, const SfFigures *figures
 	SfPages pages;
 	double rows;
 
-	sf_stream_settings_get(row->stream, &settings);
+	sf_stream_settings_get(row->streams[sf_figures_holder(row, figures)], &settings);
 	waiting = waits_for(dataflow, figures, &settings);
 	nulls[VIEW_WAITS_FOR] = waiting == NULL;
 	if (waiting != NULL)
@@ -116,7 +116,7 @@ fill_progress(SfDataflow *dataflow, SfFragmentRow *row, const SfFigures *figures
 		values[VIEW_NEXT_CLOSE_NEEDS] = TimestampTzGetDatum(sf_watermark_origin(&settings, figures->next_end));
 
 	values[VIEW_LAG] = interval_datum(sf_figures_lag_us(dataflow, figures, GetCurrentTimestamp()));
-	sf_pages_get(row->stream, figures->source, &pages);
+	sf_view_pages_get(row, figures, &pages);
 	rows = sf_rows_waiting(&pages, figures);
 	nulls[VIEW_LAG_BYTES] = pages.locked;
 	values[VIEW_LAG_BYTES] = Int64GetDatum((pages.total - pages.read) * BLCKSZ);
@@ -182,13 +182,34 @@ sf_stat_views(PG_FUNCTION_ARGS)
 		memset(nulls, !figures.found, sizeof(nulls));
 		values[VIEW_VIEW] = ObjectIdGetDatum(row->view);
 		values[VIEW_STATUS] = CStringGetTextDatum(sf_status_name(dataflow, &figures, row));
-		values[VIEW_STREAM] = ObjectIdGetDatum(row->stream);
+		values[VIEW_STREAM] = ObjectIdGetDatum(row->streams[sf_figures_holder(row, &figures)]);
 		nulls[VIEW_VIEW] = nulls[VIEW_STATUS] = nulls[VIEW_STREAM] = false;
 		if (figures.found)
 			fill_view(dataflow, row, &figures, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* The stream of which most has yet to be read. */
+static int
+furthest_behind(const SfFragmentRow *row, const SfFigures *figures)
+{
+	int furthest = 0;
+	int64 most = -1;
+
+	for (int i = 0; i < row->nstreams && row->nstreams > 1; i++)
+	{
+		SfPages pages;
+
+		sf_pages_get(row->streams[i], sf_figures_source(figures, i), &pages);
+		if (pages.total - pages.read > most)
+		{
+			most = pages.total - pages.read;
+			furthest = i;
+		}
+	}
+	return furthest;
 }
 
 /* Pace and time left, from what was done since the catch-up began. */
@@ -234,9 +255,9 @@ sf_stat_backfill(PG_FUNCTION_ARGS)
 		if (figures.found && (figures.status == SF_FRAGMENT_FAILED || figures.status == SF_FRAGMENT_PAUSED ||
 		                      (figures.status == SF_FRAGMENT_RUNNING && figures.standing.catch_up_since == 0)))
 			continue;
-		sf_pages_get(row->stream, figures.source, &pages);
+		sf_view_pages_get(row, &figures, &pages);
 		values[BACKFILL_VIEW] = ObjectIdGetDatum(row->view);
-		values[BACKFILL_STREAM] = ObjectIdGetDatum(row->stream);
+		values[BACKFILL_STREAM] = ObjectIdGetDatum(row->streams[furthest_behind(row, &figures)]);
 		values[BACKFILL_PHASE] = CStringGetTextDatum(
 		    figures.standing.blocked ? "waiting for a lock on the stream" : sf_status_name(dataflow, &figures, row));
 		values[BACKFILL_ROWS_DONE] = Int64GetDatum(figures.rows_read);

@@ -11,7 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-/* What the flat form begins with; missed windows, failed rows, their messages and the source follow. */
+/* What the flat form begins with; missed windows, failed rows, their messages and the position follow. */
 typedef struct FlatHeader
 {
 	SfCounters counters;
@@ -20,7 +20,7 @@ typedef struct FlatHeader
 	int64 nmissed;
 	int64 nfailed;
 	int64 messages_size;
-	int64 source_size;
+	int64 position_size;
 } FlatHeader;
 
 /* How many of the last failed rows are looked at for the same message. */
@@ -59,6 +59,21 @@ sf_source_state_save(const SfSourceState *state, StringInfo out)
 	}
 }
 
+/* The next number of the flat form, which must not be greater than `most`. */
+static int32
+get_number(const char **data, const char *end, int32 most)
+{
+	int32 number;
+
+	if (end - *data < (ptrdiff_t) sizeof(number))
+		elog(ERROR, "streamfuse position is too short");
+	memcpy(&number, *data, sizeof(number));
+	*data += sizeof(number);
+	if (number < 0 || number > most)
+		elog(ERROR, "streamfuse position is too short");
+	return number;
+}
+
 SfSourceState *
 sf_source_state_load(MemoryContext context, const char *data, Size size)
 {
@@ -80,13 +95,9 @@ sf_source_state_load(MemoryContext context, const char *data, Size size)
 	state->last_reset = header.last_reset;
 	for (int i = 0; i < header.npositions; i++)
 	{
-		int32 length;
+		int32 length = get_number(&data, end, size);
 
-		if (end - data < (ptrdiff_t) sizeof(length))
-			elog(ERROR, "streamfuse position is too short");
-		memcpy(&length, data, sizeof(length));
-		data += sizeof(length);
-		if (length < 0 || end - data < length)
+		if (end - data < length)
 			elog(ERROR, "streamfuse position is too short");
 		state->positions = lappend(state->positions, sf_position_load(context, data, length));
 		data += length;
@@ -108,6 +119,45 @@ sf_source_state_copy(MemoryContext context, const SfSourceState *state)
 		copy->positions = lappend(copy->positions, sf_position_copy(context, lfirst(cell)));
 	MemoryContextSwitchTo(old);
 	return copy;
+}
+
+void
+sf_position_set_begin(StringInfo out, int nstreams)
+{
+	int32 n = nstreams;
+
+	appendBinaryStringInfo(out, (char *) &n, sizeof(n));
+}
+
+void
+sf_position_set_add(StringInfo out, const char *flat, Size size)
+{
+	int32 length = size;
+
+	appendBinaryStringInfo(out, (char *) &length, sizeof(length));
+	appendBinaryStringInfo(out, flat, size);
+}
+
+List *
+sf_position_set_load(MemoryContext context, const char *data, Size size)
+{
+	const char *end = data + size;
+	int32 n = get_number(&data, end, size);
+	List *states = NIL;
+
+	for (int32 i = 0; i < n; i++)
+	{
+		int32 length = get_number(&data, end, size);
+		MemoryContext old;
+
+		if (end - data < length)
+			elog(ERROR, "streamfuse position is too short");
+		old = MemoryContextSwitchTo(context);
+		states = lappend(states, sf_source_state_load(context, data, length));
+		MemoryContextSwitchTo(old);
+		data += length;
+	}
+	return states;
 }
 
 void
@@ -238,7 +288,7 @@ get(const char *at, void *bytes, Size size)
 }
 
 void
-sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source)
+sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo position)
 {
 	SfFragment *fragment = space->fragment;
 	FlatHeader header = {.counters = progress->counters,
@@ -247,9 +297,9 @@ sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress,
 	                     .nmissed = progress->nmissed,
 	                     .nfailed = progress->nfailed,
 	                     .messages_size = progress->messages.len,
-	                     .source_size = flat_source->len};
+	                     .position_size = position->len};
 	Size size = sizeof(header) + progress->nmissed * sizeof(SfMissed) + progress->nfailed * sizeof(SfFailedRow) +
-	            progress->messages.len + flat_source->len;
+	            progress->messages.len + position->len;
 	SfSharedPosition *slot = fragment->position[0].tick <= fragment->position[1].tick ? &fragment->position[0]
 	                                                                                  : &fragment->position[1];
 	char *data;
@@ -277,7 +327,7 @@ sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress,
 	data = put(data, progress->missed, progress->nmissed * sizeof(SfMissed));
 	data = put(data, progress->failed, progress->nfailed * sizeof(SfFailedRow));
 	data = put(data, progress->messages.data, progress->messages.len);
-	data = put(data, flat_source->data, flat_source->len);
+	data = put(data, position->data, position->len);
 	slot->size = size;
 	slot->tick = tick;
 	LWLockRelease(&fragment->lock);
@@ -334,7 +384,7 @@ copy_flat(SfFragment *fragment, SfTick tick, MemoryContext context)
 }
 
 bool
-sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress, SfSourceState **source)
+sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress, List **sources)
 {
 	char *flat = copy_flat(fragment, tick, context);
 	const char *at = flat;
@@ -360,8 +410,8 @@ sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfPro
 	}
 	at = flat + sizeof(header) + header.nmissed * sizeof(SfMissed) + header.nfailed * sizeof(SfFailedRow) +
 	     header.messages_size;
-	if (source != NULL)
-		*source = sf_source_state_load(context, at, header.source_size);
+	if (sources != NULL)
+		*sources = sf_position_set_load(context, at, header.position_size);
 	pfree(flat);
 	return true;
 }

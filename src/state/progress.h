@@ -80,6 +80,14 @@ typedef struct SfProgress
 	MemoryContext context;
 } SfProgress;
 
+/*
+ * A fragment's position: the states of all streams that it reads, in the fragment's order, in flat form.  Begin, then add
+ * the flat form of each; load gives a list of SfSourceState.
+ */
+extern void sf_position_set_begin(StringInfo out, int nstreams);
+extern void sf_position_set_add(StringInfo out, const char *flat, Size size);
+extern List *sf_position_set_load(MemoryContext context, const char *data, Size size);
+
 extern void sf_source_state_save(const SfSourceState *state, StringInfo out);
 extern SfSourceState *sf_source_state_load(MemoryContext context, const char *data, Size size);
 extern SfSourceState *sf_source_state_copy(MemoryContext context, const SfSourceState *state);
@@ -95,16 +103,16 @@ extern void sf_progress_cut_failed(SfProgress *progress, int nfailed, int messag
 
 /*
  * Puts the state as of `tick` where it does not hide the one of the last published tick.  May raise out of memory;
- * unprepare takes it back when the tick is undone.  flat_source: from sf_source_state_save.
+ * unprepare takes it back when the tick is undone.  position: a position set in flat form.
  */
-extern void sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo flat_source);
+extern void sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress, StringInfo position);
 extern void sf_progress_unprepare(SfFragment *fragment, SfTick tick);
 
 /*
- * Reads the newest state that is not newer than `tick`; false when there is none.  progress and source may be NULL.
- * Takes the fragment's lock.
+ * Reads the newest state that is not newer than `tick`; false when there is none.  progress may be NULL, and so may
+ * sources, a list of SfSourceState.  Takes the fragment's lock.
  */
 extern bool sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfProgress *progress,
-							 SfSourceState **source);
+							 List **sources);
 
 #endif /* SF_PROGRESS_H */

@@ -251,13 +251,13 @@ check_windows_of_views(Oid relid, const SfStreamSettings *settings)
 		SfDefinition *definition;
 		const char *column;
 
-		if (labelled_relation(row->stream) != relid)
+		if (labelled_relation(row->streams[0]) != relid)
 			continue;
 		definition = sf_define_view(CurrentMemoryContext, row->view);
 		/* The time of a view without a window matters only where it says what the view begins with. */
 		if (sf_is_windowless(definition) || (!definition->has_window && row->begins_at == SF_TIME_MINUS_INFINITY))
 			continue;
-		column = get_attname(row->stream, definition->time_attnum, false);
+		column = get_attname(row->streams[0], definition->time_attnum, false);
 		if (strcmp(column, NameStr(settings->time_column)) != 0)
 			ereport(ERROR,
 			        (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),

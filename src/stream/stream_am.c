@@ -20,6 +20,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
 #include "catalog/pg_database_d.h"
 #include "catalog/pg_inherits.h"
 #include "commands/vacuum.h"
@@ -29,6 +30,7 @@
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -38,14 +40,28 @@
 #include "stream/floor.h"
 #include "stream/settings.h"
 
-/* The column of streamfuse.fragment that names the stream a view reads. */
-#define ANUM_FRAGMENT_STREAM 4
+/* The column of streamfuse.fragment that names the streams a view reads. */
+#define ANUM_FRAGMENT_STREAMS 4
 
 static const TableAmRoutine *heap;
 static TableAmRoutine stream_methods;
 static object_access_hook_type previous_object_access_hook;
 
 PG_FUNCTION_INFO_V1(streamfuse_stream_handler);
+
+/* Is one of these relations in an array of oids? */
+static bool
+has_one_of(ArrayType *array, List *relids)
+{
+	Datum *values;
+	int n;
+
+	deconstruct_array(array, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		if (list_member_oid(relids, DatumGetObjectId(values[i])))
+			return true;
+	return false;
+}
 
 /* Is one of the relations named in the fragments? */
 static bool
@@ -65,10 +81,10 @@ fragment_reads_one_of(List *relids)
 	while (!found && (tuple = sf_catalog_scan_next(scan)) != NULL)
 	{
 		bool isnull;
-		Datum stream = heap_getattr(tuple, ANUM_FRAGMENT_STREAM, RelationGetDescr(sf_catalog_table(fragments)),
-		                            &isnull);
+		Datum streams = heap_getattr(tuple, ANUM_FRAGMENT_STREAMS, RelationGetDescr(sf_catalog_table(fragments)),
+		                             &isnull);
 
-		found = !isnull && list_member_oid(relids, DatumGetObjectId(stream));
+		found = !isnull && has_one_of(DatumGetArrayTypeP(streams), relids);
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(fragments, AccessShareLock);

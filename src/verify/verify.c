@@ -75,6 +75,19 @@ side_query(const RangeTblEntry *rte)
 	return NULL;
 }
 
+static const SfPosition *
+find_position(List *sources, Oid relid)
+{
+	ListCell *cell;
+	ListCell *inner;
+
+	foreach (cell, sources)
+		foreach (inner, ((SfSourceState *) lfirst(cell))->positions)
+			if (sf_position_relid(lfirst(inner)) == relid)
+				return lfirst(inner);
+	return NULL;
+}
+
 /* counted(tableoid oid, ctid tid, xmin xid) returns bool: was this row of the stream counted at the tick, and is it no failed one? */
 Datum
 sf_counted(PG_FUNCTION_ARGS)
@@ -82,21 +95,16 @@ sf_counted(PG_FUNCTION_ARGS)
 	Oid relid = PG_GETARG_OID(0);
 	ItemPointer tid = (ItemPointer) PG_GETARG_POINTER(1);
 	TransactionId xmin = PG_GETARG_TRANSACTIONID(2);
-	ListCell *cell;
+	const SfPosition *position;
 
 	if (active == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("function streamfuse.counted can only be called by streamfuse.verify()")));
 	if (active->adoption)
 		PG_RETURN_BOOL(!sf_verify_has_failed(active, relid, tid));
-	foreach (cell, active->source->positions)
-	{
-		SfPosition *position = lfirst(cell);
-
-		if (sf_position_relid(position) == relid)
-			PG_RETURN_BOOL(sf_position_counted(position, tid, xmin) && !sf_verify_has_failed(active, relid, tid));
-	}
-	PG_RETURN_BOOL(false);
+	position = find_position(active->sources, relid);
+	PG_RETURN_BOOL(position != NULL && sf_position_counted(position, tid, xmin) &&
+	               !sf_verify_has_failed(active, relid, tid));
 }
 
 /* ---- what can be verified ---- */
@@ -208,7 +216,7 @@ pin_tick(SfVerification *verification, SfFragment *fragment)
 	verification->pin->snapshot = InvalidSnapshot;
 	UnregisterSnapshot(before);
 	if (!sf_progress_read(fragment, verification->pin->tick, verification->tick_context, &verification->progress,
-	                      &verification->source))
+	                      &verification->sources))
 		return false;
 
 	SF_FAULT("verify-before-snapshot");

@@ -46,7 +46,7 @@ typedef struct SfVerification
 	MemoryContext tick_context; /* of all below; reset for each attempt to find them */
 	SfPin	   *pin;
 	SfProgress	progress;
-	SfSourceState *source;
+	List	   *sources;		/* SfSourceState *, of each stream */
 	Snapshot	snapshot;		/* registered */
 	int			nfailed;		/* of those, rows that are in the error table, sorted */
 	SfRowPlace *failed;

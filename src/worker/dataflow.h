@@ -2,6 +2,8 @@
  * dataflow.h
  *		What the worker of a database knows: sources (one scan of a stream each) and their members (fragments).
  *
+ * A member has a source for each stream that it reads, and a source feeds any number of members.
+ *
  * All of it is the worker's own memory; what others see is SfDataflow and SfFragment in shared memory.  Calls go
  * worker.c → tick.c, commit → members and sources; nothing here is called from below.
  */
@@ -54,9 +56,10 @@ struct SfMember
 	SfCloser   *closer;			/* like the flow */
 	SfProgress	progress;
 	Oid			owner;
-	SfSource   *source;
+	SfSource   *sources[SF_MAX_STREAMS];	/* of row.streams; all NULL before it is started */
 	bool		stale;			/* an invalidation came: compile again before the next tick */
 	bool		skip_errors;	/* on_error = 'skip' */
+	bool		begun;			/* in the current tick */
 	bool		in_tick;		/* begun in the current tick and not rolled back */
 	bool		again;			/* undone, to take the tick again from a source of its own */
 	bool		small_ticks;	/* and in small ticks */
@@ -93,6 +96,7 @@ struct SfSource
 	MemoryContext state_context;
 	SfSourceState *next;		/* during a tick; in next_context */
 	MemoryContext next_context;
+	StringInfoData flat;		/* of `next`, once it will not change any more in the tick; in next_context */
 	List	   *members;		/* SfMember * that this scan feeds */
 	SfBatch    *batch;			/* NULL until needed; thrown away when members change */
 	SfStreamSettings settings;
@@ -131,7 +135,6 @@ extern bool sf_member_lock(const SfFragmentRow *row);
 extern void sf_member_compile(SfMember *member);
 extern void sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status);
 extern void sf_member_abandon(SfWorker *worker, SfMember *member);
-extern void sf_member_detach(SfWorker *worker, SfMember *member);
 extern void sf_member_pause(SfWorker *worker, SfMember *member);
 
 /* Has it failed, or is it paused?  Then it takes no rows until it is resumed. */
@@ -148,6 +151,19 @@ extern void sf_member_reclaim(SfMember *member, SfTick oldest_tick);
  */
 #define SF_SMALL_TICK_PAGES 256
 extern int	sf_members_most_pages(List *members);
+
+/* inputs.c: all scans of a member together */
+extern bool sf_member_has_sources(const SfMember *member);
+extern SfTime sf_member_watermark(const SfMember *member);
+extern bool sf_member_was_reset(const SfMember *member);	/* in this tick: the watermark of one of its streams */
+extern bool sf_member_is_complete(const SfMember *member);	/* the tick took in all that its snapshot sees */
+extern bool sf_member_takes_small_ticks(const SfMember *member);
+extern uint64 sf_member_tick_rows(const SfMember *member);
+extern uint64 sf_member_pages_read(const SfMember *member);
+extern void sf_member_save_position(const SfMember *member, StringInfo out);
+extern void sf_member_forget_batches(const SfMember *member);
+extern void sf_member_leave_sources(SfWorker *worker, SfMember *member);
+extern void sf_member_detach(SfWorker *worker, SfMember *member);
 
 /* Runs code of a view's owner: switches the user, and the view's settings where they matter. */
 typedef struct SfOwnerScope
@@ -185,7 +201,7 @@ extern void sf_member_forget_error(SfMember *member);
 extern bool sf_error_may_pass(const ErrorData *error);
 
 /*
- * Deals with a member's `failure`: it gets a source of its own and is tried again some time later, or it has failed.
+ * Deals with a member's `failure`: it gets sources of its own and is tried again some time later, or it has failed.
  * What it had begun is undone before.
  */
 extern void sf_member_trouble(SfWorker *worker, SfMember *member, SfTrouble *trouble);
@@ -210,12 +226,14 @@ extern SfSource *sf_source_create(SfWorker *worker, Oid stream, SfSourceState *s
 extern void sf_source_destroy(SfWorker *worker, SfSource *source);
 extern void sf_source_add(SfSource *source, SfMember *member);
 extern void sf_source_remove(SfSource *source, SfMember *member);
+extern void sf_source_forget_batch(SfSource *source);
 extern bool sf_source_lock(SfSource *source);
 extern bool sf_source_awaits_commit(const SfSource *source);
 extern void sf_source_seal(SfSource *source);
 extern void sf_source_look_for_reset(SfWorker *worker, SfSource *source);
 extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot);
+extern void sf_source_flatten(SfSource *source);
 extern void sf_source_publish(SfSource *source);
 extern void sf_source_rollback(SfSource *source);
 extern void sf_source_undo_member(SfMember *member);
@@ -249,7 +267,7 @@ extern void sf_report_activity(SfWorker *worker, SfActivity activity, const char
 extern void sf_report_catch_up(SfSource *source, uint64 pages_left);
 extern void sf_report_committing(SfMember *member, int nmembers);
 extern void sf_report_tick_rows(SfWorker *worker, uint64 rows);
-extern void sf_report_source(SfWorker *worker, SfSource *source);
+extern void sf_report_member(SfWorker *worker, SfMember *member);
 extern void sf_report_commit(SfMember *member, TimestampTz time);
 extern void sf_report_failure(SfMember *member, TimestampTz time);
 extern void sf_report_resumed(SfMember *member);

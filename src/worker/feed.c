@@ -110,7 +110,7 @@ name_row(SfMember *member, const SfFailedRow *row)
 static bool
 is_too_much(const SfMember *member)
 {
-	return member->definition->stateless && !member->source->small &&
+	return member->definition->stateless && !sf_member_takes_small_ticks(member) &&
 	       (member->failure->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
 	        member->failure->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED);
 }
@@ -137,7 +137,7 @@ sf_member_take_batch(SfMember *member, SfBatch *batch)
 		}
 		sf_source_undo_member(member);
 	}
-	else if (member->progress.nfailed > SF_FAILED_ROWS && !member->source->small)
+	else if (member->progress.nfailed > SF_FAILED_ROWS && !sf_member_takes_small_ticks(member))
 	{
 		member->again = member->small_ticks = true;
 		sf_source_undo_member(member);

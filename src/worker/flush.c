@@ -50,9 +50,10 @@ refuse_own_locks(const SfFragmentRow *row)
 {
 	Oid blocked = InvalidOid;
 
-	if (holds_lock(row->stream, AccessExclusiveLock))
-		blocked = row->stream;
-	else if (holds_lock(row->view, AccessExclusiveLock))
+	for (int i = 0; i < row->nstreams; i++)
+		if (holds_lock(row->streams[i], AccessExclusiveLock))
+			blocked = row->streams[i];
+	if (holds_lock(row->view, AccessExclusiveLock))
 		blocked = row->view;
 	else if (holds_lock(row->output, AccessExclusiveLock) || holds_lock(row->output, ExclusiveLock) ||
 	         holds_lock(row->output, ShareRowExclusiveLock) || holds_lock(row->output, ShareLock))
@@ -317,7 +318,7 @@ flush_stream(Oid stream, long timeout_ms)
 	{
 		SfFragmentRow *row = lfirst(cell);
 
-		if (row->stream != stream)
+		if (sf_fragment_input(row, stream) < 0)
 			continue;
 		sf_flush_wait(row->view, SF_FLUSH_COMMITTED, timeout_ms);
 		lowest = Min(lowest, lowest_watermark(row->view));

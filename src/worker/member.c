@@ -136,8 +136,12 @@ find_left_over(SfWorker *worker, const SfFragmentRow *row)
 bool
 sf_member_lock(const SfFragmentRow *row)
 {
-	return ConditionalLockRelationOid(row->view, AccessShareLock) && get_rel_relkind(row->view) != '\0' &&
-	       ConditionalLockRelationOid(row->stream, AccessShareLock) && get_rel_relkind(row->stream) != '\0';
+	if (!ConditionalLockRelationOid(row->view, AccessShareLock) || get_rel_relkind(row->view) == '\0')
+		return false;
+	for (int i = 0; i < row->nstreams; i++)
+		if (!ConditionalLockRelationOid(row->streams[i], AccessShareLock) || get_rel_relkind(row->streams[i]) == '\0')
+			return false;
+	return true;
 }
 
 SfMember *
@@ -229,14 +233,7 @@ drop_compiled(SfMember *member)
 void
 sf_member_destroy(SfWorker *worker, SfMember *member)
 {
-	SfSource *source = member->source;
-
-	if (source != NULL)
-	{
-		sf_source_remove(source, member);
-		if (source->members == NIL)
-			sf_source_destroy(worker, source);
-	}
+	sf_member_leave_sources(worker, member);
 	if (member->store != NULL)
 		sf_store_reset(member->store);
 	else
@@ -256,14 +253,7 @@ sf_member_destroy(SfWorker *worker, SfMember *member)
 void
 sf_member_abandon(SfWorker *worker, SfMember *member)
 {
-	SfSource *source = member->source;
-
-	if (source != NULL)
-	{
-		sf_source_remove(source, member);
-		if (source->members == NIL)
-			sf_source_destroy(worker, source);
-	}
+	sf_member_leave_sources(worker, member);
 	drop_compiled(member);
 	worker->members = list_delete_ptr(worker->members, member);
 	MemoryContextDelete(member->context);
@@ -286,7 +276,7 @@ view_owner(Oid view)
 static void
 check_rights(SfMember *member)
 {
-	Oid stream = member->row.stream;
+	Oid stream = member->definition->stream;
 	SfDefinition asked = *member->definition;
 	Bitmapset *columns;
 	int column = -1;
@@ -360,18 +350,6 @@ sf_member_set_status(SfWorker *worker, SfMember *member, SfFragmentStatus status
 		member->backfilled = true;
 	member->must_commit = true;
 	ConditionVariableBroadcast(&worker->dataflow->progress);
-}
-
-/* Gives a member a source of its own, at the position it was last published with.  Does nothing when it has one. */
-void
-sf_member_detach(SfWorker *worker, SfMember *member)
-{
-	SfSource *source = member->source;
-
-	if (source == NULL || list_length(source->members) == 1)
-		return;
-	sf_source_remove(source, member);
-	sf_source_add(sf_source_create(worker, source->stream, source->state), member);
 }
 
 bool

@@ -7,8 +7,9 @@
  * after a restart of the server: progress and state as of the last durable commit, from which the rows since are
  * counted again.  Nowhere, for a new view: it starts with nothing counted.
  *
- * Fragments of one stream whose progress is the same share a source; others have their own scan until they meet.  One
- * that cannot be started, or is stopped, has its own in any case: it keeps its position.
+ * A fragment has a source for each stream that it reads.  Fragments that have counted the same rows of a stream share
+ * one; others have their own scan until they meet.  One that cannot be started, or is stopped, has its own in any case:
+ * it keeps its position.
  *
  * pause() and resume() are rows of streamfuse.fragment, which each reconciliation follows.  A view that is resumed is
  * started like one that a former worker left: from memory as long as its groups are there, else from the tables.
@@ -37,7 +38,8 @@
 /* What streamfuse.progress says of a fragment. */
 typedef struct SavedProgress
 {
-	SfSourceState *source; /* NULL: nothing is saved */
+	bool found;    /* false: nothing is saved */
+	List *sources; /* SfSourceState *, of each stream */
 	bool backfilled;
 	bool failed;              /* and not resumed since */
 	TimestampTz committed_at; /* 0: never */
@@ -76,7 +78,8 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		{
 			bytea *flat = DatumGetByteaPP(values[SF_PROGRESS_POSITION]);
 
-			saved->source = sf_source_state_load(CurrentMemoryContext, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
+			saved->found = true;
+			saved->sources = sf_position_set_load(CurrentMemoryContext, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
 		}
 		member->progress.closed_until = DatumGetTimestampTz(values[SF_PROGRESS_CLOSED_UNTIL]);
 		member->progress.last_closed = DatumGetTimestampTz(values[SF_PROGRESS_LAST_CLOSED]);
@@ -156,7 +159,7 @@ load_state(SfMember *member, SfTick tick)
 }
 
 /* From the tables, or from nothing.  The groups become visible when `tick` is published. */
-static SfSourceState *
+static List *
 recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 {
 	SfFragment *shared = member->shared;
@@ -167,7 +170,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	read_saved_progress(member, &saved);
 	member->progress.nmissed = 0;
 	sf_progress_cut_failed(&member->progress, 0, 0);
-	if (saved.source == NULL)
+	if (!saved.found)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
 	member->backfilled = saved.backfilled;
 	member->filling = saved.backfilled ? SF_FILLING_DONE : SF_FILLING_NOT_BEGUN;
@@ -176,7 +179,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 		status = SF_FRAGMENT_FAILED;
 	else if (member->row.paused)
 		status = SF_FRAGMENT_PAUSED;
-	else if (saved.source != NULL)
+	else if (saved.found)
 	{
 		status = SF_FRAGMENT_BACKFILLING;
 		load_state(member, tick);
@@ -190,7 +193,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	pg_atomic_write_u64(&shared->memory_until,
 	                    status == SF_FRAGMENT_FAILED || status == SF_FRAGMENT_PAUSED ? SF_TICK_NONE : SF_TICK_MAX);
 	pg_atomic_write_u32(&shared->status, status);
-	return saved.source;
+	return saved.sources;
 }
 
 /*
@@ -255,25 +258,25 @@ settle_status(SfMember *member)
 	pg_atomic_write_u32(&shared->status, status);
 }
 
-/* From shared memory, where a former worker left it; NULL when it never published anything. */
-static SfSourceState *
+/* From shared memory, where a former worker left it; NIL when it never published anything. */
+static List *
 take_over(SfWorker *worker, SfMember *member)
 {
 	SfTick published = pg_atomic_read_u64(&worker->dataflow->published);
-	SfSourceState *source = NULL;
+	List *sources = NIL;
 
 	if (!SF_BUG("torn-publish"))
 		sf_progress_unprepare(member->shared, published + 1);
 	sf_store_take_over(member->store, published);
 	SF_FAULT("recover-taken-over");
 	if (!sf_progress_read(member->shared, published + SF_BUG("torn-publish"), member->context, &member->progress,
-	                      &source))
-		return NULL;
+	                      &sources))
+		return NIL;
 	settle_with_tables(member);
 	settle_status(member);
 	member->dirty_since = member->closed_since = GetCurrentTimestamp();
 	member->must_commit = true;
-	return source;
+	return sources;
 }
 
 /* Does a member keep its position here, while others go on? */
@@ -326,7 +329,7 @@ typedef struct StartStep
 {
 	SfWorker *worker;
 	SfTick tick;
-	SfSourceState *state;
+	List *states; /* SfSourceState *, of each stream; NIL: nothing is counted */
 	bool stopped; /* failed or paused, with nothing in memory */
 } StartStep;
 
@@ -355,7 +358,7 @@ look_step(SfMember *member, void *arg)
 	step->stopped = saved.failed || member->row.paused;
 	if (!step->stopped)
 		return;
-	step->state = saved.source;
+	step->states = saved.sources;
 	pg_atomic_write_u64(&member->shared->memory_until, SF_TICK_NONE);
 	pg_atomic_write_u32(&member->shared->status, saved.failed ? SF_FRAGMENT_FAILED : SF_FRAGMENT_PAUSED);
 	sf_store_discard(member->shared);
@@ -368,9 +371,9 @@ restore_step(SfMember *member, void *arg)
 
 	SF_FAULT("recover-member");
 	if (is_in_memory(member))
-		step->state = take_over(step->worker, member);
-	if (step->state == NULL)
-		step->state = recover_from_tables(step->worker, member, step->tick);
+		step->states = take_over(step->worker, member);
+	if (step->states == NIL)
+		step->states = recover_from_tables(step->worker, member, step->tick);
 }
 
 /* Only the position, of one that cannot be started: nobody may take it for one that has counted nothing. */
@@ -381,10 +384,10 @@ position_step(SfMember *member, void *arg)
 	SavedProgress saved;
 
 	if (is_in_memory(member) && sf_progress_read(member->shared, pg_atomic_read_u64(&step->worker->dataflow->published),
-	                                             member->context, NULL, &step->state))
+	                                             member->context, NULL, &step->states))
 		return;
 	read_saved_progress(member, &saved);
-	step->state = saved.source;
+	step->states = saved.sources;
 }
 
 /*
@@ -412,15 +415,34 @@ settle_broken(SfWorker *worker, SfMember *member, bool compiled)
 		pg_atomic_write_u32(&shared->status, SF_FRAGMENT_STARTING);
 }
 
-/* It gets a source of its own, and is tried again. */
+/*
+ * Gives a member its scans, where its positions are.  One that is stopped, or cannot be started, keeps its positions, so
+ * nobody shares its scans.
+ */
+static void
+place(SfWorker *worker, SfMember *member, List *states, bool alone)
+{
+	if (states != NIL && list_length(states) != member->row.nstreams)
+		elog(ERROR, "continuous view %u reads %d streams, its position is of %d", member->row.view,
+		     member->row.nstreams, list_length(states));
+	for (int i = 0; i < member->row.nstreams; i++)
+	{
+		Oid stream = member->row.streams[i];
+		SfSourceState *state = states != NIL ? list_nth(states, i) : NULL;
+
+		sf_source_add(alone ? sf_source_create(worker, stream, state) : source_at(worker, stream, state), member);
+	}
+}
+
+/* It gets sources of its own, and is tried again. */
 static void
 place_broken(SfWorker *worker, SfMember *member, StartStep *step, bool compiled)
 {
 	member->unstarted = true;
-	step->state = NULL;
+	step->states = NIL;
 	settle_broken(worker, member, compiled);
 	(void) sf_member_guard(member, position_step, step);
-	sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
+	place(worker, member, step->states, true);
 	sf_member_trouble(worker, member, &member->tick_trouble);
 }
 
@@ -435,11 +457,7 @@ place_member(SfWorker *worker, SfMember *member, StartStep *step)
 	else
 	{
 		member->adopting = !member->backfilled && member->row.adopted_until != SF_TIME_MINUS_INFINITY;
-		/* One that is stopped keeps its position, so nobody shares its scan. */
-		if (sf_member_stopped(member))
-			sf_source_add(sf_source_create(worker, member->row.stream, step->state), member);
-		else
-			sf_source_add(source_at(worker, member->row.stream, step->state), member);
+		place(worker, member, step->states, sf_member_stopped(member));
 		if (pg_atomic_read_u32(&member->shared->status) != SF_FRAGMENT_FAILED)
 			sf_trouble_forget(member);
 	}
@@ -452,7 +470,7 @@ static void
 start_member(SfWorker *worker, const SfFragmentRow *row, SfTick tick, const SfTrouble *trouble)
 {
 	SfMember *member = sf_member_create(worker, row);
-	StartStep step = {worker, tick, NULL, false};
+	StartStep step = {worker, tick, NIL, false};
 
 	member->tick_trouble = *trouble;
 	PG_TRY();

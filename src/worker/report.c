@@ -106,47 +106,73 @@ sf_report_tick_rows(SfWorker *worker, uint64 rows)
 /* ---- how far the fragments are ---- */
 
 static void
-note_catch_up(SfStanding *standing, SfWorker *worker, SfSource *source, SfMember *member)
+note_catch_up(SfStanding *standing, SfWorker *worker, SfMember *member)
 {
-	if (source->complete)
+	if (sf_member_is_complete(member))
 		standing->catch_up_since = 0;
 	else if (standing->catch_up_since == 0)
 	{
 		standing->catch_up_since = worker->tick_time;
-		standing->catch_up_pages = sf_source_pages_read(source);
+		standing->catch_up_pages = sf_member_pages_read(member);
 		standing->catch_up_rows = member->progress.counters.rows_read;
 	}
 }
 
-/* After a tick has been published, or has left this source out. */
-void
-sf_report_source(SfWorker *worker, SfSource *source)
+/* Transactions whose rows a member awaits; one that has written several of its streams is in each. */
+static int
+count_awaited(SfMember *member, uint64 *oldest)
 {
-	uint64 oldest = 0;
-	int awaited = source->state != NULL ? sf_source_awaited(source, &oldest) : 0;
-	ListCell *cell;
+	int awaited = 0;
 
-	foreach (cell, source->members)
+	for (int i = 0; i < member->row.nstreams; i++)
 	{
-		SfMember *member = lfirst(cell);
-		SfStanding *standing = &member->shared->standing;
+		uint64 first;
+		int n = sf_source_awaited(member->sources[i], &first);
 
-		if (sf_member_stopped(member))
-			continue;
-		LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
-		standing->blocked = source->skipped && !member->unstarted && member->tick_trouble.retry_at == 0;
-		standing->awaited = awaited;
-		standing->oldest_awaited = oldest;
-		if (!source->skipped && source->complete)
-			standing->behind_since = 0;
-		else if (standing->behind_since == 0)
-			standing->behind_since = worker->tick_time;
-		if (!source->skipped)
-			note_catch_up(standing, worker, source, member);
-		if (!source->skipped && source->rows > 0)
-			standing->last_rows = worker->tick_time;
-		LWLockRelease(&member->shared->lock);
+		if (n > 0)
+			*oldest = awaited == 0 ? first : Min(*oldest, first);
+		awaited = Max(awaited, n);
 	}
+	return awaited;
+}
+
+/* How many of its scans the tick has left out. */
+static int
+count_skipped(const SfMember *member)
+{
+	int skipped = 0;
+
+	for (int i = 0; i < member->row.nstreams; i++)
+		skipped += member->sources[i]->skipped;
+	return skipped;
+}
+
+/* After a tick has been published, or has left some of the member's scans out. */
+void
+sf_report_member(SfWorker *worker, SfMember *member)
+{
+	SfStanding *standing = &member->shared->standing;
+	uint64 oldest = 0;
+	int awaited;
+	int skipped;
+
+	if (sf_member_stopped(member) || !sf_member_has_sources(member))
+		return;
+	awaited = count_awaited(member, &oldest);
+	skipped = count_skipped(member);
+	LWLockAcquire(&member->shared->lock, LW_EXCLUSIVE);
+	standing->blocked = skipped > 0 && !member->unstarted && member->tick_trouble.retry_at == 0;
+	standing->awaited = awaited;
+	standing->oldest_awaited = oldest;
+	if (sf_member_is_complete(member))
+		standing->behind_since = 0;
+	else if (standing->behind_since == 0)
+		standing->behind_since = worker->tick_time;
+	if (skipped == 0)
+		note_catch_up(standing, worker, member);
+	if (sf_member_tick_rows(member) > 0)
+		standing->last_rows = worker->tick_time;
+	LWLockRelease(&member->shared->lock);
 }
 
 void
@@ -214,7 +240,7 @@ static void
 report_filling(SfMember *member, SfFragmentStatus status)
 {
 	char *name = get_rel_name(member->row.view);
-	char *stream = get_rel_name(member->row.stream);
+	char *stream = get_rel_name(member->row.streams[0]);
 
 	if (name == NULL || stream == NULL)
 		return;

@@ -3,7 +3,7 @@
  *		What becomes of a view that has raised an error: it is tried again some time later, or it has failed.
  *
  * Whatever a member had begun is undone when its error is caught (sf_member_guard, sf_source_undo_member).  Here it
- * gets a scan of its own at its last published position, and a time to be tried again at; until then the others go on
+ * gets scans of its own at its last published position, and a time to be tried again at; until then the others go on
  * without it, and it is read as it stands.  An error of its own code, which the same rows will raise again, is tried
  * streamfuse.restart_attempts times, streamfuse.restart_delay apart; then the view has failed, until somebody resumes
  * it.  What may pass by itself (locks, memory, disk, a cancelled query) is tried for ever, with growing delay.

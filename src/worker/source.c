@@ -101,8 +101,9 @@ sf_source_destroy(SfWorker *worker, SfSource *source)
 	MemoryContextDelete(source->context);
 }
 
-static void
-forget_batch(SfSource *source)
+/* It may need other columns now. */
+void
+sf_source_forget_batch(SfSource *source)
 {
 	if (source->batch != NULL)
 		sf_batch_destroy(source->batch);
@@ -116,16 +117,16 @@ sf_source_add(SfSource *source, SfMember *member)
 
 	source->members = lappend(source->members, member);
 	MemoryContextSwitchTo(old);
-	member->source = source;
-	forget_batch(source);
+	member->sources[sf_fragment_input(&member->row, source->stream)] = source;
+	sf_source_forget_batch(source);
 }
 
 void
 sf_source_remove(SfSource *source, SfMember *member)
 {
 	source->members = list_delete_ptr(source->members, member);
-	member->source = NULL;
-	forget_batch(source);
+	member->sources[sf_fragment_input(&member->row, source->stream)] = NULL;
+	sf_source_forget_batch(source);
 }
 
 static void
@@ -257,6 +258,7 @@ sf_source_seal(SfSource *source)
 	ListCell *cell;
 
 	MemoryContextReset(source->next_context);
+	source->flat.len = 0;
 	source->next = sf_source_state_copy(source->next_context, source->state);
 	old = MemoryContextSwitchTo(source->next_context);
 	match_positions(source);
@@ -554,7 +556,8 @@ part_with_members(SfWorker *worker, SfSource *source)
 		if (member->again && !member->in_tick)
 		{
 			sf_member_detach(worker, member);
-			member->source->small = member->source->small || member->small_ticks;
+			for (int i = 0; i < member->row.nstreams; i++)
+				member->sources[i]->small = member->sources[i]->small || member->small_ticks;
 		}
 		member->again = member->small_ticks = false;
 	}
@@ -788,6 +791,17 @@ sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot)
 		apply_punctuations(worker, source, snapshot);
 }
 
+/* What the tick comes to for this scan is known: once for all its members. */
+void
+sf_source_flatten(SfSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(source->next_context);
+
+	initStringInfo(&source->flat);
+	sf_source_state_save(source->next, &source->flat);
+	MemoryContextSwitchTo(old);
+}
+
 void
 sf_source_publish(SfSource *source)
 {
@@ -806,7 +820,7 @@ sf_source_rollback(SfSource *source)
 {
 	source->next = NULL;
 	end_catch_up(source);
-	forget_batch(source);
+	sf_source_forget_batch(source);
 }
 
 /*

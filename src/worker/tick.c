@@ -84,16 +84,12 @@ compile_stale(SfWorker *worker)
 		if (!sf_member_guard(member, compile_step, NULL))
 			sf_member_trouble(worker, member, &member->tick_trouble);
 		else
-		{
-			SfSource *source = member->source;
-
-			/* The batch may need other columns now. */
-			sf_source_remove(source, member);
-			sf_source_add(source, member);
-		}
+			/* Batches may need other columns now. */
+			sf_member_forget_batches(member);
 	}
 }
 
+/* Members begin the tick with the first of their scans; one that is undone before the next takes no more of it. */
 static void
 begin_members(SfWorker *worker, SfSource *source, SfTick tick)
 {
@@ -103,14 +99,14 @@ begin_members(SfWorker *worker, SfSource *source, SfTick tick)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (!takes_rows(worker, member))
+		if (member->begun || !takes_rows(worker, member))
 			continue;
 		/* Until it has caught up, a restored view meets rows that the windows in its output have counted. */
 		member->progress.adopted_until = member->adopting ? member->row.adopted_until : SF_TIME_MINUS_INFINITY;
 		member->compared = false;
 		sf_store_begin(member->store, tick);
 		sf_flow_begin(member->flow, worker->tick_time);
-		member->in_tick = true;
+		member->begun = member->in_tick = true;
 	}
 }
 
@@ -168,7 +164,7 @@ join_sources(SfWorker *worker)
 typedef struct CloseStep
 {
 	SfTick tick;
-	StringInfo flat_source;
+	StringInfo position;
 } CloseStep;
 
 /*
@@ -201,9 +197,9 @@ note_rows(SfMember *member)
 static void
 move_windows(SfMember *member, SfTick tick)
 {
-	SfTime watermark = member->source->next->watermark;
+	SfTime watermark = sf_member_watermark(member);
 
-	if (member->source->reset)
+	if (sf_member_was_reset(member))
 		sf_closer_reopen(member->closer);
 	/* Without a window nothing closes, however far time gets. */
 	if (!sf_is_windowless(member->definition) &&
@@ -223,33 +219,35 @@ finish_member(SfMember *member, void *arg)
 	else
 		move_windows(member, step->tick);
 	SF_FAULT("close-marked");
-	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->flat_source);
+	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->position);
 	SF_FAULT("progress-put");
 }
 
+/* Once all watermarks have been moved. */
 static void
-finish_source(SfSource *source, SfTick tick)
+finish_members(SfWorker *worker, SfTick tick)
 {
-	StringInfoData flat;
-	CloseStep step = {tick, &flat};
+	StringInfoData position;
+	CloseStep step = {tick, &position};
 	ListCell *cell;
 
-	initStringInfo(&flat);
-	sf_source_state_save(source->next, &flat);
-	foreach (cell, source->members)
+	initStringInfo(&position);
+	foreach (cell, worker->members)
 	{
 		SfMember *member = lfirst(cell);
 
 		if (!member->in_tick)
 			continue;
-		if ((member->adopting && source->complete && !sf_member_check_adopted(member)) ||
+		resetStringInfo(&position);
+		sf_member_save_position(member, &position);
+		if ((member->adopting && sf_member_is_complete(member) && !sf_member_check_adopted(member)) ||
 		    !sf_member_guard(member, finish_member, &step))
 		{
 			sf_source_undo_member(member);
 			sf_progress_unprepare(member->shared, tick);
 		}
 	}
-	pfree(flat.data);
+	pfree(position.data);
 }
 
 static bool
@@ -315,7 +313,7 @@ export_figures(SfMember *member)
 
 /* After the tick is published: nothing here can fail. */
 static void
-settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush_number)
+settle_member(SfWorker *worker, SfMember *member, uint64 flush_number)
 {
 	SfFragment *shared = member->shared;
 	uint32 status = pg_atomic_read_u32(&shared->status);
@@ -323,15 +321,15 @@ settle_member(SfWorker *worker, SfSource *source, SfMember *member, uint64 flush
 	sf_store_publish(member->store);
 	member->in_tick = false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	shared->watermark = source->state->watermark;
+	shared->watermark = sf_member_watermark(member);
 	shared->closed_until = member->progress.closed_until;
 	shared->next_end = sf_closer_next_end(member->closer);
 	LWLockRelease(&shared->lock);
 	export_figures(member);
 	sf_trouble_over(member, &member->tick_trouble);
-	note_change(member, source->rows);
+	note_change(member, sf_member_tick_rows(member));
 	member->adopting = member->adopting && !member->compared;
-	if (source->complete && !member->adopting)
+	if (sf_member_is_complete(member) && !member->adopting)
 	{
 		if (status != SF_FRAGMENT_RUNNING)
 			sf_member_set_status(worker, member, SF_FRAGMENT_RUNNING);
@@ -346,7 +344,6 @@ static bool
 publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 {
 	ListCell *cell;
-	ListCell *inner;
 	bool pending = false;
 	bool awaits;
 	uint64 oldest;
@@ -361,19 +358,17 @@ publish(SfWorker *worker, SfTick tick, uint64 flush_number)
 		SfSource *source = lfirst(cell);
 
 		if (!source->skipped)
-		{
 			sf_source_publish(source);
-			foreach (inner, source->members)
-			{
-				SfMember *member = lfirst(inner);
-
-				if (member->in_tick)
-					settle_member(worker, source, member, flush_number);
-			}
-		}
-		sf_report_source(worker, source);
 		if (feeds_anybody(worker, source) && sf_source_awaited(source, &oldest) > 0)
 			pending = true;
+	}
+	foreach (cell, worker->members)
+	{
+		SfMember *member = lfirst(cell);
+
+		if (member->in_tick)
+			settle_member(worker, member, flush_number);
+		sf_report_member(worker, member);
 	}
 	awaits = pg_atomic_exchange_u32(&worker->dataflow->has_pending, pending) == 0 && pending;
 	pg_atomic_fetch_add_u64(&worker->dataflow->ticks, 1);
@@ -540,6 +535,8 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 	uint64 rows = 0;
 	ListCell *cell;
 
+	foreach (cell, worker->members)
+		((SfMember *) lfirst(cell))->begun = false;
 	foreach (cell, worker->sources)
 	{
 		SfSource *source = lfirst(cell);
@@ -575,8 +572,9 @@ run_tick(SfWorker *worker, SfTick tick, uint64 flush_number)
 		if (source->skipped)
 			continue;
 		sf_source_advance(worker, source, step.snapshot);
-		finish_source(source, tick);
+		sf_source_flatten(source);
 	}
+	finish_members(worker, tick);
 	leave_out_broken(worker);
 	PopActiveSnapshot();
 	SF_FAULT("tick-before-publish");
@@ -611,7 +609,7 @@ has_skipped(SfWorker *worker)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (has_turn(worker, member) && (member->flow == NULL || (member->adopting && member->source->complete)))
+		if (has_turn(worker, member) && (member->flow == NULL || (member->adopting && sf_member_is_complete(member))))
 			return true;
 	}
 	return false;

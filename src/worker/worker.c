@@ -58,7 +58,7 @@ relation_changed(Datum arg, Oid relid)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (relid == InvalidOid || relid == member->row.view || relid == member->row.stream)
+		if (relid == InvalidOid || relid == member->row.view || sf_fragment_input(&member->row, relid) >= 0)
 			member->stale = true;
 	}
 	foreach (cell, the_worker.sources)

@@ -61,7 +61,7 @@ CREATE MATERIALIZED VIEW hits WITH (streamfuse.continuous) AS
 SELECT window_start, url, count(*) FROM clicks, tumble(at, '1 hour') GROUP BY window_start, window_end, url;
 
 -- What there is.
-SELECT view, output, stream, emit FROM streamfuse.views ORDER BY view::text;
+SELECT view, output, streams, emit FROM streamfuse.views ORDER BY view::text;
 
 -- Users' event triggers see the view alone, and may create views themselves.
 CREATE FUNCTION log_command() RETURNS event_trigger LANGUAGE plpgsql AS

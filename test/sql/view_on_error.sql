@@ -165,11 +165,11 @@ CREATE TABLE sf_closed.notes AS SELECT 1 AS id;
 GRANT SELECT ON sf_closed.notes TO sf_clerk;
 SELECT 'sf_closed.notes'::regclass::oid AS notes \gset
 SET ROLE sf_clerk;
-SELECT streamfuse.stream_row(:notes, :notes, '(0,1)');
+SELECT streamfuse.stream_row(ARRAY[:notes]::oid[], :notes, '(0,1)');
 RESET ROLE;
 GRANT USAGE ON SCHEMA sf_closed TO sf_clerk;
 SET ROLE sf_clerk;
-SELECT streamfuse.stream_row(:notes, :notes, '(0,1)');
+SELECT streamfuse.stream_row(ARRAY[:notes]::oid[], :notes, '(0,1)');
 RESET ROLE;
 DROP SCHEMA sf_closed CASCADE;
 

@@ -44,7 +44,7 @@ $node->safe_psql('source', q{SELECT streamfuse.flush()});
 
 my $rows = q{SELECT window_start AT TIME ZONE 'UTC', category, revenue, orders FROM shop.sales ORDER BY 1, 2};
 my $closed = q{SELECT window_start AT TIME ZONE 'UTC', category, revenue, orders FROM shop.sales_closed ORDER BY 1, 2};
-my $views = q{SELECT v.view, v.output, v.stream, emit, begins_at AT TIME ZONE 'UTC', adopted_until AT TIME ZONE 'UTC'
+my $views = q{SELECT v.view, v.output, v.streams, emit, begins_at AT TIME ZONE 'UTC', adopted_until AT TIME ZONE 'UTC'
 	FROM streamfuse.views v
 	JOIN streamfuse.fragment f ON f.view = v.view::oid ORDER BY v.view::text};
 my $source_rows = $node->safe_psql('source', $rows);
@@ -90,7 +90,7 @@ fresh('plain');
 command('restore', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain.sql", 'plain');
 check_whole('plain', 'plain');
 is( $node->safe_psql('plain', $set . $views),
-	"late|late_closed|orders|final|2026-01-01 01:05:00|\nsales|sales_closed|orders|live||2026-01-01 00:55:00",
+	"late|late_closed|{orders}|final|2026-01-01 01:05:00|\nsales|sales_closed|{orders}|live||2026-01-01 00:55:00",
 	'output tables were adopted');
 is($node->safe_psql('plain', q{SELECT obj_description('shop.sales'::regclass)}), 'what we earn', 'comment');
 is( $node->safe_psql(
@@ -180,7 +180,7 @@ $node->safe_psql('tables', 'CREATE EXTENSION streamfuse; CREATE SCHEMA shop');
 command('restore tables', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/tables.sql", 'tables');
 is($node->safe_psql('tables', $rows), $source_rows, 'rows of a view restored by itself');
 is( $node->safe_psql('tables', $set . $views),
-	'sales|sales_closed|orders|live||', 'its output table was made anew');
+	'sales|sales_closed|{orders}|live||', 'its output table was made anew');
 $node->safe_psql('tables', 'SELECT streamfuse.flush()');
 is($node->safe_psql('tables', $closed), $source_closed, 'and filled');
 
