@@ -452,6 +452,15 @@ CREATE FUNCTION streamfuse.verify(view regclass, "from" timestamptz DEFAULT NULL
 COMMENT ON FUNCTION streamfuse.verify(regclass, timestamptz, timestamptz) IS
   'rows that differ between what a continuous view answers (stream) and what its query gives over the same rows (batch), n of each; none when all is well.  The range is one of window starts';
 
+CREATE FUNCTION streamfuse.explain(target text, format text DEFAULT 'text') RETURNS SETOF text
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 20 AS 'MODULE_PATHNAME', 'sf_explain';
+COMMENT ON FUNCTION streamfuse.explain(text, text) IS
+  'what of a continuous view, or of a query that would become one, is maintained and how: as text, json or dot';
+CREATE FUNCTION streamfuse.explain(view regclass, format text DEFAULT 'text') RETURNS SETOF text
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 20 AS 'MODULE_PATHNAME', 'sf_explain_view';
+COMMENT ON FUNCTION streamfuse.explain(regclass, text) IS
+  'what of a continuous view is maintained and how: as text, json or dot';
+
 -- What the statement of verify() calls.  Anybody may own a view; counted() raises elsewhere.
 CREATE FUNCTION streamfuse.counted(tableoid oid, ctid tid, xmin xid) RETURNS bool
   LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 0.0001 AS 'MODULE_PATHNAME', 'sf_counted';

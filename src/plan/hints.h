@@ -16,6 +16,9 @@ typedef struct SfHint
 	char	   *hint;			/* what to do about it */
 } SfHint;
 
+/* Of a view that is not active; streamfuse.views says nothing else of it. */
+#define SF_HINT_INERT "use REFRESH MATERIALIZED VIEW to activate the view"
+
 /*
  * Hints for a query that can be maintained, the most important first.  closes: its groups have windows, which are to
  * close.

@@ -99,8 +99,7 @@ streamfuse_view_hints(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || !sf_is_continuous_view(view))
 		PG_RETURN_NULL();
 	if (PG_ARGISNULL(1) || !OidIsValid(sf_view_output(view)))
-		hints = accumArrayResult(hints, CStringGetTextDatum("use REFRESH MATERIALIZED VIEW to activate the view"),
-		                         false, TEXTOID, CurrentMemoryContext);
+		hints = accumArrayResult(hints, CStringGetTextDatum(SF_HINT_INERT), false, TEXTOID, CurrentMemoryContext);
 	else
 	{
 		ListCell *cell;

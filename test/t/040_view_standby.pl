@@ -51,6 +51,13 @@ is($standby->safe_psql('postgres', 'SELECT * FROM closed_sales ORDER BY 1'),
 is($standby->safe_psql('postgres', 'SELECT count(*), sum(twice) FROM priced'),
 	$primary->safe_psql('postgres', 'SELECT count(*), sum(price * 2) FROM orders'), 'a view without groups');
 
+is($standby->safe_psql('postgres', q{SELECT string_agg(trim(line), '|') FROM streamfuse.explain('sales') line
+		WHERE line ~ 'View|Key|Stream|Watermark'}),
+	'Continuous View sales|Group Key: category  (type=text compared_by=bytes)|->  Stream orders'
+	. '|Watermark: 2026-01-01T10:16:40+00:00|Watermark Waits for: the primary server', 'a view is explained');
+like($standby->safe_psql('postgres', q{SELECT * FROM streamfuse.explain('SELECT category, count(*) FROM orders GROUP BY 1')}),
+	qr/^Continuous Query\n.*Stream orders/s, 'so is a query');
+
 # While windows close and are replayed, no window is doubled and no closed one is missing.
 my $wrong = q{
 	SELECT window_start, category FROM sales GROUP BY 1, 2 HAVING count(*) > 1
