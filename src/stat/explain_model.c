@@ -183,7 +183,7 @@ event_time(const SfStreamSettings *settings)
 
 /* What keeps the watermark where it is. */
 static const char *
-holder(const Model *model, const SfStreamSettings *settings)
+holder(const Model *model, const SfStreamSettings *settings, SfTime watermark)
 {
 	const char *held_by;
 
@@ -196,8 +196,7 @@ holder(const Model *model, const SfStreamSettings *settings)
 	if (!model->figures.found)
 		return "a worker process";
 	held_by = sf_held_by(model->dataflow, &model->figures, settings);
-	if (settings->has_watermark && model->figures.watermark == SF_TIME_MINUS_INFINITY &&
-	    strcmp(held_by, "later rows") == 0)
+	if (settings->has_watermark && watermark == SF_TIME_MINUS_INFINITY && strcmp(held_by, "later rows") == 0)
 		return "the first row";
 	return held_by;
 }
@@ -236,25 +235,30 @@ committed_watermark(int32 fragment)
 	return watermark;
 }
 
+/* Of several streams the view's watermark is held by the one whose own is lowest. */
 static void
-add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *settings)
+add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *settings, int input)
 {
 	const SfFigures *figures = &model->figures;
+	const SfSourceState *source = sf_figures_source(figures, input);
 	Oid type = settings->has_watermark ? settings->time_type : TIMESTAMPTZOID;
+	SfTime watermark = SF_TIME_MINUS_INFINITY;
 
 	sf_explain_add(node, event_time(settings));
 	if (!OidIsValid(model->view))
 		return;
+	if (source != NULL)
+		watermark = source->watermark;
+	else if (!figures->found && model->row != NULL)
+		watermark = committed_watermark(model->row->id);
 	if (model->row != NULL)
-	{
-		SfTime watermark = figures->found ? figures->watermark : committed_watermark(model->row->id);
-
 		sf_explain_add(node, sf_explain_string("watermark", "Watermark", time_text(watermark, type)));
-	}
-	if (figures->source != NULL && figures->source->max_event != SF_TIME_MINUS_INFINITY)
-		sf_explain_add(node, sf_explain_string("largest_event_time", "Largest Event Time",
-		                                       time_text(figures->source->max_event, type)));
-	sf_explain_add(node, sf_explain_string("held_by", "Watermark Waits for", holder(model, settings)));
+	if (source != NULL && source->max_event != SF_TIME_MINUS_INFINITY)
+		sf_explain_add(
+		    node, sf_explain_string("largest_event_time", "Largest Event Time", time_text(source->max_event, type)));
+	if (model->row != NULL && input != sf_figures_holder(model->row, figures))
+		return;
+	sf_explain_add(node, sf_explain_string("held_by", "Watermark Waits for", holder(model, settings, watermark)));
 	if (figures->found)
 		sf_explain_add(node, clock_time("held_since", "Since", held_since(figures)));
 }
@@ -274,7 +278,7 @@ stream_node(const Model *model)
 	sf_explain_add(node, sf_explain_list(SF_EXPLAIN_WORDS, "columns", "Columns", names));
 	sf_explain_add(node, sf_explain_string("filter", "Filter", row_text(model, definition->filter)));
 	sf_stream_settings_get(definition->stream, &settings);
-	add_watermark(node, model, &settings);
+	add_watermark(node, model, &settings, 0);
 	return node;
 }
 
