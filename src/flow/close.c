@@ -1,6 +1,6 @@
 /*
  * close.c
- *		Closing windows, as part of a tick and after all of its rows.
+ *		Closing windows, as part of a tick and after all of its rows.  Sessions: session_close.c.
  *
  * A window of rows is closed by a mark: its groups do not change any more.  Of windows that overlap the store has only
  * the panes; what closes is assembled from them, with all groups combined, and is then a closed window like any other.
@@ -25,8 +25,9 @@ struct SfCloser
 	SfStore *store;
 	SfProgress *progress;
 	SfTime begins_at;
+	SfSessions *sessions; /* borrowed; NULL: windows are no sessions */
 
-	/* Where windows are made of panes; else NULL. */
+	/* Where windows overlap; else NULL. */
 	SfAssembly *assembly;
 	SfTime assembled_until; /* it stands there; SF_TIME_MINUS_INFINITY: it is to begin anew */
 	MemoryContext scratch;  /* of combinations and keys */
@@ -100,7 +101,7 @@ next_pane_group(void *arg, SfGroupCopy *copy)
 
 SfCloser *
 sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store, SfProgress *progress,
-                 SfTime begins_at, void (*next_step)(void))
+                 SfSessions *sessions, SfTime begins_at, void (*next_step)(void))
 {
 	SfCloser *closer = MemoryContextAllocZero(context, sizeof(SfCloser));
 	SfPaneSource source = {begin_panes, next_pane_group, closer, *sf_store_blobs(store)};
@@ -112,7 +113,8 @@ sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store
 	closer->next_step = next_step;
 	closer->next_end = SF_TIME_INFINITY;
 	closer->assembled_until = SF_TIME_MINUS_INFINITY;
-	if (!definition->layout->in_panes)
+	closer->sessions = sessions;
+	if (!definition->layout->in_panes || sessions != NULL)
 		return closer;
 	closer->assembly = sf_assembly_create(context, &definition->window, definition->layout, &source,
 	                                      (Size) sf_state_memory_mb * 1024 * 1024 / 8);
@@ -235,8 +237,14 @@ close_marked(SfCloser *closer, SfTick tick, SfTime until)
 int
 sf_closer_close(SfCloser *closer, SfTick tick, SfTime until)
 {
-	int closed = closer->assembly != NULL ? close_assembled(closer, tick, until) : close_marked(closer, tick, until);
+	int closed;
 
+	if (closer->sessions != NULL)
+		closed = sf_sessions_close(closer->sessions, closer->progress, tick, until);
+	else if (closer->assembly != NULL)
+		closed = close_assembled(closer, tick, until);
+	else
+		closed = close_marked(closer, tick, until);
 	closer->progress->closed_until = until;
 	return closed;
 }
@@ -289,10 +297,19 @@ first_open_end(SfCloser *closer)
 void
 sf_closer_finish(SfCloser *closer)
 {
-	if (closer->assembly == NULL)
-		return;
-	sf_store_note_closed_until(closer->store, closer->progress->closed_until);
-	closer->next_end = first_open_end(closer);
+	const SfProgress *progress = closer->progress;
+
+	if (closer->sessions != NULL)
+	{
+		/* Those in a dump are in the output table, however far the watermark is. */
+		sf_store_note_closed_until(closer->store, Max(progress->closed_until, progress->adopted_until));
+		closer->next_end = sf_sessions_next_end(closer->sessions, progress->closed_until);
+	}
+	else if (closer->assembly != NULL)
+	{
+		sf_store_note_closed_until(closer->store, progress->closed_until);
+		closer->next_end = first_open_end(closer);
+	}
 }
 
 SfTime

@@ -9,6 +9,7 @@
 
 #include "streamfuse.h"
 
+#include "flow/session.h"
 #include "plan/fragment.h"
 #include "state/progress.h"
 #include "state/store.h"
@@ -16,11 +17,12 @@
 typedef struct SfCloser SfCloser;
 
 /*
- * All are borrowed.  begins_at: windows that start earlier are not the view's.  next_step() is called now and then while
+ * All are borrowed; sessions: of the same definition and store.  begins_at: windows that start earlier are not the view's.  next_step() is called now and then while
  * much is combined, so that its caller may tell many short calls of functions from a long one.
  */
 extern SfCloser *sf_closer_create(MemoryContext context, SfDefinition *definition, SfStore *store,
-								  SfProgress *progress, SfTime begins_at, void (*next_step) (void));
+								  SfProgress *progress, SfSessions *sessions, SfTime begins_at,
+								  void (*next_step) (void));
 
 /*
  * Closes, in the tick, the windows that end at or before `until`, and moves closed_until and last_closed there.  Returns

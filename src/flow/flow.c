@@ -109,7 +109,8 @@ list_columns(SfFlow *flow)
 }
 
 SfFlow *
-sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, SfProgress *progress, SfTime begins_at)
+sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, SfProgress *progress,
+               SfSessions *sessions, SfTime begins_at)
 {
 	MemoryContext own = AllocSetContextCreate(parent, "streamfuse flow", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
@@ -120,6 +121,7 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->definition = definition;
 	flow->store = store;
 	flow->progress = progress;
+	flow->sessions = sessions;
 	flow->begins_at = begins_at;
 	flow->in_panes = definition->layout->in_panes;
 	flow->stateless = definition->stateless;
@@ -185,6 +187,8 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 {
 	flow->now = now;
 	flow->tick_window = NULL;
+	if (flow->sessions != NULL)
+		sf_sessions_begin(flow->sessions);
 	flow->saved_counters = flow->progress->counters;
 	flow->saved_closed_until = flow->progress->closed_until;
 	flow->saved_last_closed = flow->progress->last_closed;
@@ -250,7 +254,7 @@ count_late(SfFlow *flow, SfTime start, SfTime end, bool counted)
 	SfWindowIterator windows;
 	bool late = false;
 
-	if (!flow->in_panes)
+	if (!flow->in_panes || flow->sessions != NULL)
 	{
 		if (end > progress->adopted_until)
 			sf_flow_count_missed(flow, start, end, 1);
@@ -560,6 +564,8 @@ sf_flow_evaluate(SfFlow *flow)
 	{
 		if (flow->stateless)
 			sf_flow_select_stateless(flow, flow->batch);
+		else if (flow->sessions != NULL)
+			sf_flow_select_sessions(flow, flow->batch);
 		else
 			select_rows(flow, flow->batch);
 		enter_stage(flow, STAGE_EVALUATE);

@@ -13,6 +13,7 @@
 #include "streamfuse.h"
 
 #include "flow/batch.h"
+#include "flow/session.h"
 #include "plan/fragment.h"
 #include "state/progress.h"
 #include "state/store.h"
@@ -27,10 +28,10 @@ extern void sf_flow_collect_columns(Node *node, Bitmapset **columns);
 
 /*
  * Compiles a definition as the current user, who becomes the one whose rights its functions are checked against.  The
- * store and progress are borrowed.  begins_at: windows that start earlier are not the view's.
+ * store, progress and sessions are borrowed.  begins_at: windows that start earlier are not the view's.
  */
 extern SfFlow *sf_flow_create(MemoryContext context, SfDefinition *definition, SfStore *store, SfProgress *progress,
-							  SfTime begins_at);
+							  SfSessions *sessions, SfTime begins_at);
 extern void sf_flow_destroy(SfFlow *flow);
 
 /* True when expressions depend on the view's frozen settings, or run code of a user. */

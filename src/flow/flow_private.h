@@ -1,6 +1,6 @@
 /*
  * flow_private.h
- *		What flow.c, fold.c and stateless.c share: a flow, and what it knows of its batch.
+ *		What flow.c, fold.c, stateless.c and session_rows.c share: a flow, and what it knows of its batch.
  */
 #ifndef SF_FLOW_PRIVATE_H
 #define SF_FLOW_PRIVATE_H
@@ -70,6 +70,7 @@ struct SfFlow
 	SfDefinition *definition; /* borrowed */
 	SfStore *store;           /* borrowed */
 	SfProgress *progress;     /* borrowed */
+	SfSessions *sessions;     /* borrowed; NULL: windows are no sessions */
 	SfTime begins_at;
 	SfWindowSpec pane; /* what rows go into */
 	bool stateless;
@@ -154,5 +155,8 @@ extern void sf_flow_unfold_row(SfFlow *flow);
 /* stateless.c: the steps of a view without groups; rows are places in `selected` */
 extern void sf_flow_select_stateless(SfFlow *flow, SfBatch *batch);
 extern void sf_flow_append(SfFlow *flow, int first, int n);
+
+/* session_rows.c */
+extern void sf_flow_select_sessions(SfFlow *flow, SfBatch *batch);
 
 #endif							/* SF_FLOW_PRIVATE_H */

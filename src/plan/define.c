@@ -4,8 +4,8 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop() or cumulate(), or with date_trunc, date_bin or the date of the event time in the place of the
- * window columns, and no function in FROM; or without a window: groups over all time, and one row where there is no
+ * or the same with hop(), cumulate() or session(), or with date_trunc, date_bin or the date of the event time in the place of
+ * the window columns, and no function in FROM; or without a window: groups over all time, and one row where there is no
  * GROUP BY.  GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
  *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
@@ -33,12 +33,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "plan/define_parts.h"
 #include "plan/grouping.h"
 #include "plan/mutable.h"
 #include "plan/view.h"
 #include "plan/window_expr.h"
 #include "stream/settings.h"
 #include "stream/stream.h"
+#include "time/session.h"
 
 #define SF_MAX_KEYS 60
 
@@ -47,7 +49,7 @@ typedef struct DefineContext
 {
 	Query *query;
 	SfDefinition *definition;
-	Index window_varno; /* of tumble(), hop() or cumulate(), or 0 */
+	Index window_varno; /* of tumble(), hop(), cumulate() or session(), or 0 */
 	SfWindowKind window_kind;
 	Node *window_expr; /* without it: the grouping expression that is window_start */
 	int kept_window_key;
@@ -167,12 +169,10 @@ accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 
 	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
 	    !sf_is_window_function(castNode(FuncExpr, function->funcexpr)->funcid, &context->window_kind))
-		refuse("functions in FROM other than tumble(), hop() and cumulate()",
+		refuse("functions in FROM other than tumble(), hop(), cumulate() and session()",
 		       "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
 		refuse("more than one window function", "Create one continuous view for each window.");
-	if (context->window_kind == SF_WINDOW_SESSION)
-		refuse("session windows", "Use session() in a query over the stream.");
 	context->window_varno = varno;
 }
 
@@ -328,6 +328,30 @@ analyse_window_function(DefineContext *context)
 		arguments.gaps = !gaps->constisnull && DatumGetBool(gaps->constvalue);
 	}
 	sf_window_spec_init(&definition->window, &arguments);
+}
+
+/* session() in FROM. */
+static void
+analyse_session(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
+	FuncExpr *call = castNode(FuncExpr, linitial_node(RangeTblFunction, rte->functions)->funcexpr);
+	Const *gap = sf_constant_argument(list_nth(call->args, SF_SESSION_GAP), "gap");
+	SfSessionSpec *session = palloc0(sizeof(SfSessionSpec));
+
+	take_time(context, list_nth(call->args, SF_SESSION_TIME));
+	definition->window_start = (Expr *) makeVar(context->window_varno, SF_SESSION_START, definition->time_type, -1,
+	                                            InvalidOid, 0);
+	if (gap->constisnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("session gap must not be null")));
+	session->gap = sf_session_gap(DatumGetIntervalP(gap->constvalue));
+	definition->session = session;
+	definition->window = (SfWindowSpec){.kind = SF_WINDOW_SESSION,
+	                                    .unit = SF_UNIT_ELAPSED,
+	                                    .size = session->gap,
+	                                    .step = session->gap,
+	                                    .zoned = definition->time_type == TIMESTAMPTZOID};
 }
 
 static bool
@@ -508,6 +532,51 @@ analyse_coarse_window(DefineContext *context)
 	context->has_window = true;
 }
 
+static int
+expression_index(List *expressions, Node *expression)
+{
+	ListCell *cell;
+
+	foreach (cell, expressions)
+		if (equal(lfirst(cell), expression))
+			return foreach_current_index(cell);
+	return -1;
+}
+
+/* By what a session's rows are kept apart: named keys, of which a constant keeps nothing apart, or all that is grouped by. */
+static void
+analyse_session_keys(DefineContext *context)
+{
+	SfDefinition *definition = context->definition;
+	RangeTblEntry *rte = rt_fetch(context->window_varno, context->query->rtable);
+	List *args = castNode(FuncExpr, linitial_node(RangeTblFunction, rte->functions)->funcexpr)->args;
+	Bitmapset *keys = NULL;
+	ListCell *cell;
+
+	args = (List *) sf_flatten_vars(context->query, (Node *) args);
+	if (list_length(args) == SF_SESSION_KEYS)
+		keys = bms_add_range(keys, 0, definition->ngroup_keys - 1);
+	for_each_from(cell, args, SF_SESSION_KEYS)
+	{
+		Node *expr = lfirst(cell);
+		int index = expression_index(context->group_exprs, expr);
+
+		if (IsA(expr, Const))
+			continue;
+		if (expression_returns_set(expr))
+			refuse("set-returning session keys", "Use a key that has one value in each row.");
+		if (index < 0)
+		{
+			index = list_length(context->group_exprs);
+			context->group_exprs = lappend(context->group_exprs, expr);
+			definition->keys = lappend(definition->keys, plan_row_expression(context, expr));
+		}
+		keys = bms_add_member(keys, index);
+	}
+	definition->nkeys = list_length(definition->keys);
+	sf_define_session_keys(definition, keys);
+}
+
 static void
 analyse_grouping(DefineContext *context)
 {
@@ -536,28 +605,27 @@ analyse_grouping(DefineContext *context)
 		context->group_exprs = lappend(context->group_exprs, expr);
 		context->definition->keys = lappend(context->definition->keys, plan_row_expression(context, expr));
 	}
-	context->definition->nkeys = list_length(context->definition->keys);
+	context->definition->nkeys = context->definition->ngroup_keys = list_length(context->definition->keys);
 	if (!context->has_window && context->window_varno != 0)
 		refuse("a window function whose columns are not in GROUP BY",
 		       "Group by window_start and window_end, or leave the window function out.");
 	if (!has_both && other == 1 && context->window_kind == SF_WINDOW_CUMULATE)
 		refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
+	if (context->definition->session != NULL && context->sets != NIL)
+		refuse("GROUPING SETS, ROLLUP or CUBE over sessions", "Create one continuous view for each grouping.");
+	if (context->definition->session != NULL)
+		analyse_session_keys(context);
+	if (!has_both && context->definition->nkeys > context->definition->ngroup_keys)
+		refuse("sessions grouped by one window column and not by all of their keys",
+		       "Group by window_start and window_end.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
 	if (context->sets != NIL)
+	{
 		sf_define_sets(context->definition, context->sets, key_refs);
-}
-
-static int
-expression_index(List *expressions, Node *expression)
-{
-	ListCell *cell;
-
-	foreach (cell, expressions)
-		if (equal(lfirst(cell), expression))
-			return foreach_current_index(cell);
-	return -1;
+		context->definition->ngroup_keys = context->definition->nkeys;
+	}
 }
 
 /* Q's expressions above the aggregates become expressions over the group row; finds the aggregates as it goes. */
@@ -587,7 +655,7 @@ top_mutator(Node *node, void *arg)
 	if (column > 0)
 		return (Node *) group_var(column, node);
 	foreach (cell, define->group_exprs)
-		if (equal(lfirst(cell), node))
+		if (foreach_current_index(cell) < define->definition->ngroup_keys && equal(lfirst(cell), node))
 			return (Node *) group_var(3 + foreach_current_index(cell), node);
 	if (IsA(node, Aggref))
 	{
@@ -663,6 +731,8 @@ analyse_top(DefineContext *context)
 	}
 	foreach (cell, top.aggrefs)
 		definition->aggrefs = lappend(definition->aggrefs, plan_aggref(&top, lfirst_node(Aggref, cell)));
+	if (definition->session != NULL)
+		sf_define_session_times(definition);
 	definition->naggs = list_length(definition->aggrefs);
 }
 
@@ -676,6 +746,8 @@ analyse_columns(DefineContext *context)
 	SfDefinition *definition = context->definition;
 	ListCell *cell;
 
+	if (definition->session != NULL)
+		refuse("sessions of single rows", "Group by window_start, window_end and the keys.");
 	if (definition->has_window && context->window_kind != SF_WINDOW_TUMBLE)
 		refuse("rows of windows that overlap", "Use tumble(), or group by window_start and window_end.");
 	foreach (cell, context->query->targetList)
@@ -781,83 +853,6 @@ build_layout(SfDefinition *definition)
 		sf_layout_let_groups_leave(definition->layout);
 }
 
-AttrNumber
-sf_view_column(const SfDefinition *definition, AttrNumber group_column)
-{
-	for (int i = 0; i < list_length(definition->target); i++)
-		if (definition->view_column[i] == group_column)
-			return i + 1;
-	return 0;
-}
-
-static char *
-unused_name(TupleDesc desc, int nattrs, char *name)
-{
-	for (int i = 0; i < nattrs; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
-			return unused_name(desc, nattrs, psprintf("%s_", name));
-	return name;
-}
-
-/* Adds a column of the group row to the output table unless the view shows it; returns its number there. */
-static AttrNumber
-output_column(SfDefinition *definition, AttrNumber group_column, int *natts)
-{
-	Form_pg_attribute column = TupleDescAttr(definition->group_desc, group_column - 1);
-	AttrNumber shown = sf_view_column(definition, group_column);
-	Var *var;
-	char *name;
-
-	if (shown != 0)
-		return shown;
-	var = makeVar(1, group_column, column->atttypid, column->atttypmod, column->attcollation, 0);
-	name = unused_name(definition->output_desc, *natts, pstrdup(NameStr(column->attname)));
-	(*natts)++;
-	init_column(definition->output_desc, *natts, name, (Node *) var);
-	definition->output_target = lappend(definition->output_target, makeTargetEntry((Expr *) var, *natts, name, false));
-	return *natts;
-}
-
-static void
-build_output(SfDefinition *definition)
-{
-	int ncolumns = list_length(definition->target);
-	int natts = 0;
-	ListCell *cell;
-
-	definition->view_column = palloc0(Max(ncolumns, 1) * sizeof(AttrNumber));
-	definition->output_keys = palloc0(Max(definition->nkeys, 1) * sizeof(AttrNumber));
-	definition->output_desc = CreateTemplateTupleDesc(ncolumns + 1 + 2 + definition->nkeys);
-	foreach (cell, definition->target)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Var *var = (Var *) entry->expr;
-
-		if (IsA(var, Var) && var->varattno <= 2 + definition->nkeys && !definition->stateless)
-			definition->view_column[natts] = var->varattno;
-		natts++;
-		init_column(definition->output_desc, natts, entry->resname, (Node *) entry->expr);
-		definition->output_target = lappend(definition->output_target, entry);
-	}
-	natts++;
-	TupleDescInitEntry(definition->output_desc, natts,
-	                   unused_name(definition->output_desc, natts - 1, pstrdup("closed_xid")), XID8OID, -1, 0);
-	definition->output_closed_xid = natts;
-	definition->output_target = lappend(
-	    definition->output_target,
-	    makeTargetEntry((Expr *) makeNullConst(XID8OID, -1, InvalidOid), natts, pstrdup("closed_xid"), false));
-	if (!sf_is_windowless(definition) && !definition->stateless)
-	{
-		definition->output_window_start = output_column(definition, 1, &natts);
-		definition->output_window_end = output_column(definition, 2, &natts);
-	}
-	for (int key = 0; key < definition->nkeys && !definition->stateless; key++)
-		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
-
-	/* What was reserved and not needed is cut off. */
-	definition->output_desc = sf_truncated_desc(definition->output_desc, natts);
-}
-
 SfDefinition *
 sf_define(MemoryContext parent, Query *query, Oid view)
 {
@@ -881,7 +876,12 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	context.query->havingQual = sf_flatten_vars(context.query, context.query->havingQual);
 	context.quals = (List *) sf_flatten_vars(context.query, (Node *) context.quals);
 
-	if (context.window_varno != 0)
+	if (context.window_varno != 0 && context.window_kind == SF_WINDOW_SESSION)
+	{
+		analyse_session(&context);
+		context.has_window = groups_by_window_column(&context);
+	}
+	else if (context.window_varno != 0)
 	{
 		analyse_window_function(&context);
 		analyse_coarse_window(&context);
@@ -901,8 +901,10 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	}
 	build_group_desc(&context);
 	build_layout(definition);
+	if (definition->session != NULL)
+		sf_define_session_layout(definition);
 	sf_define_panes(definition);
-	build_output(definition);
+	sf_define_output(definition);
 
 	MemoryContextSwitchTo(old);
 	return definition;

@@ -17,6 +17,20 @@
 #include "state/store.h"
 #include "time/window.h"
 
+/*
+ * Of session windows.  Rows are counted in panes as wide as the gap, by the keys of the groups and of the session: two
+ * rows of a session's key in one pane are of one session.  The last two aggregates are the least and the greatest time of
+ * a group's rows; of a group of a window that has closed, of its session's rows.
+ */
+typedef struct SfSessionSpec
+{
+	int64		gap;
+	int			nkeys;			/* of the session, */
+	int		   *keys;			/* which of the definition's they are, ascending */
+	SfLayout   *layout;			/* of these keys alone */
+	bool		by_group;		/* they are all of the definition's: a session's rows in a pane are one group */
+} SfSessionSpec;
+
 typedef struct SfDefinition
 {
 	MemoryContext context;
@@ -45,7 +59,9 @@ typedef struct SfDefinition
 	Expr	   *time;			/* the window's time argument; NULL for groups over all time */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
+	int			ngroup_keys;	/* the keys behind these are of the session alone; in closed windows they are null */
 	List	   *keys;			/* Expr, grouping columns but window_start and window_end; stateless: the columns */
+	SfSessionSpec *session;		/* NULL: no session windows */
 
 	/*
 	 * Of several grouping sets; none where there is one.  A row has a group in each: its last key is the set's number, from
@@ -70,7 +86,7 @@ typedef struct SfDefinition
 	AttrNumber	output_closed_xid;
 	AttrNumber	output_window_start;	/* 0 without a window: the table stays empty */
 	AttrNumber	output_window_end;
-	AttrNumber *output_keys;	/* [nkeys] */
+	AttrNumber *output_keys;	/* [nkeys]; 0: not there */
 	List	   *output_target;	/* TargetEntry over the group row for each output column but closed_xid (NULL expr) */
 
 	/*
@@ -91,6 +107,9 @@ sf_is_windowless(const SfDefinition *definition)
 {
 	return definition->window.kind == SF_WINDOW_NONE;
 }
+
+/* The least and the greatest time of a group's rows, or of its session's; false: it has none yet. */
+extern bool sf_session_span(const SfDefinition *definition, const char *data, SfTime *first, SfTime *last);
 
 /*
  * Analyses a view's query.  Raises ERRCODE_FEATURE_NOT_SUPPORTED (with the construct and a hint) for what cannot be

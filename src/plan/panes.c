@@ -1,9 +1,9 @@
 /*
  * panes.c
- *		Windows that overlap: what a definition must be like for its rows to be counted in panes.
+ *		Windows that overlap, and sessions: what a definition must be like for its rows to be counted in panes.
  *
- * A pane is counted once for all windows that hold it.  So nothing below the aggregates may depend on which of them it
- * is, and what several panes have counted must be what their window has counted.
+ * A pane is counted once for all windows that hold it, and what session a row is in may change.  So nothing below the
+ * aggregates may depend on which window it is, and what several panes have counted must be what their window has counted.
  */
 #include "plan/fragment.h"
 
@@ -26,11 +26,12 @@ sf_refers_to_window(Node *expr)
 }
 
 static void
-refuse_window_in(Node *node, const char *where, const char *hint)
+refuse_window_in(const SfDefinition *definition, Node *node, const char *where, const char *hint)
 {
 	if (sf_refers_to_window(node))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("continuous view cannot maintain window columns in %s where windows overlap", where),
+		                errmsg("continuous view cannot maintain window columns in %s where windows %s", where,
+		                       definition->session != NULL ? "are sessions" : "overlap"),
 		                errhint("%s", hint)));
 }
 
@@ -39,12 +40,13 @@ sf_define_panes(SfDefinition *definition)
 {
 	SfLayout *layout = definition->layout;
 
-	layout->in_panes = definition->window.kind == SF_WINDOW_HOP || definition->window.kind == SF_WINDOW_CUMULATE;
+	layout->in_panes = definition->window.kind == SF_WINDOW_HOP || definition->window.kind == SF_WINDOW_CUMULATE ||
+	                   definition->window.kind == SF_WINDOW_SESSION;
 	if (!layout->in_panes)
 		return;
-	refuse_window_in((Node *) definition->filter, "WHERE", "Write the condition in HAVING.");
-	refuse_window_in((Node *) definition->keys, "GROUP BY expressions",
+	refuse_window_in(definition, (Node *) definition->filter, "WHERE", "Write the condition in HAVING.");
+	refuse_window_in(definition, (Node *) definition->keys, "GROUP BY expressions",
 	                 "Group by window_start and window_end, and compute the expression in the select list.");
-	refuse_window_in((Node *) definition->aggrefs, "arguments of aggregates",
+	refuse_window_in(definition, (Node *) definition->aggrefs, "arguments of aggregates",
 	                 "Compute the expression over the aggregate, in the select list.");
 }

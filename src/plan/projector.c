@@ -11,6 +11,8 @@
 #include "executor/executor.h"
 #include "utils/memutils.h"
 
+#include "time/session.h"
+
 struct SfProjector
 {
 	SfDefinition *definition; /* borrowed */
@@ -68,6 +70,12 @@ fill_group(SfProjector *projector, SfBlobSpace *blobs, SfTime start, SfTime end,
 	SfLayout *layout = definition->layout;
 	TupleTableSlot *slot = projector->group;
 
+	if (definition->session != NULL)
+	{
+		if (!sf_session_span(definition, data, &start, &end))
+			elog(ERROR, "group of a session has no rows");
+		end = sf_session_end(end, definition->session->gap);
+	}
 	ExecClearTuple(slot);
 	slot->tts_values[0] = Int64GetDatum(start);
 	slot->tts_isnull[0] = false;

@@ -33,8 +33,8 @@ sf_greatest_stored(Oid relid, const char *expression)
 }
 
 /*
- * WITH NO DATA: the view begins with the first window that starts after everything stored; without a window, with the
- * first time.
+ * WITH NO DATA: the view begins with the first window that starts after everything stored; without a window or with
+ * sessions, with the first time.
  */
 SfTime
 sf_first_time_after_stored(SfDefinition *definition)
@@ -55,7 +55,7 @@ sf_first_time_after_stored(SfDefinition *definition)
 	                              deparse_expression((Node *) definition->time, context, true, false));
 	if (greatest == SF_TIME_MINUS_INFINITY)
 		return SF_TIME_MINUS_INFINITY;
-	if (!definition->has_window)
+	if (!definition->has_window || definition->session != NULL)
 		return greatest == SF_TIME_INFINITY ? greatest : greatest + 1;
 	/* Windows begin where panes do. */
 	sf_pane_spec(&definition->window, &pane);

@@ -148,7 +148,7 @@ sf_view_is_stateless(Oid view)
 
 /*
  * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.  Where
- * windows overlap these are in earlier windows, too.
+ * windows overlap these are in earlier windows, too.  Sessions are those of the rows from that time on.
  */
 static void
 leave_out_earlier_windows(Oid view, Query *query)
@@ -164,7 +164,7 @@ leave_out_earlier_windows(Oid view, Query *query)
 	definition = sf_define_view(CurrentMemoryContext, view);
 	if (definition->time == NULL)
 		elog(ERROR, "continuous view \"%s\" begins with a time that its stream has not", get_rel_name(view));
-	if (definition->layout->in_panes)
+	if (definition->layout->in_panes && definition->session == NULL)
 		time = (Node *) copyObject(definition->window_start);
 	else
 	{

@@ -1,6 +1,6 @@
 /*
  * live_panes.c
- *		Open windows that overlap, formed from the panes of the statement's tick.
+ *		Open windows that overlap, formed from the panes of the statement's tick.  Sessions: live_sessions.c.
  *
  * What closes a window would make of its panes, a reader makes of them as they were at its tick.  Windows are formed one
  * after the other; what neighbours have in common is combined once (flow/assembly.c).  Local memory is bounded by the
@@ -11,6 +11,8 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "read/live_sessions.h"
+
 #define LEAST_LIMIT ((Size) 64 * 1024 * 1024)
 
 struct SfLivePanes
@@ -20,6 +22,7 @@ struct SfLivePanes
 	SfTime begins_at;
 	SfTime closed_until;
 	SfAssembly *assembly;
+	SfLiveSessions *sessions;    /* instead */
 	MemoryContext group_context; /* the copy given last */
 };
 
@@ -57,6 +60,11 @@ sf_live_panes_create(MemoryContext context, SfDefinition *definition, SfStoreSca
 	panes->begins_at = begins_at;
 	panes->closed_until = closed_until;
 	panes->group_context = AllocSetContextCreate(context, "streamfuse open group", ALLOCSET_SMALL_SIZES);
+	if (definition->session != NULL)
+	{
+		panes->sessions = sf_live_sessions_create(context, definition, &source, closed_until);
+		return panes;
+	}
 	panes->assembly = sf_assembly_create(context, &definition->window, definition->layout, &source,
 	                                     Max((Size) work_mem * 1024, LEAST_LIMIT));
 	return panes;
@@ -67,6 +75,12 @@ sf_live_panes_restart(SfLivePanes *panes, const SfWindowRange *range)
 {
 	SfWindowRange open = *range;
 
+	/* The rows' conditions choose among sessions. */
+	if (panes->sessions != NULL)
+	{
+		sf_live_sessions_restart(panes->sessions);
+		return;
+	}
 	open.from = Max(open.from, panes->begins_at);
 	open.end_after = Max(open.end_after, panes->closed_until);
 	sf_assembly_restart(panes->assembly, &open);
@@ -79,6 +93,8 @@ sf_live_panes_next(SfLivePanes *panes, SfGroupCopy *copy)
 	MemoryContext old;
 	bool found;
 
+	if (panes->sessions != NULL)
+		return sf_live_sessions_next(panes->sessions, copy);
 	MemoryContextReset(panes->group_context);
 	old = MemoryContextSwitchTo(panes->group_context);
 	found = sf_assembly_next(panes->assembly, &assembled);

@@ -2,7 +2,7 @@
  * live_panes.h
  *		Open windows that overlap, formed from the panes of the statement's tick.
  *
- * Inside read/.  Groups come as readers' copies, ordered by window.
+ * Inside read/.  Groups come as readers' copies, ordered by window; those of sessions in no order.
  */
 #ifndef SF_LIVE_PANES_H
 #define SF_LIVE_PANES_H

@@ -370,7 +370,7 @@ choose_key_values(LivePlanner *planner, Relids outer)
 /* ---- paths ---- */
 
 /*
- * The scan returns windows in ascending order of start, which is the order of their ends too.  Offers both columns,
+ * The scan returns windows, but for sessions, in ascending order of start, which is the order of their ends too.  Offers both columns,
  * first the one the query asks for first.
  */
 static List *
@@ -381,6 +381,8 @@ window_pathkeys(LivePlanner *planner)
 	PlannerInfo *root = planner->root;
 	List *pathkeys[2] = {NIL, NIL};
 
+	if (definition->session != NULL)
+		return NIL;
 	for (AttrNumber i = 0; i < list_length(definition->target); i++)
 	{
 		AttrNumber column = definition->view_column[i];
@@ -540,6 +542,9 @@ window_bound(LivePlanner *planner, Expr *clause, SfBound *bound, Node **value)
 	Oid type;
 	Oid family;
 
+	/* Sessions are in no order. */
+	if (planner->definition->session != NULL)
+		return false;
 	if (!split_comparison(planner, clause, &column, &op, value) || column > 2)
 		return false;
 	type = TupleDescAttr(planner->definition->group_desc, column - 1)->atttypid;

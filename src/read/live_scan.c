@@ -451,7 +451,9 @@ apply_key(LiveScan *scan)
 	}
 	if (nkeys > 0 && scan->groups != NULL)
 		sf_store_scan_key(scan->groups, keys, nulls);
-	if (nkeys > 0 && scan->pane_groups != NULL)
+	/* What sessions there are may depend on groups of other keys. */
+	if (nkeys > 0 && scan->pane_groups != NULL &&
+	    (scan->definition->session == NULL || scan->definition->session->by_group))
 		sf_store_scan_key(scan->pane_groups, keys, nulls);
 	return true;
 }
@@ -469,7 +471,10 @@ position_scan(LiveScan *scan)
 	scan->empty = !evaluate_range(scan, &range) || !apply_key(scan);
 	if (!scan->empty)
 	{
-		if (scan->groups != NULL)
+		/* A window of the store has many sessions. */
+		if (scan->groups != NULL && scan->definition->session != NULL)
+			sf_store_scan_restart(scan->groups, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+		else if (scan->groups != NULL)
 			sf_store_scan_restart(scan->groups, range.from, range.to);
 		else if (scan->panes == NULL)
 			sf_standby_restart(scan->standby, range.from, range.to);

@@ -12,8 +12,9 @@
  */
 #include "state/slide.h"
 
-#include "utils/datum.h"
 #include "utils/memutils.h"
+
+#include "state/local_group.h"
 
 /* States of a key in a segment.  Only the states of data count; keys are those of the queue. */
 typedef struct SlideItem
@@ -122,95 +123,6 @@ sf_slide_is_empty(const SfSlide *slide)
 	return slide->queues->members == 0;
 }
 
-/* ---- states in local memory ---- */
-
-/* A copy of a group's data that owns its blobs and lists, but not its keys. */
-static char *
-copy_states(SfSlide *slide, SfBlobSpace *blobs, const char *data)
-{
-	SfLayout *layout = slide->layout;
-	char *copy = MemoryContextAlloc(slide->context, layout->data_size);
-
-	memcpy(copy, data, layout->data_size);
-	for (int i = 0; i < layout->nblobs; i++)
-	{
-		dsa_pointer *pointer = (dsa_pointer *) (copy + layout->blob_offset[i]);
-		SfBlob *blob;
-
-		if (!DsaPointerIsValid(*pointer))
-			continue;
-		blob = sf_blob_get(blobs, *pointer);
-		*pointer = InvalidDsaPointer;
-		sf_blob_store(&slide->local, pointer, blob->data, blob->length);
-	}
-	for (int i = 0; i < layout->nlists; i++)
-		sf_list_copy(slide->context, blobs->area, (SfList *) (copy + layout->list_offset[i]));
-	return copy;
-}
-
-static void
-free_states(SfSlide *slide, char *data)
-{
-	SfLayout *layout = slide->layout;
-
-	for (int i = 0; i < layout->nblobs; i++)
-	{
-		dsa_pointer pointer = *(dsa_pointer *) (data + layout->blob_offset[i]);
-
-		if (DsaPointerIsValid(pointer))
-			pfree(SfPointerToLocal(pointer));
-	}
-	for (int i = 0; i < layout->nlists; i++)
-		sf_list_free(&slide->local, (SfList *) (data + layout->list_offset[i]));
-	pfree(data);
-}
-
-/* Folds the states of one group into those of another. */
-static void
-combine_states(SfSlide *slide, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs, const char *from)
-{
-	SfLayout *layout = slide->layout;
-
-	for (int i = 0; i < layout->naggs; i++)
-		if (!layout->shares_state[i])
-			sf_aggregate_combine(layout->aggs[i], blobs, into + layout->state_offset[i], from_blobs,
-			                     from + layout->state_offset[i]);
-}
-
-/* The keys of a group as data of a group in local memory. */
-static char *
-copy_key(SfSlide *slide, SfBlobSpace *blobs, const char *data)
-{
-	SfLayout *layout = slide->layout;
-	MemoryContext old = MemoryContextSwitchTo(slide->context);
-	char *copy = palloc0(layout->data_size);
-	Datum keys[SF_LAYOUT_MAX_KEYS];
-	bool nulls[SF_LAYOUT_MAX_KEYS];
-
-	sf_group_keys(layout, blobs->area, data, keys, nulls);
-	memcpy(copy + layout->nulls_offset, data + layout->nulls_offset, sizeof(uint64));
-	for (int i = 0; i < layout->nkeys; i++)
-		if (nulls[i])
-			continue;
-		else if (layout->keys[i].typbyval)
-			((Datum *) copy)[i] = keys[i];
-		else
-			((Datum *) copy)[i] = SfLocalToPointer(DatumGetPointer(datumCopy(keys[i], false, layout->keys[i].typlen)));
-	MemoryContextSwitchTo(old);
-	return copy;
-}
-
-static void
-free_key(SfSlide *slide, char *key)
-{
-	SfLayout *layout = slide->layout;
-
-	for (int i = 0; i < layout->nkeys; i++)
-		if (!layout->keys[i].typbyval && ((dsa_pointer *) key)[i] != 0)
-			pfree(SfPointerToLocal(((dsa_pointer *) key)[i]));
-	pfree(key);
-}
-
 /* ---- queues ---- */
 
 static void
@@ -244,7 +156,7 @@ sf_slide_add(SfSlide *slide, SfTime segment, uint32 hash, SfBlobSpace *blobs, co
 	queue = queues_insert_hash(slide->queues, data, hash, &found);
 	if (!found)
 	{
-		queue->key = copy_key(slide, blobs, data);
+		queue->key = sf_local_copy_keys(slide->layout, &slide->local, blobs, data);
 		queue->first = queue->settled = queue->nitems = queue->max_items = 0;
 		queue->items = NULL;
 		queue->recent = NULL;
@@ -256,16 +168,16 @@ sf_slide_add(SfSlide *slide, SfTime segment, uint32 hash, SfBlobSpace *blobs, co
 
 		Assert(last->segment <= segment);
 		if (queue->recent == NULL && !same)
-			queue->recent = copy_states(slide, &slide->local, last->data);
+			queue->recent = sf_local_copy_states(slide->layout, &slide->local, &slide->local, last->data);
 		if (queue->recent != NULL)
-			combine_states(slide, &slide->local, queue->recent, blobs, data);
+			sf_combine_states(slide->layout, &slide->local, queue->recent, blobs, data);
 		if (same)
-			combine_states(slide, &slide->local, last->data, blobs, data);
+			sf_combine_states(slide->layout, &slide->local, last->data, blobs, data);
 		else
-			append_item(slide, queue, segment, copy_states(slide, blobs, data));
+			append_item(slide, queue, segment, sf_local_copy_states(slide->layout, &slide->local, blobs, data));
 	}
 	else
-		append_item(slide, queue, segment, copy_states(slide, blobs, data));
+		append_item(slide, queue, segment, sf_local_copy_states(slide->layout, &slide->local, blobs, data));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(slide->scratch);
 }
@@ -275,17 +187,17 @@ static void
 move_out(SfSlide *slide, SlideQueue *queue, int until)
 {
 	while (queue->first < until && queue->items[queue->first].segment < slide->start)
-		free_states(slide, queue->items[queue->first++].data);
+		sf_local_free_states(slide->layout, &slide->local, queue->items[queue->first++].data);
 }
 
 static void
 settle(SfSlide *slide, SlideQueue *queue)
 {
 	for (int i = queue->nitems - 2; i >= queue->first; i--)
-		combine_states(slide, &slide->local, queue->items[i].data, &slide->local, queue->items[i + 1].data);
+		sf_combine_states(slide->layout, &slide->local, queue->items[i].data, &slide->local, queue->items[i + 1].data);
 	queue->settled = queue->nitems;
 	if (queue->recent != NULL)
-		free_states(slide, queue->recent);
+		sf_local_free_states(slide->layout, &slide->local, queue->recent);
 	queue->recent = NULL;
 }
 
@@ -322,7 +234,7 @@ sf_slide_next(SfSlide *slide, SfSlideGroup *group)
 
 		if (!any)
 		{
-			free_key(slide, queue->key);
+			sf_local_free_keys(slide->layout, queue->key);
 			pfree(queue->items);
 			queues_delete_item(slide->queues, queue);
 		}
@@ -347,7 +259,7 @@ sf_slide_combine(SfSlide *slide, const SfSlideGroup *group, SfBlobSpace *blobs, 
 {
 	for (int part = 0; part < 2; part++)
 		if (group->parts[part] != NULL)
-			combine_states(slide, blobs, data, &slide->local, group->parts[part]);
+			sf_combine_states(slide->layout, blobs, data, &slide->local, group->parts[part]);
 }
 
 char *

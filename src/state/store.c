@@ -161,6 +161,12 @@ sf_store_blobs(SfStore *store)
 	return &store->blobs;
 }
 
+uint64
+sf_store_generation(const SfStore *store)
+{
+	return store->generation;
+}
+
 /* ---- mirrors ---- */
 
 /* After the shared index was replaced. */
@@ -427,6 +433,12 @@ sf_store_assemble(SfStore *store, SfTime start, SfTime end)
 	if (assembled_mirror(store, start, end) != NULL)
 		elog(ERROR, "window is closed a second time");
 	return sf_store_window_create(store, start, end, SF_WINDOW_ASSEMBLED)->shared;
+}
+
+bool
+sf_store_has_assembled(SfStore *store, SfTime start, SfTime end)
+{
+	return assembled_mirror(store, start, end) != NULL;
 }
 
 SfTime

@@ -276,6 +276,7 @@ extern SfWindow *sf_store_find_window(SfStore *store, SfTime start); /* NULL whe
 
 /* Makes the window that is closed by this tick, for groups of its panes, or for rows. */
 extern SfWindow *sf_store_assemble(SfStore *store, SfTime start, SfTime end);
+extern bool sf_store_has_assembled(SfStore *store, SfTime start, SfTime end);
 
 /*
  * Notes, where there are panes, up to where windows are closed as of this tick.  Panes of which all windows end by then
@@ -294,6 +295,17 @@ extern SfTime sf_store_touched_since(SfStore *store);
  * group->data may be changed freely until publish.
  */
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+
+/*
+ * Adds a group to a window that this tick has made, whether or not it has one of that key: readers find all of them.
+ */
+extern SfGroup *sf_store_add(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+
+/* A group's data as it was when the tick began; NULL: the tick has made the group.  Blobs and lists may be gone. */
+extern const char *sf_store_data_before(SfStore *store, const SfGroup *group);
+
+/* Another number after each rollback and reset: no group or window known from before need be there. */
+extern uint64 sf_store_generation(const SfStore *store);
 
 /*
  * Takes back a touch that made a group, the last thing done to the window that has not been taken back: the mark was taken

@@ -97,6 +97,7 @@ struct SfStore
 	SfBlobSpace blobs;			/* blobs.tick is the tick being applied */
 	SfTick		tick;			/* the last one begun or taken over */
 	bool		in_tick;
+	uint64		generation;		/* of groups and windows: see sf_store_generation */
 
 	Size		group_size;		/* bytes from one group of a chunk to the next */
 	Size		record_size;	/* bytes of an undo record */

@@ -326,6 +326,25 @@ sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys,
 	return group;
 }
 
+SfGroup *
+sf_store_add(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	Assert(store->in_tick && window->born == store->tick);
+	return add_group(store, sf_store_mirror(store, window), hash, keys, nulls);
+}
+
+/* Its pre-image is the worker's own: there is one since the tick changed it, and it stays for the tick to be undone. */
+const char *
+sf_store_data_before(SfStore *store, const SfGroup *group)
+{
+	Assert(store->in_tick);
+	if (group->version < store->tick)
+		return group->data;
+	if (!DsaPointerIsValid(group->undo))
+		return NULL;
+	return ((UndoRecord *) store_address(store, group->undo))->data;
+}
+
 SfStoreMark
 sf_store_mark(const SfStore *store, const SfWindow *window)
 {

@@ -424,6 +424,7 @@ sf_store_rollback(SfStore *store)
 	store->tick--;
 	store->blobs.tick = store->tick;
 	store->in_tick = false;
+	store->generation++;
 }
 
 static bool
@@ -443,6 +444,7 @@ sf_store_take_over(SfStore *store, SfTick published)
 	store->tick = published;
 	store->blobs.tick = published;
 	store->in_tick = false;
+	store->generation++;
 	store->reclaimed_xmin = 0;
 	sf_store_find_absent(store);
 
@@ -753,4 +755,5 @@ sf_store_reset(SfStore *store)
 	store->last = store->last_assembled = NULL;
 	store->grown = NULL;
 	store->in_tick = false;
+	store->generation++;
 }

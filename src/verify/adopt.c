@@ -160,22 +160,30 @@ differences_statement(const SfVerification *verification, Relation view, Relatio
 	return out.data;
 }
 
-/* The windows of the dump that start at a time, or the one that also ends at *end. */
+static List *
+add_window(List *differences, SfTime start, SfTime end, int64 rows)
+{
+	SfAdoptedDifference *difference = palloc(sizeof(SfAdoptedDifference));
+
+	*difference = (SfAdoptedDifference){start, end, rows};
+	return lappend(differences, difference);
+}
+
+/* The windows of the dump that start at a time, or the one that also ends at *end.  A session is known by its start. */
 static List *
 add_windows(List *differences, const SfVerification *verification, SfTime start, const SfTime *end, int64 rows)
 {
+	const SfSessionSpec *session = verification->definition->session;
 	SfWindowIterator windows;
 
+	if (session != NULL)
+		return add_window(differences, start, end != NULL ? *end : start + session->gap, rows);
 	sf_windows_of(&windows, &verification->definition->window, start);
 	while (sf_windows_next(&windows))
 	{
-		SfAdoptedDifference *difference;
-
 		if (windows.start != start || windows.end > verification->adopted_until || (end != NULL && windows.end != *end))
 			continue;
-		difference = palloc(sizeof(SfAdoptedDifference));
-		*difference = (SfAdoptedDifference){windows.start, windows.end, rows};
-		differences = lappend(differences, difference);
+		differences = add_window(differences, windows.start, windows.end, rows);
 	}
 	return differences;
 }

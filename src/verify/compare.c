@@ -98,6 +98,12 @@ append_windows(StringInfo out, const Comparison *comparison, const char *alias)
 		    "%s NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS x (s, e) "
 		    "WHERE x.s OPERATOR(pg_catalog.=) %s AND x.e OPERATOR(pg_catalog.=) %s)",
 		    nconditions++ == 0 ? " WHERE" : " AND", column, end);
+	else if (verification->nexcluded > 0 && verification->definition->session != NULL)
+		appendStringInfo(
+		    out,
+		    "%s NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS x (s, e) "
+		    "WHERE x.s OPERATOR(pg_catalog.<) %s AND %s OPERATOR(pg_catalog.<) x.e)",
+		    nconditions++ == 0 ? " WHERE" : " AND", end, column);
 	else if (verification->nexcluded > 0)
 		append_condition(out, column, "<>) ALL ($3)", &nconditions);
 }

@@ -259,6 +259,52 @@ exclude_window(SfVerification *verification, int *capacity, Datum start, Datum e
 	verification->excluded_ends[verification->nexcluded++] = end;
 }
 
+typedef struct DirtySpan
+{
+	SfTime start;
+	SfTime end;
+} DirtySpan;
+
+static int
+compare_spans(const void *a, const void *b)
+{
+	SfTime start_a = ((const DirtySpan *) a)->start;
+	SfTime start_b = ((const DirtySpan *) b)->start;
+
+	return start_a < start_b ? -1 : start_a > start_b;
+}
+
+/*
+ * What a missed row would have changed are the sessions that its span overlaps with, on either side: left out are all that
+ * do, so that spans which meet are one.
+ */
+static void
+join_spans(SfVerification *verification)
+{
+	int n = verification->nexcluded;
+	DirtySpan *spans = MemoryContextAllocHuge(verification->tick_context, Max(n, 1) * sizeof(DirtySpan));
+
+	for (int i = 0; i < n; i++)
+		spans[i] = (DirtySpan){DatumGetInt64(verification->excluded[i]), DatumGetInt64(verification->excluded_ends[i])};
+	qsort(spans, n, sizeof(DirtySpan), compare_spans);
+	verification->nexcluded = 0;
+	for (int i = 0; i < n; i++)
+	{
+		int last = verification->nexcluded - 1;
+
+		if (last >= 0 && spans[i].start <= DatumGetInt64(verification->excluded_ends[last]))
+		{
+			SfTime end = Max(DatumGetInt64(verification->excluded_ends[last]), spans[i].end);
+
+			verification->excluded_ends[last] = Int64GetDatum(end);
+			continue;
+		}
+		verification->excluded[verification->nexcluded] = Int64GetDatum(spans[i].start);
+		verification->excluded_ends[verification->nexcluded++] = Int64GetDatum(spans[i].end);
+	}
+	pfree(spans);
+}
+
 /* Dirty windows: committed ones that S shows, and those T has found since. */
 static void
 exclude_dirty(SfVerification *verification)
@@ -289,6 +335,8 @@ exclude_dirty(SfVerification *verification)
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
+	if (verification->definition->session != NULL)
+		join_spans(verification);
 }
 
 /*
@@ -309,6 +357,13 @@ require_window_start(const SfVerification *verification, Relation view)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("continuous view \"%s\" can only be verified as a whole", RelationGetRelationName(view)),
 		                errdetail("It has no windows that a range could name."), errhint("Leave the range out.")));
+	if (verification->definition->session != NULL && verification->nexcluded > 0 &&
+	    (sf_view_column(verification->definition, 1) == 0 || sf_view_column(verification->definition, 2) == 0))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("some sessions of continuous view \"%s\" cannot be verified", RelationGetRelationName(view)),
+		         errdetail("Rows came too late for some, and the view does not show window_start and window_end."),
+		         errhint("Select window_start and window_end in the view's query.")));
 	if (sf_view_column(verification->definition, 1) != 0)
 		return;
 	ereport(ERROR,
@@ -395,8 +450,8 @@ sf_verify(PG_FUNCTION_ARGS)
 	verification.definition = sf_read_definition(CurrentMemoryContext, verification.view);
 	verification.final = options.emit_final && !verification.definition->stateless;
 	verification.from = PG_ARGISNULL(1) ? SF_TIME_MINUS_INFINITY : PG_GETARG_TIMESTAMPTZ(1);
-	/* Where there is no window to be told by, the query says itself what the view begins with. */
-	if (!verification.definition->stateless)
+	/* Where there is no window to be told by in advance, the query says itself what the view begins with. */
+	if (!verification.definition->stateless && verification.definition->session == NULL)
 		verification.from = Max(verification.from, verification.row->begins_at);
 	verification.to = PG_ARGISNULL(2) ? SF_TIME_INFINITY : PG_GETARG_TIMESTAMPTZ(2);
 

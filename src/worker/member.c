@@ -307,6 +307,7 @@ sf_member_compile(SfMember *member)
 {
 	SfOwnerScope scope;
 	SfViewOptions options;
+	SfSessions *sessions;
 
 	drop_compiled(member);
 	/* Before the catalogs are read: what changes meanwhile is compiled again in the next tick. */
@@ -319,9 +320,10 @@ sf_member_compile(SfMember *member)
 	member->definition = sf_define(member->compiled, sf_view_query(member->row.view), member->row.view);
 	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
 	check_rights(member);
-	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
+	sessions = sf_sessions_create(member->compiled, member->definition, member->store, sf_view_timeout_start);
+	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress, sessions,
 	                              member->row.begins_at);
-	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress,
+	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress, sessions,
 	                                  member->row.begins_at, sf_view_timeout_start);
 	sf_owner_leave(&scope);
 }

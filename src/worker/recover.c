@@ -170,7 +170,8 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	read_saved_progress(member, &saved);
 	member->progress.nmissed = 0;
 	sf_progress_cut_failed(&member->progress, 0, 0);
-	if (!saved.found)
+	/* What session a restored row is in depends on its neighbours: all come in again, and what was closed is left out. */
+	if (!saved.found && member->definition->session == NULL)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
 	member->backfilled = saved.backfilled;
 	member->filling = saved.backfilled ? SF_FILLING_DONE : SF_FILLING_NOT_BEGUN;

@@ -199,6 +199,9 @@ move_windows(SfMember *member, SfTick tick)
 {
 	SfTime watermark = sf_member_watermark(member);
 
+	/* Restored sessions are closed, however far the watermark has come. */
+	if (member->definition->session != NULL && member->adopting && member->compared)
+		watermark = Max(watermark, member->progress.adopted_until);
 	if (sf_member_was_reset(member))
 		sf_closer_reopen(member->closer);
 	/* Without a window nothing closes, however far time gets. */

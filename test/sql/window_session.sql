@@ -392,11 +392,8 @@ END $$;
 
 UPDATE users SET name = window_start FROM clicks, session(at, '5 minutes', clicks.user_id);
 DELETE FROM users USING clicks, session(at, '5 minutes', clicks.user_id);
-CREATE TABLE stream (user_id int, at timestamptz NOT NULL) USING stream;
-CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS
-  SELECT window_start, window_end, user_id, count(*) FROM stream, session(at, '5 minutes') GROUP BY 1, 2, 3;
 
-DROP TABLE clicks, users, events, kept, days, stream CASCADE;
+DROP TABLE clicks, users, events, kept, days CASCADE;
 DROP FUNCTION sessions_of, differences, islands, plan_of;
 DROP TYPE mood, pair, small;
 DROP COLLATION no_case;

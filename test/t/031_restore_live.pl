@@ -28,7 +28,10 @@ my %query = (
 	average => q{SELECT window_start, category, avg(amount / 3.0::float8) AS average, max(amount) AS most }
 	  . sprintf($from, q{'7 minutes'}),
 	# Closed windows alone.
-	final => q{SELECT window_start, category, min(amount) AS least } . sprintf($from, q{'10 minutes'}));
+	final => q{SELECT window_start, category, min(amount) AS least } . sprintf($from, q{'10 minutes'}),
+	# Sessions of up to an hour, of which late rows make one.
+	visits => q{SELECT window_start, window_end, category, sum(amount) AS revenue, count(*) AS orders
+		FROM shop.orders, session(event_time, '3 minutes 1 second') WHERE amount % 30 < 24 GROUP BY window_start, window_end, category});
 
 sub sql { return $node->safe_psql(@_); }
 
@@ -46,6 +49,7 @@ sub create_source
 		CREATE MATERIALIZED VIEW shop.sales WITH (streamfuse.continuous) AS $query{sales};
 		CREATE MATERIALIZED VIEW shop.average WITH (streamfuse.continuous) AS $query{average};
 		CREATE MATERIALIZED VIEW shop.final WITH (streamfuse.continuous, streamfuse.emit = final) AS $query{final};
+		CREATE MATERIALIZED VIEW shop.visits WITH (streamfuse.continuous) AS $query{visits};
 		ALTER MATERIALIZED VIEW shop.average OWNER TO owner;
 		GRANT SELECT ON shop.orders TO owner;
 		GRANT USAGE, CREATE ON SCHEMA shop TO owner;
@@ -94,7 +98,7 @@ sub check
 {
 	my ($database, $name, @views) = @_;
 
-	@views = ('sales', 'average', 'final') unless @views;
+	@views = ('sales', 'average', 'final', 'visits') unless @views;
 	sql($database, 'SELECT streamfuse.flush()');
 	for my $view (@views)
 	{
@@ -156,7 +160,7 @@ SKIP:
 	run_ok('tables and data', 'pg_restore', '--section=pre-data', '--section=data', '--exit-on-error', '-d', 'between', "$dir/custom");
 	sql('between', q{CREATE FUNCTION fault_set(text, text) RETURNS void LANGUAGE C AS '$libdir/streamfuse', 'sf_fault_set';
 		CREATE FUNCTION fault_wait_hit(text) RETURNS void LANGUAGE C AS '$libdir/streamfuse', 'sf_fault_wait_hit'});
-	eval { sql('between', q{SELECT fault_set('tick-after-snapshot', 'wait')}); 1 } or skip 'needs a build with CHECK=1', 10;
+	eval { sql('between', q{SELECT fault_set('tick-after-snapshot', 'wait')}); 1 } or skip 'needs a build with CHECK=1', 12;
 	run_ok('the rest', 'pg_restore', '--section=post-data', '--exit-on-error', '-d', 'between', "$dir/custom");
 	sql('between', q{SELECT fault_wait_hit('tick-after-snapshot')});
 	write_rows('between');
@@ -231,7 +235,7 @@ psql_ok('restore definitions', 'apart', "$dir/schema.sql");
 write_rows('apart');
 psql_ok('restore data', 'apart', "$dir/data.sql");
 write_rows('apart');
-sql('apart', "REFRESH MATERIALIZED VIEW shop.$_") for ('sales', 'average', 'final');
+sql('apart', "REFRESH MATERIALIZED VIEW shop.$_") for ('sales', 'average', 'final', 'visits');
 write_rows('apart');
 check('apart', 'apart');
 is(dirty('apart'), '00:00=3 00:30=2 01:05=3', 'apart: rows of three writers are missed');
@@ -314,7 +318,7 @@ fresh('inert');
 psql_ok('restore definitions', 'inert', "$dir/schema.sql");
 sql('inert', 'DROP OWNED BY owner');
 is(sql('inert', q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '_closed$'}),
-	'final_closed sales_closed', 'DROP OWNED takes what its owner had');
+	'final_closed sales_closed visits_closed', 'DROP OWNED takes what its owner had');
 
 # The whole cluster, into another one where the launcher is running.
 run_ok('pg_dumpall', 'pg_dumpall', '--clean', '--if-exists', '-f', "$dir/all.sql");
