@@ -112,6 +112,13 @@ mutable_walker(Node *node, void *arg)
 	return expression_tree_walker(node, mutable_walker, context);
 }
 
+/* The time of the statement or its transaction. */
+static bool
+is_clock(Oid function)
+{
+	return function == F_NOW || function == F_TRANSACTION_TIMESTAMP || function == F_STATEMENT_TIMESTAMP;
+}
+
 void
 sf_refuse_mutable(Node *expression, SfMutable allowed)
 {
@@ -126,7 +133,7 @@ sf_refuse_mutable(Node *expression, SfMutable allowed)
 		                errhint("Compare with the current time in a query over the continuous view.")));
 
 	hint =
-	    func_volatile(context.found) == PROVOLATILE_VOLATILE || allowed == SF_MUTABLE_LISTED
+	    func_volatile(context.found) == PROVOLATILE_VOLATILE || allowed == SF_MUTABLE_LISTED || is_clock(context.found)
 	        ? "Use immutable functions; conditions on the current time belong in a query over the continuous view."
 	        : "Its result depends on the reader's settings: group by the expression, or apply it in a query over the "
 	          "continuous view.";

@@ -247,10 +247,8 @@ add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *s
 	sf_explain_add(node, event_time(settings));
 	if (!OidIsValid(model->view))
 		return;
-	if (source != NULL)
-		watermark = source->watermark;
-	else if (!figures->found && model->row != NULL)
-		watermark = committed_watermark(model->row->id);
+	if (model->row != NULL)
+		watermark = source != NULL ? source->watermark : committed_watermark(model->row->id);
 	if (model->row != NULL)
 		sf_explain_add(node, sf_explain_string("watermark", "Watermark", time_text(watermark, type)));
 	if (source != NULL && source->max_event != SF_TIME_MINUS_INFINITY)
@@ -298,27 +296,18 @@ length_text(SfWindowUnit unit, int64 length)
 	return interval_text(&interval);
 }
 
-static const char *
-kind_label(SfWindowKind kind)
+typedef struct KindWords
 {
-	switch (kind)
-	{
-		case SF_WINDOW_TUMBLE:
-			return "Tumbling Windows";
-		case SF_WINDOW_HOP:
-			return "Hopping Windows";
-		case SF_WINDOW_CUMULATE:
-			return "Cumulating Windows";
-		default:
-			return "Windows";
-	}
-}
+	const char *key;
+	const char *label;
+} KindWords;
 
-static const char *
-kind_key(SfWindowKind kind)
-{
-	return kind == SF_WINDOW_TUMBLE ? "tumble" : kind == SF_WINDOW_HOP ? "hop" : "cumulate";
-}
+static const KindWords kind_words[] = {
+    [SF_WINDOW_TUMBLE] = {"tumble", "Tumbling Windows"},
+    [SF_WINDOW_HOP] = {"hop", "Hopping Windows"},
+    [SF_WINDOW_CUMULATE] = {"cumulate", "Cumulating Windows"},
+    [SF_WINDOW_SESSION] = {"session", "Sessions"},
+};
 
 /* The call of the window function in FROM, or NULL. */
 static FuncExpr *
@@ -350,7 +339,7 @@ window_offset(const Model *model)
 	Const *offset;
 	Interval *interval;
 
-	if (call == NULL)
+	if (call == NULL || model->definition->window.kind == SF_WINDOW_SESSION)
 		return NULL;
 	call = castNode(FuncExpr, eval_const_expressions(NULL, (Node *) call));
 	offset = (Const *) list_nth(call->args, model->definition->window.kind == SF_WINDOW_TUMBLE ? 2 : 3);
@@ -380,12 +369,27 @@ panes(const SfWindowSpec *window)
 {
 	SfWindowSpec pane;
 
-	if (window->kind != SF_WINDOW_HOP && window->kind != SF_WINDOW_CUMULATE)
+	if (window->kind == SF_WINDOW_SESSION)
+		return sf_explain_list(SF_EXPLAIN_OBJECT, "panes", "Panes",
+		                       list_make1(sf_explain_string("size", NULL, length_text(window->unit, window->size))));
+	if (window->kind == SF_WINDOW_TUMBLE)
 		return NULL;
 	sf_pane_spec(window, &pane);
 	return sf_explain_list(SF_EXPLAIN_OBJECT, "panes", "Panes",
 	                       list_make2(sf_explain_string("size", NULL, length_text(pane.unit, pane.size)),
 	                                  sf_explain_number("per_window", NULL, window->size / pane.size)));
+}
+
+/* What keeps sessions apart. */
+static List *
+session_keys(const Model *model)
+{
+	const SfSessionSpec *session = model->definition->session;
+	List *keys = NIL;
+
+	for (int i = 0; i < session->nkeys; i++)
+		keys = lappend(keys, row_text(model, list_nth(model->definition->keys, session->keys[i])));
+	return keys;
 }
 
 static SfExplainNode *
@@ -394,12 +398,18 @@ window_node(const Model *model)
 	const SfWindowSpec *window = &model->definition->window;
 	const SfWindowSpec *shown = window->unit == SF_UNIT_WINDOWS ? window->coarse : window;
 	const SfWindowSpec *called = window->unit == SF_UNIT_WINDOWS ? window->fine : window;
-	SfExplainNode *node = sf_explain_node("window", kind_label(window->kind), NULL);
+	SfExplainNode *node = sf_explain_node("window", kind_words[window->kind].label, NULL);
 
-	sf_explain_add(node, sf_explain_string("kind", "Kind", kind_key(window->kind)));
+	sf_explain_add(node, sf_explain_string("kind", "Kind", kind_words[window->kind].key));
 	sf_explain_add(node, sf_explain_string("time", "Time", row_text(model, model->definition->time)));
 	sf_explain_add(node, window_expression(model));
-	sf_explain_add(node, sf_explain_string("size", "Size", length_text(shown->unit, shown->size)));
+	if (window->kind == SF_WINDOW_SESSION)
+	{
+		sf_explain_add(node, sf_explain_string("gap", "Gap", length_text(window->unit, window->size)));
+		sf_explain_add(node, sf_explain_list(SF_EXPLAIN_WORDS, "session_keys", "Session Key", session_keys(model)));
+	}
+	else
+		sf_explain_add(node, sf_explain_string("size", "Size", length_text(shown->unit, shown->size)));
 	if (window->unit == SF_UNIT_WINDOWS)
 		sf_explain_add(node, sf_explain_string("of_windows", "Of Windows of",
 		                                       length_text(window->fine->unit, window->fine->size)));

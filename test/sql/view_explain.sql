@@ -26,6 +26,7 @@ SELECT * FROM shown('SELECT date_trunc(''day'', at, ''Europe/Berlin'') AS day, d
 SELECT * FROM shown('SELECT window_end::date, count(*) FROM orders, tumble(at, ''7 hours'') GROUP BY window_end::date');
 SELECT * FROM shown('SELECT window_start, category, note, GROUPING(category, note), count(*) FROM orders, tumble(at, ''1 hour'')
                      GROUP BY window_start, ROLLUP (category, note)');
+SELECT * FROM shown('SELECT window_start, window_end, category, count(*) FROM orders, session(at, ''30 minutes'', id % 10) GROUP BY window_start, window_end, category');
 -- Without groups.
 SELECT * FROM shown('SELECT id, upper(category) AS category, window_start FROM orders, tumble(at, ''1 hour'') WHERE window_start > ''2024-01-01'' AND id > 0');
 SELECT * FROM shown('SELECT count(*) FROM orders');
