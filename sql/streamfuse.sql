@@ -319,7 +319,8 @@ CREATE TABLE streamfuse.progress (
   committed_at timestamptz,        -- NULL: never
   failed_at    timestamptz,
   rows_failed  int8 NOT NULL DEFAULT 0,
-  resumes      int4 NOT NULL DEFAULT 0   -- fragment.resumes as of then: later ones have undone the failure
+  resumes      int4 NOT NULL DEFAULT 0,  -- fragment.resumes as of then: later ones have undone the failure
+  forgotten_before timestamptz NOT NULL DEFAULT '-infinity'  -- groups over all time without a row since are forgotten
 ) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';

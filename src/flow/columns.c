@@ -36,6 +36,8 @@ sf_flow_columns(const SfDefinition *definition)
 	ListCell *cell;
 
 	sf_flow_collect_columns((Node *) definition->time, &columns);
+	if (definition->life_attnum > 0)
+		columns = bms_add_member(columns, definition->life_attnum - 1);
 	sf_flow_collect_columns((Node *) definition->filter, &columns);
 	foreach (cell, definition->keys)
 		sf_flow_collect_columns(lfirst(cell), &columns);

@@ -192,6 +192,7 @@ sf_flow_begin(SfFlow *flow, TimestampTz now)
 	flow->saved_counters = flow->progress->counters;
 	flow->saved_closed_until = flow->progress->closed_until;
 	flow->saved_last_closed = flow->progress->last_closed;
+	flow->saved_forgotten_before = flow->progress->forgotten_before;
 	flow->missed_saved = false;
 	flow->saved_nfailed = flow->progress->nfailed;
 	flow->saved_messages_size = flow->progress->messages.len;
@@ -207,6 +208,7 @@ sf_flow_rollback(SfFlow *flow)
 	progress->counters = flow->saved_counters;
 	progress->closed_until = flow->saved_closed_until;
 	progress->last_closed = flow->saved_last_closed;
+	progress->forgotten_before = flow->saved_forgotten_before;
 	sf_progress_cut_failed(progress, flow->saved_nfailed, flow->saved_messages_size);
 	if (!flow->missed_saved)
 		return;

@@ -44,6 +44,12 @@ extern void sf_flow_rollback(SfFlow *flow);
 /* Ends the rows of a tick: one row that is there without any is made.  May raise for lack of memory. */
 extern void sf_flow_finish(SfFlow *flow);
 
+/*
+ * Where groups are over all time: those whose rows are further behind the watermark than the ttl are forgotten as of this
+ * tick.  Returns how many were removed from memory.  After all rows; may raise for lack of memory.
+ */
+extern int	sf_flow_forget(SfFlow *flow, SfTime watermark, int64 ttl, uint64 rows);
+
 /* Stateless: has the tick, up to now, rows for the view? */
 extern bool sf_flow_has_output(const SfFlow *flow);
 

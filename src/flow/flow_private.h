@@ -132,6 +132,7 @@ struct SfFlow
 	SfCounters saved_counters;
 	SfTime saved_closed_until;
 	SfTime saved_last_closed;
+	SfTime saved_forgotten_before;
 	SfMissed *saved_missed; /* copy made at the first late row of a tick */
 	int nsaved_missed;
 	bool missed_saved;
@@ -158,5 +159,8 @@ extern void sf_flow_append(SfFlow *flow, int first, int n);
 
 /* session_rows.c */
 extern void sf_flow_select_sessions(SfFlow *flow, SfBatch *batch);
+
+/* forget.c: the row at a place in `selected` has come into the group; where a definition says what its time is */
+extern void sf_flow_note_time(SfFlow *flow, int i, SfGroup *group);
 
 #endif							/* SF_FLOW_PRIVATE_H */

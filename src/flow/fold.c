@@ -164,6 +164,8 @@ fold(SfFlow *flow)
 		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
 		                           call->arg_nulls, &at, flow->nselected);
 	}
+	for (int i = 0; flow->definition->life_attnum > 0 && i < flow->nselected; i++)
+		sf_flow_note_time(flow, i, flow->groups[i]);
 }
 
 void
@@ -208,6 +210,8 @@ fold_row_into(SfFlow *flow, int i, SfGroup *group)
 		}
 		sf_aggregate_advance(layout->aggs[agg], blobs, group->data + layout->state_offset[agg], values, nulls, &at, i);
 	}
+	if (flow->definition->life_attnum > 0)
+		sf_flow_note_time(flow, i, group);
 }
 
 /* The row's group with this key.  What it was before is kept, for sf_flow_fail_row. */

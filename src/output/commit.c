@@ -178,6 +178,9 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(
 	    SF_BUG("closed-until-not-saved") ? SF_TIME_MINUS_INFINITY : member->progress.closed_until);
 	values[SF_PROGRESS_LAST_CLOSED] = TimestampTzGetDatum(member->progress.last_closed);
+	values[SF_PROGRESS_FORGOTTEN_BEFORE] = TimestampTzGetDatum(member->progress.forgotten_before == SF_LIFE_LEAST
+	                                                               ? SF_TIME_MINUS_INFINITY
+	                                                               : member->progress.forgotten_before);
 	values[SF_PROGRESS_ROWS_IN] = Int64GetDatum(member->progress.counters.rows_in);
 	values[SF_PROGRESS_ROWS_LATE] = Int64GetDatum(member->progress.counters.rows_late);
 	values[SF_PROGRESS_ROWS_MISSED] = Int64GetDatum(member->progress.counters.rows_missed);
@@ -213,6 +216,7 @@ write_status(SfMember *member)
 	nulls[SF_PROGRESS_POSITION] = true;
 	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = values[SF_PROGRESS_LAST_CLOSED] =
 	    TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
+	values[SF_PROGRESS_FORGOTTEN_BEFORE] = TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
 	values[SF_PROGRESS_FAILED] = BoolGetDatum(failed);
 	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = !failed;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);

@@ -26,7 +26,8 @@
 #define SF_PROGRESS_FAILED_AT 15
 #define SF_PROGRESS_ROWS_FAILED 16
 #define SF_PROGRESS_RESUMES 17
-#define SF_PROGRESS_NATTS 18
+#define SF_PROGRESS_FORGOTTEN_BEFORE 18
+#define SF_PROGRESS_NATTS 19
 
 /* Columns of streamfuse.state, from 0. */
 #define SF_STATE_FRAGMENT 0

@@ -850,7 +850,13 @@ build_layout(SfDefinition *definition)
 		definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
 		                                      definition->naggs, aggs);
 	if (sf_is_windowless(definition) && !definition->stateless && definition->nkeys > 0)
+	{
+		SfStreamSettings settings;
+
 		sf_layout_let_groups_leave(definition->layout);
+		sf_stream_settings_get(definition->stream, &settings);
+		definition->life_attnum = settings.has_watermark ? settings.time_attnum : 0;
+	}
 }
 
 SfDefinition *

@@ -43,6 +43,7 @@ typedef struct SfDefinition
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID; without a window the former */
 	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
 	bool		single_row;		/* no GROUP BY, or an empty set: one row, also before the stream has any */
+	AttrNumber	life_attnum;	/* where groups over all time leave: column of the watermark, if there is one */
 
 	/*
 	 * Which expression of GROUP BY, from 1, says when groups close, where the columns of a window function do not: found

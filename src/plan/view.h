@@ -22,7 +22,10 @@ typedef struct SfViewOptions
 	Interval	allowed_lateness;	/* must be zero until lateness policies come */
 	char	   *output;			/* name of the output table, as stored in the options */
 	bool		with_data;
+	int64		state_ttl;		/* microseconds, or SF_TTL_NONE, which 'infinity' is, too */
 } SfViewOptions;
+
+#define SF_TTL_NONE PG_INT64_MAX
 
 extern void sf_view_ddl_init(void); /* installs the hooks; from _PG_init */
 

@@ -284,6 +284,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	check_stream(definition);
 	if (sf_is_windowless(definition))
 		check_windowless(view, !stmt->into->skipData);
+	sf_options_check_definition(view, definition);
 	sf_option_set(view, SF_OPTION_SETTINGS, sf_settings_capture());
 	if (definition->window_key != SF_WINDOW_KEY_UNKNOWN)
 		sf_option_set(view, SF_OPTION_WINDOW_KEY, psprintf("%d", definition->window_key));
@@ -437,8 +438,14 @@ alter_view_options(const UtilityCall *call, AlterTableStmt *stmt)
 		sf_options_change(view, set, false);
 	if (reset != NIL)
 		sf_options_change(view, reset, true);
-	if (set != NIL && OidIsValid(sf_view_output(view)) && sf_is_windowless(sf_define_view(CurrentMemoryContext, view)))
-		check_windowless(view, true);
+	if (set != NIL && OidIsValid(sf_view_output(view)))
+	{
+		SfDefinition *definition = sf_define_view(CurrentMemoryContext, view);
+
+		if (sf_is_windowless(definition))
+			check_windowless(view, true);
+		sf_options_check_definition(view, definition);
+	}
 	sf_catalog_changed_at_commit();
 }
 

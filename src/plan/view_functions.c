@@ -23,6 +23,7 @@
 
 #include "plan/hints.h"
 #include "state/shared.h"
+#include "state/store.h"
 
 PG_FUNCTION_INFO_V1(streamfuse_output);
 PG_FUNCTION_INFO_V1(streamfuse_view_status);
@@ -166,6 +167,20 @@ sf_query_exemptions(Query *query)
 	return result;
 }
 
+/* Does it forget groups by its options, or has it forgotten some before these were changed? */
+static bool
+forgets(Oid view)
+{
+	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, false);
+	SfViewOptions options;
+	SfGlance glance;
+
+	sf_view_options_get(view, &options);
+	if (options.state_ttl != SF_TTL_NONE)
+		return true;
+	return dataflow != NULL && sf_fragment_glance(dataflow, view, &glance) && glance.forgotten_before > SF_LIFE_LEAST;
+}
+
 /* streamfuse.view_exemptions(view): in what its answer may differ from its query run as a batch; an empty array: nothing. */
 Datum
 streamfuse_view_exemptions(PG_FUNCTION_ARGS)
@@ -177,6 +192,10 @@ streamfuse_view_exemptions(PG_FUNCTION_ARGS)
 	sf_require_preload();
 	if (!sf_is_continuous_view(view))
 		PG_RETURN_NULL();
+	if (forgets(view))
+		result = accumArrayResult(result,
+		                          CStringGetTextDatum("groups that are idle for longer than state_ttl are forgotten"),
+		                          false, TEXTOID, CurrentMemoryContext);
 	foreach (cell, sf_query_exemptions(sf_view_query(view)))
 		result = accumArrayResult(result, CStringGetTextDatum((char *) lfirst(cell)), false, TEXTOID,
 		                          CurrentMemoryContext);

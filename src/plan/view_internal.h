@@ -12,6 +12,7 @@
 #define SF_OPTION_CONTINUOUS "streamfuse.continuous"
 #define SF_OPTION_EMIT "streamfuse.emit"
 #define SF_OPTION_ON_ERROR "streamfuse.on_error"
+#define SF_OPTION_STATE_TTL "streamfuse.state_ttl"
 #define SF_OPTION_OUTPUT "streamfuse.output"
 #define SF_OPTION_SETTINGS "streamfuse.settings"
 #define SF_OPTION_BEGINS_AT "streamfuse.begins_at"
@@ -29,6 +30,7 @@ typedef struct SfOptionLists
 extern void sf_options_split(List *options, SfOptionLists *lists);
 extern void sf_options_check_create(SfOptionLists *lists);
 extern void sf_options_check_alter(List *own, bool reset);
+extern void sf_options_check_definition(Oid view, const SfDefinition *definition);
 extern char *sf_option_get(Oid view, const char *name);
 extern void sf_option_set(Oid view, const char *name, const char *value);
 extern void sf_options_change(Oid view, List *own, bool reset);

@@ -17,14 +17,18 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
+#include "common/int.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+
+#include "stream/settings.h"
 
 #define PREFIX "streamfuse."
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
@@ -114,6 +118,31 @@ is_zero_interval(const char *value)
 	return interval->month == 0 && interval->day == 0 && interval->time == 0;
 }
 
+/*
+ * The value of state_ttl in microseconds.  A day has 24 hours, since idle time is elapsed time; how long a month is nobody
+ * can say.
+ */
+static int64
+parse_ttl(const char *value)
+{
+	Interval *interval;
+	int64 ttl;
+
+	if (strcmp(value, "none") == 0 || pg_strcasecmp(value, "infinity") == 0)
+		return SF_TTL_NONE;
+	interval = DatumGetIntervalP(
+	    DirectFunctionCall3(interval_in, CStringGetDatum(value), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	if (interval->month != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("invalid value for option \"" SF_OPTION_STATE_TTL "\": \"%s\"", value),
+		                errdetail("Months and years have no fixed length."), errhint("Use days.")));
+	if (pg_add_s64_overflow(interval->day * USECS_PER_DAY, interval->time, &ttl) || ttl <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("invalid value for option \"" SF_OPTION_STATE_TTL "\": \"%s\"", value),
+		                errhint("Valid values are \"none\", \"infinity\" and intervals greater than zero.")));
+	return ttl;
+}
+
 /* Checks one option's value; a name alone means true, as with PostgreSQL's own. */
 static void
 check_value(const OptionSpec *spec, DefElem *option)
@@ -131,6 +160,8 @@ check_value(const OptionSpec *spec, DefElem *option)
 			         errhint("Create a materialized view without streamfuse options instead.")));
 		option->arg = (Node *) makeString("true");
 	}
+	else if (strcmp(spec->name, "state_ttl") == 0)
+		(void) parse_ttl(value);
 	else if (spec->other != NULL)
 	{
 		if (strcmp(value, spec->only) != 0 && strcmp(value, spec->other) != 0)
@@ -261,6 +292,33 @@ sf_options_check_alter(List *own, bool reset)
 	}
 }
 
+/* What of the view's options its definition does not allow. */
+void
+sf_options_check_definition(Oid view, const SfDefinition *definition)
+{
+	SfStreamSettings settings;
+	SfViewOptions options;
+
+	sf_view_options_get(view, &options);
+	if (options.state_ttl == SF_TTL_NONE)
+		return;
+	if (!sf_is_windowless(definition) || !definition->layout->groups_leave || definition->single_row)
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("continuous view \"%s\" has no groups that could be forgotten", get_rel_name(view)),
+		         definition->stateless          ? errdetail("It keeps no state.")
+		         : sf_is_windowless(definition) ? errdetail("It has a row for all rows of the stream, which stays.")
+		                                        : errdetail("Its groups leave memory when their window closes."),
+		         errhint("Leave out " SF_OPTION_STATE_TTL ".")));
+	sf_stream_settings_get(definition->stream, &settings);
+	if (!settings.has_watermark)
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("stream \"%s\" has no watermark", get_rel_name(definition->stream)),
+		         errdetail("Without one nobody can say how long a group of \"%s\" has been idle.", get_rel_name(view)),
+		         errhint("Use streamfuse.set_watermark, or leave out " SF_OPTION_STATE_TTL ".")));
+}
+
 /* The view's reloptions as a text array, or (Datum) 0. */
 static Datum
 read_reloptions(Oid view)
@@ -380,12 +438,14 @@ sf_view_options_get(Oid view, SfViewOptions *options)
 {
 	char *emit = sf_option_get(view, SF_OPTION_EMIT);
 	char *on_error = sf_option_get(view, SF_OPTION_ON_ERROR);
+	char *state_ttl = sf_option_get(view, SF_OPTION_STATE_TTL);
 
 	memset(options, 0, sizeof(*options));
 	options->continuous = sf_option_get(view, SF_OPTION_CONTINUOUS) != NULL;
 	options->emit_final = emit != NULL && strcmp(emit, "final") == 0;
 	options->skip_errors = on_error != NULL && strcmp(on_error, "skip") == 0;
 	options->output = sf_option_get(view, SF_OPTION_OUTPUT);
+	options->state_ttl = state_ttl != NULL ? parse_ttl(state_ttl) : SF_TTL_NONE;
 	options->with_data = sf_option_get(view, SF_OPTION_BEGINS_AT) == NULL;
 }
 

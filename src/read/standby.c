@@ -59,6 +59,7 @@ struct SfStandbyScan
 	Snapshot snapshot;
 	int32 fragment; /* -1: the snapshot has none */
 	SfTime closed_until;
+	SfTime forgotten_before;
 	SfTime begins_at;
 	SfTime from;
 	SfTime to;
@@ -112,6 +113,7 @@ find_fragment(SfStandbyScan *scan, Oid view)
 	list_free_deep(rows);
 
 	scan->closed_until = SF_TIME_MINUS_INFINITY;
+	scan->forgotten_before = SF_LIFE_LEAST;
 	progress = sf_catalog_open("progress", AccessShareLock);
 	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(scan->fragment));
 	found = sf_catalog_scan_begin(progress, "progress_pkey", 1, &key, scan->snapshot);
@@ -119,9 +121,13 @@ find_fragment(SfStandbyScan *scan, Oid view)
 	if (HeapTupleIsValid(tuple))
 	{
 		bool isnull;
+		Datum forgotten;
 
 		scan->closed_until = DatumGetTimestampTz(
 		    heap_getattr(tuple, SF_PROGRESS_CLOSED_UNTIL + 1, RelationGetDescr(sf_catalog_table(progress)), &isnull));
+		forgotten = heap_getattr(tuple, SF_PROGRESS_FORGOTTEN_BEFORE + 1, RelationGetDescr(sf_catalog_table(progress)),
+		                         &isnull);
+		scan->forgotten_before = Max(DatumGetTimestampTz(forgotten), SF_LIFE_LEAST);
 	}
 	sf_catalog_scan_end(found);
 	sf_catalog_close(progress, AccessShareLock);
@@ -234,7 +240,7 @@ sf_standby_next(SfStandbyScan *scan, SfGroupCopy *copy)
 	{
 		WindowGroup *group = scan->groups != NULL ? groups_iterate(scan->groups, &scan->iterator) : NULL;
 
-		if (group != NULL && !sf_group_is_there(scan->layout, group->data))
+		if (group != NULL && sf_group_life(scan->layout, group->data) < scan->forgotten_before)
 			continue;
 		if (group != NULL)
 		{

@@ -11,12 +11,15 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
+#include "state/store.h"
+
 /* What the flat form begins with; missed windows, failed rows, their messages and the position follow. */
 typedef struct FlatHeader
 {
 	SfCounters counters;
 	SfTime closed_until;
 	SfTime last_closed;
+	SfTime forgotten_before;
 	int64 nmissed;
 	int64 nfailed;
 	int64 messages_size;
@@ -166,6 +169,7 @@ sf_progress_init(SfProgress *progress, MemoryContext context)
 	memset(progress, 0, sizeof(SfProgress));
 	progress->closed_until = SF_TIME_MINUS_INFINITY;
 	progress->last_closed = SF_TIME_MINUS_INFINITY;
+	progress->forgotten_before = SF_LIFE_LEAST;
 	progress->adopted_until = SF_TIME_MINUS_INFINITY;
 	progress->context = context;
 }
@@ -294,6 +298,7 @@ sf_progress_prepare(SfBlobSpace *space, SfTick tick, const SfProgress *progress,
 	FlatHeader header = {.counters = progress->counters,
 	                     .closed_until = progress->closed_until,
 	                     .last_closed = progress->last_closed,
+	                     .forgotten_before = progress->forgotten_before,
 	                     .nmissed = progress->nmissed,
 	                     .nfailed = progress->nfailed,
 	                     .messages_size = progress->messages.len,
@@ -399,6 +404,7 @@ sf_progress_read(SfFragment *fragment, SfTick tick, MemoryContext context, SfPro
 		progress->counters = header.counters;
 		progress->closed_until = header.closed_until;
 		progress->last_closed = header.last_closed;
+		progress->forgotten_before = header.forgotten_before;
 		reserve_missed(progress, header.nmissed);
 		reserve_failed(progress, header.nfailed, header.messages_size);
 		progress->nmissed = header.nmissed;

@@ -69,6 +69,7 @@ typedef struct SfProgress
 	SfCounters	counters;
 	SfTime		closed_until;	/* windows ending at or before it are closed */
 	SfTime		last_closed;	/* end of the last window that was closed with groups in it: a reset goes back no further */
+	SfTime		forgotten_before;	/* groups over all time of lesser lives are forgotten; SF_LIFE_LEAST: none */
 	SfTime		adopted_until;	/* rows of windows ending up to then were counted before a dump: neither late nor missed */
 	int			nmissed;
 	int			max_missed;

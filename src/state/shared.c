@@ -231,6 +231,7 @@ sf_fragment_glance(SfDataflow *dataflow, Oid view, SfGlance *glance)
 	glance->flush_checkpointed = pg_atomic_read_u64(&fragment->flush_checkpointed);
 	LWLockAcquire(&fragment->lock, LW_SHARED);
 	glance->watermark = fragment->watermark;
+	glance->forgotten_before = fragment->forgotten_before;
 	glance->retry_at = fragment->retry_at;
 	memcpy(glance->error_message, fragment->error_message, sizeof(glance->error_message));
 	LWLockRelease(&fragment->lock);

@@ -111,6 +111,7 @@ typedef struct SfFragment
 	SfSharedPosition position[2];
 	SfTime		watermark;		/* as of the last published tick */
 	SfTime		closed_until;	/* windows ending at or before it are closed; goes back by a reset only */
+	SfTime		forgotten_before;	/* groups over all time of lesser lives are forgotten; never goes back */
 	SfTime		next_end;		/* where windows are made of panes: of the open one that ends first */
 
 	/* flush: requests up to these are covered by a published tick, by a durable commit; worker, then broadcast. */
@@ -143,6 +144,7 @@ typedef struct SfGlance
 	SfFragmentStatus status;
 	uint32		resumes;
 	SfTime		watermark;
+	SfTime		forgotten_before;
 	uint64		flush_counted;
 	uint64		flush_committed;
 	uint64		flush_checkpointed;

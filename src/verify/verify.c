@@ -458,6 +458,12 @@ sf_verify(PG_FUNCTION_ARGS)
 	verification.tick_context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse verify", ALLOCSET_SMALL_SIZES);
 	fix_tick(&verification);
 	SF_FAULT("verify-after-snapshot");
+	if (verification.progress.forgotten_before > SF_LIFE_LEAST)
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("continuous view \"%s\" cannot be verified", RelationGetRelationName(view)),
+		         errdetail("Groups that were idle for longer than streamfuse.state_ttl have been forgotten, and its "
+		                   "query over the stored rows does not tell which.")));
 	exclude_dirty(&verification);
 	sf_verify_read_failed(&verification);
 	require_window_start(&verification, view);

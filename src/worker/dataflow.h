@@ -60,6 +60,7 @@ struct SfMember
 	bool		stale;			/* an invalidation came: compile again before the next tick */
 	bool		skip_errors;	/* on_error = 'skip' */
 	bool		begun;			/* in the current tick */
+	int64		state_ttl;		/* microseconds; SF_TTL_NONE: groups over all time are not forgotten */
 	bool		in_tick;		/* begun in the current tick and not rolled back */
 	bool		again;			/* undone, to take the tick again from a source of its own */
 	bool		small_ticks;	/* and in small ticks */

@@ -94,6 +94,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	fragment->evicted_xid = InvalidFullTransactionId;
 	fragment->watermark = fragment->closed_until = SF_TIME_MINUS_INFINITY;
+	fragment->forgotten_before = SF_LIFE_LEAST;
 	fragment->next_end = SF_TIME_INFINITY;
 	pg_atomic_init_u64(&fragment->flush_counted, 0);
 	pg_atomic_init_u64(&fragment->flush_committed, 0);
@@ -314,6 +315,7 @@ sf_member_compile(SfMember *member)
 	member->stale = false;
 	sf_view_options_get(member->row.view, &options);
 	member->skip_errors = options.skip_errors;
+	member->state_ttl = options.state_ttl;
 	member->owner = view_owner(member->row.view);
 	member->compiled = AllocSetContextCreate(member->context, "streamfuse compiled view", ALLOCSET_DEFAULT_SIZES);
 	sf_owner_enter(member, true, &scope);

@@ -83,6 +83,8 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		}
 		member->progress.closed_until = DatumGetTimestampTz(values[SF_PROGRESS_CLOSED_UNTIL]);
 		member->progress.last_closed = DatumGetTimestampTz(values[SF_PROGRESS_LAST_CLOSED]);
+		member->progress.forgotten_before = Max(DatumGetTimestampTz(values[SF_PROGRESS_FORGOTTEN_BEFORE]),
+		                                        SF_LIFE_LEAST);
 		member->progress.counters.rows_in = DatumGetInt64(values[SF_PROGRESS_ROWS_IN]);
 		member->progress.counters.rows_late = DatumGetInt64(values[SF_PROGRESS_ROWS_LATE]);
 		member->progress.counters.rows_missed = DatumGetInt64(values[SF_PROGRESS_ROWS_MISSED]);
@@ -153,6 +155,8 @@ load_state(SfMember *member, SfTick tick)
 	index_close(index, AccessShareLock);
 	sf_catalog_close(catalog, AccessShareLock);
 	sf_closer_finish(member->closer);
+	if (member->definition->layout->groups_leave)
+		sf_store_forget_before(member->store, member->progress.forgotten_before);
 	for (int i = 0; i < sf_store_nwindows(member->store); i++)
 		sf_store_window_at(member->store, i)->saved.tick = tick;
 	MemoryContextDelete(row_context);
@@ -170,6 +174,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	read_saved_progress(member, &saved);
 	member->progress.nmissed = 0;
 	sf_progress_cut_failed(&member->progress, 0, 0);
+	shared->forgotten_before = member->progress.forgotten_before;
 	/* What session a restored row is in depends on its neighbours: all come in again, and what was closed is left out. */
 	if (!saved.found && member->definition->session == NULL)
 		member->progress.closed_until = member->progress.last_closed = member->row.adopted_until;
@@ -207,6 +212,7 @@ settle_with_tables(SfMember *member)
 	SfCounters counters = member->progress.counters;
 	SfTime closed_until = member->progress.closed_until;
 	SfTime last_closed = member->progress.last_closed;
+	SfTime forgotten_before = member->progress.forgotten_before;
 	SavedProgress saved;
 	SfCatalog *catalog;
 	SysScanDesc scan;
@@ -224,6 +230,7 @@ settle_with_tables(SfMember *member)
 	member->progress.counters = counters;
 	member->progress.closed_until = closed_until;
 	member->progress.last_closed = last_closed;
+	member->progress.forgotten_before = forgotten_before;
 
 	catalog = sf_catalog_open("state", AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(member->row.id));

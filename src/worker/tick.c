@@ -211,6 +211,17 @@ move_windows(SfMember *member, SfTick tick)
 	sf_closer_finish(member->closer);
 }
 
+/* What is gone from memory is to be gone from the state table, too: only then its place is given back. */
+static void
+forget_groups(SfMember *member)
+{
+	int removed = sf_flow_forget(member->flow, sf_member_watermark(member), member->state_ttl,
+	                             sf_member_tick_rows(member));
+
+	if (removed > 0 && member->dirty_since == 0)
+		member->dirty_since = GetCurrentTimestamp();
+}
+
 static void
 finish_member(SfMember *member, void *arg)
 {
@@ -220,7 +231,10 @@ finish_member(SfMember *member, void *arg)
 	if (member->definition->stateless)
 		note_rows(member);
 	else
+	{
 		move_windows(member, step->tick);
+		forget_groups(member);
+	}
 	SF_FAULT("close-marked");
 	sf_progress_prepare(sf_store_blobs(member->store), step->tick, &member->progress, step->position);
 	SF_FAULT("progress-put");
@@ -326,6 +340,7 @@ settle_member(SfWorker *worker, SfMember *member, uint64 flush_number)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->watermark = sf_member_watermark(member);
 	shared->closed_until = member->progress.closed_until;
+	shared->forgotten_before = member->progress.forgotten_before;
 	shared->next_end = sf_closer_next_end(member->closer);
 	LWLockRelease(&shared->lock);
 	export_figures(member);
