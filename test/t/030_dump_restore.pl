@@ -192,6 +192,24 @@ is($node->safe_psql('stream', 'SELECT count(*) FROM shop.orders'), '60', 'rows o
 is($node->safe_psql('stream', q{SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = relam WHERE relname = 'orders'}),
 	'stream', 'it is a stream');
 
+# Hours of a time that the watermark was not on when the view was made are keys, and no windows after a restore.
+fresh('keys');
+$node->safe_psql('keys', q{
+	CREATE EXTENSION streamfuse;
+	CREATE TABLE notes (noted timestamptz, at timestamptz NOT NULL) USING stream;
+	SELECT streamfuse.set_watermark('notes', 'at');
+	CREATE MATERIALIZED VIEW by_note WITH (streamfuse.continuous) AS
+		SELECT date_trunc('hour', noted, 'UTC') AS hour, count(*) FROM notes GROUP BY 1;
+	ALTER TABLE notes ALTER noted SET NOT NULL;
+	SELECT streamfuse.set_watermark('notes', 'noted');
+	INSERT INTO notes VALUES ('2026-01-01 10:10', '2026-01-01'), ('2026-01-01 12:10', '2026-01-01')});
+command('pg_dump keys', 'pg_dump', '-f', "$dir/keys.sql", 'keys');
+fresh('restored');
+command('restore keys', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/keys.sql", 'restored');
+$node->safe_psql('restored', q{INSERT INTO notes VALUES ('2026-01-01 10:20', '2026-01-01'); SELECT streamfuse.flush()});
+is($node->safe_psql('restored', q{SELECT string_agg(count::text, ',' ORDER BY hour), (SELECT count(*) FROM by_note_closed) FROM by_note}),
+	'2,1|0', 'a key like a window stays one');
+
 # Internal tables are not dumped.
 unlike(slurp_file("$dir/plain.sql"), qr/streamfuse\.(fragment|progress|state|dirty_window)/, 'positions are not dumped');
 

@@ -588,6 +588,7 @@ sub do_create_view
 	$self->sql('c', "CREATE MATERIALIZED VIEW $view->{name} WITH (streamfuse.continuous"
 		. ($view->{final} ? q{, streamfuse.emit = 'final'} : '') . ($view->{raises} ? ', streamfuse.on_error = skip' : '') . ') AS ' . view_query($view) . ($view->{data} ? '' : ' WITH NO DATA'));
 	$self->{views}{ $view->{name} } = $view;
+	$self->explain($view->{name});
 	$self->{known}{ $view->{name} } = undef;
 	$self->sql('c', "CREATE INDEX ON $view->{name} (ws)") if $view->{index};
 	# Until the history is worked in, a read runs the query itself, and raises.
@@ -596,6 +597,17 @@ sub do_create_view
 		my $missed = $self->settle->{ $view->{name} }{rows_missed};
 		die "view $view->{name} has missed $missed rows of the history before it\n" if $missed;
 	}
+	return;
+}
+
+# Any view can be explained, in each form.
+sub explain
+{
+	my ($self, $name) = @_;
+	my $rows = $self->ask('c', "SELECT d->>'node', d->>'name', (SELECT count(*) > 3 FROM streamfuse.explain('$name')), starts_with(dot, 'digraph') "
+		. "FROM (SELECT explain::jsonb FROM streamfuse.explain('$name', 'json')) j (d), streamfuse.explain('$name', 'dot') dot");
+
+	die "view $name is explained as @{ $rows->[0] }\n" unless "@{ $rows->[0] }" eq "view $name t t";
 	return;
 }
 

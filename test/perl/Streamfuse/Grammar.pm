@@ -249,8 +249,6 @@ sub make_view
 	my $window = chance(0.5) ? $case->{window} : pick(@fit);
 	# Groups over all time: then there is neither a final result nor a first window.
 	my $all_time = chance(0.25) ? 1 : 0;
-	# Without a window function such a key asks for windows, of a column that carries no watermark.
-	@k = grep { !/date_trunc|::date$/ } @k if $all_time;
 	my $overlap = !$all_time && @overlap && chance(0.4) ? pick(@overlap) : undef;
 
 	# A condition on the window is for one that a row is alone in.
