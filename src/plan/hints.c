@@ -201,10 +201,28 @@ sf_hints(const Query *query, bool closes)
 	return closes ? add_missing_watermarks(NIL, query) : add_keepers(add_other_times(NIL, query), query);
 }
 
+/* Has its user said how long groups are kept, or that they may be kept for ever? */
+static bool
+growth_is_meant(Oid view)
+{
+	ListCell *cell;
+
+	foreach (cell, sf_view_user_options(view))
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "state_ttl") == 0)
+			return strcmp(strVal(option->arg), "none") != 0;
+	}
+	return false;
+}
+
 List *
 sf_view_hints(Oid view)
 {
 	Query *query = sf_view_query(view);
 
-	return sf_hints(query, view_closes(view, query));
+	if (view_closes(view, query))
+		return sf_hints(query, true);
+	return growth_is_meant(view) ? add_other_times(NIL, query) : sf_hints(query, false);
 }

@@ -54,6 +54,9 @@ extern bool sf_view_is_stateless(Oid view);
 /* In what the answer of a query that is maintained may differ from the query run as a batch: one text each. */
 extern List *sf_query_exemptions(Query *query);
 
+/* The same for an existing view, whose options may add to it. */
+extern List *sf_view_exemptions(Oid view);
+
 /* SfDefinition.window_key, as kept with the view; SF_WINDOW_KEY_UNKNOWN: it is not. */
 extern int	sf_view_window_key(Oid view);
 

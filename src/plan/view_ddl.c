@@ -175,7 +175,7 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 }
 
 static void
-notice_create(Oid view, const SfDefinition *definition, const Query *query, bool with_data)
+notice_create(Oid view, const SfDefinition *definition, bool with_data)
 {
 	ListCell *cell;
 
@@ -183,7 +183,7 @@ notice_create(Oid view, const SfDefinition *definition, const Query *query, bool
 		ereport(NOTICE, (errmsg("continuous view \"%s\" is being filled from stream \"%s\"", get_rel_name(view),
 		                        get_rel_name(definition->stream)),
 		                 errdetail("Until that is done, reading the view runs its query.")));
-	foreach (cell, sf_hints(query, !sf_is_windowless(definition)))
+	foreach (cell, sf_view_hints(view))
 	{
 		SfHint *hint = lfirst(cell);
 
@@ -297,7 +297,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 	}
 	output = sf_output_create(view, definition);
 	start_fragment(view, output, definition, SF_TIME_MINUS_INFINITY);
-	notice_create(view, definition, castNode(Query, stmt->query), !stmt->into->skipData);
+	notice_create(view, definition, !stmt->into->skipData);
 }
 
 /*

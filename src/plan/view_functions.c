@@ -181,6 +181,15 @@ forgets(Oid view)
 	return dataflow != NULL && sf_fragment_glance(dataflow, view, &glance) && glance.forgotten_before > SF_LIFE_LEAST;
 }
 
+List *
+sf_view_exemptions(Oid view)
+{
+	List *exemptions = sf_query_exemptions(sf_view_query(view));
+
+	return forgets(view) ? lcons("groups that are idle for longer than state_ttl are forgotten", exemptions)
+	                     : exemptions;
+}
+
 /* streamfuse.view_exemptions(view): in what its answer may differ from its query run as a batch; an empty array: nothing. */
 Datum
 streamfuse_view_exemptions(PG_FUNCTION_ARGS)
@@ -192,11 +201,7 @@ streamfuse_view_exemptions(PG_FUNCTION_ARGS)
 	sf_require_preload();
 	if (!sf_is_continuous_view(view))
 		PG_RETURN_NULL();
-	if (forgets(view))
-		result = accumArrayResult(result,
-		                          CStringGetTextDatum("groups that are idle for longer than state_ttl are forgotten"),
-		                          false, TEXTOID, CurrentMemoryContext);
-	foreach (cell, sf_query_exemptions(sf_view_query(view)))
+	foreach (cell, sf_view_exemptions(view))
 		result = accumArrayResult(result, CStringGetTextDatum((char *) lfirst(cell)), false, TEXTOID,
 		                          CurrentMemoryContext);
 	PG_RETURN_DATUM(makeArrayResult(result, CurrentMemoryContext));

@@ -532,6 +532,18 @@ aggregate_items(const Model *model)
 	return items;
 }
 
+/* With a finite state_ttl. */
+static void
+add_forgotten(SfExplainNode *node, const Model *model)
+{
+	SfGlance glance;
+
+	if (OidIsValid(model->view) && model->dataflow != NULL &&
+	    sf_fragment_glance(model->dataflow, model->view, &glance) && glance.forgotten_before > SF_LIFE_LEAST)
+		sf_explain_add(node, sf_explain_string("forgotten_before", "Forgotten before",
+		                                       time_text(glance.forgotten_before, model->definition->time_type)));
+}
+
 static SfExplainNode *
 group_node(const Model *model)
 {
@@ -543,6 +555,7 @@ group_node(const Model *model)
 	sf_explain_add(node, sf_explain_list(SF_EXPLAIN_ITEMS, "aggregates", "Aggregate", aggregate_items(model)));
 	sf_explain_add(node, sf_explain_number("group_bytes", "Bytes per Group",
 	                                       MAXALIGN(offsetof(SfGroup, data) + definition->layout->data_size)));
+	add_forgotten(node, model);
 	node->inputs = list_make1(sf_is_windowless(definition) ? stream_node(model) : window_node(model));
 	return node;
 }
@@ -658,7 +671,7 @@ sf_explain_model(const SfDefinition *definition, Query *query, Oid view)
 	Model model = {.definition = definition, .query = query, .view = view};
 	SfExplainNode *node = OidIsValid(view) ? sf_explain_node("view", "Continuous View", qualified_name(view))
 	                                       : sf_explain_node("query", "Continuous Query", NULL);
-	List *exemptions = sf_query_exemptions(query);
+	List *exemptions = OidIsValid(view) ? sf_view_exemptions(view) : sf_query_exemptions(query);
 
 	model.deparse_context = make_deparse_context(definition);
 	if (OidIsValid(view))

@@ -119,7 +119,7 @@ scalar_text(const SfExplainProperty *property)
 	}
 }
 
-/* key=value key=value */
+/* key=value, key=value */
 static char *
 details_text(List *details)
 {
@@ -131,7 +131,7 @@ details_text(List *details)
 	{
 		SfExplainProperty *detail = lfirst(cell);
 
-		appendStringInfo(&text, "%s%s=%s", text.len > 0 ? " " : "", detail->key, scalar_text(detail));
+		appendStringInfo(&text, "%s%s=%s", text.len > 0 ? ", " : "", detail->key, scalar_text(detail));
 	}
 	return text.data;
 }

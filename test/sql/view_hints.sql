@@ -59,6 +59,12 @@ SELECT id % 10 AS bucket, count(DISTINCT amount), count(DISTINCT id) AS ids, sum
        percentile_cont(0.5) WITHIN GROUP (ORDER BY rate), string_agg(id::text, ',' ORDER BY at)
 FROM orders GROUP BY 1;
 SELECT * FROM hints WHERE view = 'keepers'::regclass;
+-- state_ttl is its user's word: groups are forgotten, or may be kept for ever.
+CREATE MATERIALIZED VIEW meant WITH (streamfuse.continuous, streamfuse.state_ttl = infinity) AS SELECT id, array_agg(amount) FROM orders GROUP BY id;
+ALTER MATERIALIZED VIEW keepers SET (streamfuse.state_ttl = '1 day');
+SELECT * FROM hints WHERE view IN ('keepers'::regclass, 'meant'::regclass);
+SELECT exemptions FROM streamfuse.views WHERE view = 'keepers'::regclass;
+SELECT trim(line) AS line FROM streamfuse.explain('keepers') line WHERE line ~ 'Options|Exempt|Hint';
 
 SET client_min_messages = warning;
 DROP VIEW hints;

@@ -53,7 +53,7 @@ is($standby->safe_psql('postgres', 'SELECT count(*), sum(twice) FROM priced'),
 
 is($standby->safe_psql('postgres', q{SELECT string_agg(trim(line), '|') FROM streamfuse.explain('sales') line
 		WHERE line ~ 'View|Key|Stream|Watermark'}),
-	'Continuous View sales|Group Key: category  (type=text compared_by=bytes)|->  Stream orders'
+	'Continuous View sales|Group Key: category  (type=text, compared_by=bytes)|->  Stream orders'
 	. '|Watermark: 2026-01-01T10:16:40+00:00|Watermark Waits for: the primary server', 'a view is explained');
 like($standby->safe_psql('postgres', q{SELECT * FROM streamfuse.explain('SELECT category, count(*) FROM orders GROUP BY 1')}),
 	qr/^Continuous Query\n.*Stream orders/s, 'so is a query');
