@@ -165,6 +165,12 @@ qualified_name(Oid relid)
 	return DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
 }
 
+static Oid
+event_time_type(const SfStreamSettings *settings)
+{
+	return settings->has_watermark ? settings->time_type : TIMESTAMPTZOID;
+}
+
 /* ---- the stream ---- */
 
 static SfExplainProperty *
@@ -241,7 +247,7 @@ add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *s
 {
 	const SfFigures *figures = &model->figures;
 	const SfSourceState *source = sf_figures_source(figures, input);
-	Oid type = settings->has_watermark ? settings->time_type : TIMESTAMPTZOID;
+	Oid type = event_time_type(settings);
 	SfTime watermark = SF_TIME_MINUS_INFINITY;
 
 	sf_explain_add(node, event_time(settings));
@@ -536,12 +542,15 @@ aggregate_items(const Model *model)
 static void
 add_forgotten(SfExplainNode *node, const Model *model)
 {
+	SfStreamSettings settings;
 	SfGlance glance;
 
-	if (OidIsValid(model->view) && model->dataflow != NULL &&
-	    sf_fragment_glance(model->dataflow, model->view, &glance) && glance.forgotten_before > SF_LIFE_LEAST)
-		sf_explain_add(node, sf_explain_string("forgotten_before", "Forgotten before",
-		                                       time_text(glance.forgotten_before, model->definition->time_type)));
+	if (!OidIsValid(model->view) || model->dataflow == NULL ||
+	    !sf_fragment_glance(model->dataflow, model->view, &glance) || glance.forgotten_before <= SF_LIFE_LEAST)
+		return;
+	sf_stream_settings_get(model->definition->stream, &settings);
+	sf_explain_add(node, sf_explain_string("forgotten_before", "Forgotten before",
+	                                       time_text(glance.forgotten_before, event_time_type(&settings))));
 }
 
 static SfExplainNode *

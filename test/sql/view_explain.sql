@@ -59,6 +59,17 @@ DROP VIEW document;
 -- A graph for graphviz.
 SELECT regexp_replace(explain, '(bytes=|per Group: )\d+', '\1N', 'g') AS graph FROM streamfuse.explain('SELECT category AS "a\b""c", count(*) FROM orders WHERE note <> ''"x\ &lt;'' GROUP BY category', 'dot');
 
+-- Times without a zone; groups that are forgotten.
+CREATE TABLE readings (sensor int, at timestamp NOT NULL) USING stream;
+SELECT streamfuse.set_watermark('readings', 'at', delay => '10 minutes');
+CREATE MATERIALIZED VIEW sensors WITH (streamfuse.continuous, streamfuse.state_ttl = '1 hour') AS SELECT sensor, count(*) FROM readings GROUP BY sensor;
+INSERT INTO readings VALUES (1, '2024-03-01 10:00'), (2, '2024-03-01 12:00');
+SET timezone = 'Asia/Tokyo';
+SELECT streamfuse.flush('readings') IS NOT NULL AS flushed;
+SELECT trim(line) AS line FROM shown('sensors') line WHERE line ~ 'Options|Forgotten|Exempt|Watermark|Largest';
+SET timezone = 'UTC';
+DROP TABLE readings CASCADE;
+
 -- Paused, failed, inert.
 SELECT streamfuse.pause('sales');
 SELECT streamfuse.flush('orders');
