@@ -297,7 +297,8 @@ extern SfTime sf_store_touched_since(SfStore *store);
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 
 /*
- * Adds a group to a window that this tick has made, whether or not it has one of that key: readers find all of them.
+ * Adds a group to a window that this tick has made, whether or not it has one of that key.  The window's groups are found
+ * by no index then: a reader that asks for a key looks at all of them.
  */
 extern SfGroup *sf_store_add(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 

@@ -449,6 +449,32 @@ copy_all(SfStoreScan *scan)
 	}
 }
 
+/* Of a window that has no index. */
+static void
+copy_by_hash(SfStoreScan *scan, const ScanWindow *window, const SfWindow *shared)
+{
+	Size group_size = store_group_size(scan->layout);
+	dsa_pointer *chunks = dsa_get_address(scan->area, shared->chunks);
+	char *chunk = NULL;
+
+	for (uint32 id = 0; id < shared->ngroups; id++)
+	{
+		uint32 place;
+		uint32 number = sf_chunk_of(id, &place);
+		const SfGroup *group;
+		const char *data;
+
+		if (chunk == NULL || place == 0)
+			chunk = dsa_get_address(scan->area, chunks[number]);
+		group = (SfGroup *) (chunk + place * group_size);
+		if (group->hash != scan->hash)
+			continue;
+		data = live_version_at(scan, group);
+		if (data != NULL)
+			copy_group(scan, window, scan->hash, data);
+	}
+}
+
 /*
  * All groups with the key's hash, of as many windows as fit: which one is equal is asked later, without the lock.  A
  * window is not left in the middle: the index may be another one the next time.
@@ -468,6 +494,11 @@ copy_candidates(SfStoreScan *scan)
 
 		if (shared->ngroups == 0)
 			continue;
+		if (shared->nslots == 0)
+		{
+			copy_by_hash(scan, window, shared);
+			continue;
+		}
 		slots = dsa_get_address(scan->area, shared->slots);
 		chunks = dsa_get_address(scan->area, shared->chunks);
 		for (uint32 i = scan->hash & mask; slots[i] != 0; i = (i + 1) & mask)

@@ -326,13 +326,6 @@ sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys,
 	return group;
 }
 
-SfGroup *
-sf_store_add(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
-{
-	Assert(store->in_tick && window->born == store->tick);
-	return add_group(store, sf_store_mirror(store, window), hash, keys, nulls);
-}
-
 /* Its pre-image is the worker's own: there is one since the tick changed it, and it stays for the tick to be undone. */
 const char *
 sf_store_data_before(SfStore *store, const SfGroup *group)
@@ -684,7 +677,7 @@ sf_store_touch_int_batch(SfStore *store, SfWindow **windows, const uint32 *hashe
 		touch_int_rows(store, windows + i, hashes + i, keys + i, groups + i, Min(TOUCH_ROWS, n - i));
 }
 
-/* ---- rows ---- */
+/* ---- rows, and groups that are not looked up ---- */
 
 /* Into the place behind the groups that are there: nobody looks at it yet. */
 static void
@@ -733,4 +726,36 @@ sf_store_append(SfStore *store, SfWindow *window, Datum **columns, bool **nulls,
 	LWLockRelease(&store->fragment->lock);
 	store_count(&store->fragment->groups, n);
 	store_window_grown(store, mirror);
+}
+
+SfGroup *
+sf_store_add(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	SfLayout *layout = store->layout;
+	Size states = layout->nulls_offset + sizeof(uint64);
+	StoreWindow *mirror = sf_store_mirror(store, window);
+	Datum *columns[SF_LAYOUT_MAX_KEYS];
+	bool *column_nulls[SF_LAYOUT_MAX_KEYS];
+	SfGroup *group;
+
+	Assert(store->in_tick && window->born == store->tick && window->nslots == 0);
+	if (window->ngroups == PG_UINT32_MAX / 4)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many groups in a window")));
+	if (window->ngroups == sf_chunks_room(window->nchunks))
+		add_chunk(store, mirror);
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		columns[i] = (Datum *) &keys[i];
+		column_nulls[i] = (bool *) &nulls[i];
+	}
+	group = store_group(store, mirror, window->ngroups);
+	put_row(store, mirror, group, window->ngroups, columns, column_nulls, 0);
+	group->hash = hash;
+	memcpy(group->data + states, store->fresh + states, layout->data_size - states);
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	window->ngroups++;
+	LWLockRelease(&store->fragment->lock);
+	store_count(&store->fragment->groups, 1);
+	store_window_grown(store, mirror);
+	return group;
 }
