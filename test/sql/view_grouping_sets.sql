@@ -53,8 +53,17 @@ EXECUTE look_up('tea', NULL);
 RESET plan_cache_mode;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
-EXPLAIN (COSTS OFF) SELECT orders FROM (VALUES ('tea', 'south'), ('rum', NULL)) AS wanted (c, r), totals
-WHERE category = c AND region = r;
+-- Which side of a join's condition comes first differs between PostgreSQL's versions.
+CREATE FUNCTION plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    IF line !~ 'Filter:' THEN RETURN NEXT line; END IF;
+  END LOOP;
+END $$;
+SELECT * FROM plan($$SELECT orders FROM (VALUES ('tea', 'south'), ('rum', NULL)) AS wanted (c, r), totals
+                     WHERE category = c AND region = r$$);
+DROP FUNCTION plan;
 SELECT orders FROM (VALUES ('tea', 'south'), ('rum', NULL)) AS wanted (c, r), totals WHERE category = c AND region = r;
 RESET enable_hashjoin;
 RESET enable_mergejoin;
