@@ -59,6 +59,24 @@ init_value(SfFlow *flow, SfValue *value, Expr *expr)
 	flow->has_expressions = true;
 }
 
+/* Many aggregates of few conditions are common. */
+static void
+share_filter(SfFlow *flow, SfCall *call, const Aggref *aggref)
+{
+	SfAggregate **aggs = flow->definition->layout->aggs;
+
+	for (SfCall *other = flow->calls; other < call; other++)
+		if (other->filter != NULL && equal(aggs[other - flow->calls]->aggref->aggfilter, aggref->aggfilter))
+		{
+			call->shares_filter = true;
+			call->filter = other->filter;
+			call->passes = other->passes;
+			return;
+		}
+	call->filter = ExecInitExpr(aggref->aggfilter, NULL);
+	call->passes = palloc(SF_BATCH_ROWS * sizeof(bool));
+}
+
 static void
 init_call(SfFlow *flow, SfCall *call, SfAggregate *agg)
 {
@@ -74,8 +92,7 @@ init_call(SfFlow *flow, SfCall *call, SfAggregate *agg)
 	if (aggref->aggfilter != NULL)
 	{
 		note_expression(flow, aggref->aggfilter);
-		call->filter = ExecInitExpr(aggref->aggfilter, NULL);
-		call->passes = palloc(SF_BATCH_ROWS * sizeof(bool));
+		share_filter(flow, call, aggref);
 		flow->has_expressions = true;
 	}
 	if (OidIsValid(aggref->aggfnoid) && sf_needs_settings((Node *) aggref))
@@ -429,6 +446,15 @@ finish_value(SfFlow *flow, SfBatch *batch, SfValue *value)
 	}
 }
 
+static inline bool
+evaluate_filter(SfFlow *flow, SfCall *call)
+{
+	bool isnull;
+	Datum passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
+
+	return !isnull && DatumGetBool(passes);
+}
+
 /* Keys, arguments and aggregate filters of the row that has been loaded, into place i of their arrays. */
 static inline void
 evaluate_row(SfFlow *flow, const SfDefinition *definition, int i)
@@ -441,10 +467,8 @@ evaluate_row(SfFlow *flow, const SfDefinition *definition, int i)
 
 		if (call->filter != NULL)
 		{
-			bool isnull;
-			Datum passes = ExecEvalExpr(call->filter, flow->econtext, &isnull);
-
-			call->passes[i] = !isnull && DatumGetBool(passes);
+			if (!call->shares_filter)
+				call->passes[i] = evaluate_filter(flow, call);
 			if (!call->passes[i])
 			{
 				for (int arg = 0; arg < call->nargs; arg++)

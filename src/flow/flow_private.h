@@ -51,6 +51,7 @@ typedef struct SfCall /* an aggregate call */
 	int nargs;
 	SfValue *args;
 	ExprState *filter;
+	bool shares_filter; /* with a call before, which evaluates it */
 	bool *passes;       /* over the selected rows, when there is a filter */
 	Datum **arg_values; /* [nargs], for sf_aggregate_advance_batch */
 	bool **arg_nulls;

@@ -108,7 +108,13 @@ sf_aggregate_same_state(const SfAggregate *a, const SfAggregate *b)
 	const Kernel *kernel_b = ((const AggregateImpl *) b)->kernel;
 
 	if (a->list_offset >= 0 && b->list_offset >= 0)
-		return same_input(a, b) && a->aggref->aggdistinct == NIL && b->aggref->aggdistinct == NIL;
+	{
+		bool is_set = ((const AggregateImpl *) a)->collected->set != NULL;
+
+		if (is_set != (((const AggregateImpl *) b)->collected->set != NULL))
+			return false;
+		return same_input(a, b) && (is_set || (a->aggref->aggdistinct == NIL && b->aggref->aggdistinct == NIL));
+	}
 	return kernel_a != NULL && kernel_b != NULL && kernel_a->batch == kernel_b->batch && same_input(a, b);
 }
 
@@ -121,7 +127,7 @@ sf_aggregate_state_kind(const SfAggregate *agg)
 		return SF_STATE_KERNEL;
 	if (impl->catalog != NULL)
 		return sf_catalog_is_serialised(impl) ? SF_STATE_SERIALISED : SF_STATE_VALUE;
-	return impl->collected->is_set ? SF_STATE_SET : SF_STATE_LIST;
+	return impl->collected->is_set || impl->collected->set != NULL ? SF_STATE_SET : SF_STATE_LIST;
 }
 
 /* All zeros is every state's beginning; the catalogued initial value comes in with the first row or the result. */
@@ -246,7 +252,7 @@ sf_aggregate_load(SfAggregate *agg, SfBlobSpace *blobs, char *state, const char 
 		report_unknown_form(agg);
 	if (agg->list_offset >= 0)
 	{
-		sf_collected_load(blobs, state, data, end);
+		sf_collected_load((AggregateImpl *) agg, blobs, state, data, end);
 		return;
 	}
 	sf_flat_read(data, end, &size, sizeof(size));
@@ -300,4 +306,5 @@ sf_aggregate_put_back(SfAggregate *agg, SfBlobSpace *blobs, char *state, const c
 	}
 	sf_flat_read(data, end, &kept, sizeof(kept));
 	sf_list_rewind(blobs, &((CollectedState *) state)->list, &kept.list);
+	((CollectedState *) state)->null_at = kept.null_at;
 }

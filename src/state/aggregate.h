@@ -30,6 +30,7 @@ struct SfAggregate
 	Size		size;			/* bytes of state inside a group, MAXALIGNed */
 	int			blob_offset;	/* offset of the dsa_pointer inside the state, or -1 */
 	int			list_offset;	/* offset of the SfList inside the state, or -1 */
+	bool		counts_list;	/* the list's head is all that the answer needs */
 	Oid			result_type;
 	int32		result_typmod;
 	Oid			result_collation;

@@ -8,8 +8,8 @@
  * order of their places where the query does not say another: so batch and stream agree where the batch form reads one
  * table from its beginning to its end.
  *
- * With DISTINCT the list is a set: when it has doubled it is replaced by one without repetitions, so that it is never
- * much larger than what is distinct in it.
+ * With DISTINCT the list is a set (aggregate_set.c).  Where the type cannot be hashed, repetitions come in: when the list
+ * has doubled it is replaced by one without them, so that it is never much larger than what is distinct in it.
  *
  * Saved form: a number that no kernel has, how many entries come before, their end, the length and bytes of those
  * between.  Loading cuts the list to what comes before and adds the others; so a checkpoint writes what was added since
@@ -138,7 +138,8 @@ sf_collected_create(AggregateImpl *agg)
 	}
 	collected->context = CurrentMemoryContext;
 	agg->collected = collected;
-	collected->is_set = sf_can_be_distinct(agg);
+	sf_set_create(agg);
+	collected->is_set = collected->set == NULL && sf_can_be_distinct(agg);
 	agg->public.inputs = inputs;
 	agg->public.kernel = SF_KERNEL_COLLECTED;
 	agg->public.ndirect = list_length(aggref->aggdirectargs);
@@ -162,16 +163,15 @@ report_too_large(const AggregateImpl *agg, const CollectedState *state)
 	         errhint("Raise streamfuse.max_group_memory, or group by more.")));
 }
 
-static void
-check_size(const AggregateImpl *agg, const CollectedState *state, uint64 more)
+void
+sf_collected_check_size(const AggregateImpl *agg, const CollectedState *state, uint64 more)
 {
 	if (state->list.bytes + more > sf_group_limit())
 		report_too_large(agg, state);
 }
 
-/* The values as a tuple that refers to nothing outside it. */
-static MinimalTuple
-form_values(TupleDesc desc, const Datum *values, const bool *nulls)
+MinimalTuple
+sf_collected_form(TupleDesc desc, const Datum *values, const bool *nulls)
 {
 	Datum flat[FUNC_MAX_ARGS];
 
@@ -190,7 +190,7 @@ append(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, MinimalTup
 {
 	SfEntry *entry;
 
-	check_size(agg, state, SfEntryLength(tuple->t_len));
+	sf_collected_check_size(agg, state, SfEntryLength(tuple->t_len));
 	entry = sf_list_append(blobs, &state->list, SfEntryLength(tuple->t_len));
 	entry->relation = relation;
 	entry->block = block;
@@ -240,8 +240,14 @@ sf_collected_add(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datu
                  const SfPlaces *places, int i)
 {
 	int row = places->rows != NULL ? places->rows[i] : i;
-	MinimalTuple tuple = form_values(agg->collected->desc, args, nulls);
+	MinimalTuple tuple;
 
+	if (agg->collected->set != NULL)
+	{
+		sf_set_add(agg, blobs, (CollectedState *) state, args, nulls);
+		return;
+	}
+	tuple = sf_collected_form(agg->collected->desc, args, nulls);
 	append(agg, blobs, (CollectedState *) state, tuple, places->relation, places->blocks[row], places->offsets[row]);
 	heap_free_minimal_tuple(tuple);
 }
@@ -253,6 +259,11 @@ sf_collected_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datu
 	Datum row_args[FUNC_MAX_ARGS];
 	bool row_nulls[FUNC_MAX_ARGS];
 
+	if (agg->collected->set != NULL)
+	{
+		sf_set_advance(agg, blobs, states, args, nulls, n);
+		return;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		if (states[i] == NULL)
@@ -274,9 +285,13 @@ sf_collected_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobS
 	const SfList *other = &((const CollectedState *) from)->list;
 	const SfEntry **entries = sf_list_entries(from_blobs, other);
 
-	check_size(agg, state, other->bytes);
+	if (agg->collected->set == NULL)
+		sf_collected_check_size(agg, state, other->bytes);
 	for (uint64 i = 0; i < other->count; i++)
-		sf_list_append_flat(blobs, &state->list, (const char *) entries[i], entries[i]->length);
+		if (agg->collected->set != NULL)
+			sf_set_combine(agg, blobs, state, entries[i]);
+		else
+			sf_list_append_flat(blobs, &state->list, (const char *) entries[i], entries[i]->length);
 	pfree(entries);
 }
 
@@ -303,7 +318,7 @@ sf_collected_save(SfBlobSpace *blobs, const char *pointer, uint64 *saved, String
 }
 
 void
-sf_collected_load(SfBlobSpace *blobs, char *pointer, const char **data, const char *end)
+sf_collected_load(AggregateImpl *agg, SfBlobSpace *blobs, char *pointer, const char **data, const char *end)
 {
 	CollectedState *state = (CollectedState *) pointer;
 	uint64 from;
@@ -314,7 +329,9 @@ sf_collected_load(SfBlobSpace *blobs, char *pointer, const char **data, const ch
 	sf_flat_read(data, end, &to, sizeof(to));
 	sf_flat_read(data, end, &length, sizeof(length));
 	sf_list_cut(blobs, &state->list, from);
-	if (state->list.count == from)
+	if (state->list.count == from && agg->collected->set != NULL)
+		sf_set_load(agg, blobs, state, sf_flat_bytes(data, end, length), length);
+	else if (state->list.count == from)
 		sf_list_append_flat(blobs, &state->list, sf_flat_bytes(data, end, length), length);
 	if (state->list.count != to)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("saved state of a continuous view is damaged"),

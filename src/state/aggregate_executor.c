@@ -372,7 +372,7 @@ is_in_order(const ListPlan *plan)
 }
 
 static void
-start_run(ListPlan *plan, SfBlobSpace *blobs, const SfList *list)
+start_run(const AggregateImpl *agg, ListPlan *plan, SfBlobSpace *blobs, const SfList *list)
 {
 	MemoryContext old = MemoryContextSwitchTo(plan->entries_context);
 
@@ -380,7 +380,7 @@ start_run(ListPlan *plan, SfBlobSpace *blobs, const SfList *list)
 	plan->entries = sf_list_entries(blobs, list);
 	plan->nentries = list->count;
 	plan->shared = !SfPointerIsLocal(list->last);
-	if (!is_in_order(plan))
+	if (agg->collected->set == NULL && !is_in_order(plan))
 		qsort(plan->entries, plan->nentries, sizeof(SfEntry *), compare_places);
 	MemoryContextSwitchTo(old);
 	ExecReScan(plan->plan);
@@ -409,13 +409,16 @@ set_direct_arguments(const AggregateImpl *agg, EState *estate)
 Datum
 sf_collected_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull)
 {
-	ListPlan *plan = prepare_plan(agg, &agg->collected->aggregation, make_aggregation);
+	ListPlan *plan;
 	TupleTableSlot *slot;
 	Datum result;
 	int16 typlen;
 	bool typbyval;
 
-	start_run(plan, blobs, &((const CollectedState *) state)->list);
+	if (agg->public.counts_list)
+		return sf_set_count((const CollectedState *) state);
+	plan = prepare_plan(agg, &agg->collected->aggregation, make_aggregation);
+	start_run(agg, plan, blobs, &((const CollectedState *) state)->list);
 	set_direct_arguments(agg, plan->estate);
 	slot = ExecProcNode(plan->plan);
 	result = slot_getattr(slot, 1, isnull);
@@ -429,7 +432,7 @@ sf_collected_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, b
 void
 sf_distinct_begin(AggregateImpl *agg, SfBlobSpace *blobs, const SfList *list)
 {
-	start_run(prepare_plan(agg, &agg->collected->distinction, make_distinction), blobs, list);
+	start_run(agg, prepare_plan(agg, &agg->collected->distinction, make_distinction), blobs, list);
 }
 
 /* The next row of the set; NULL at the end.  Valid until the next call. */

@@ -87,7 +87,8 @@ typedef struct CollectedAggregate
 	TupleDesc	desc;			/* of the inputs */
 	Oid			transition_type;
 	bool		has_rows;		/* an argument is a row built of several inputs */
-	bool		is_set;			/* with DISTINCT: repetitions are taken out */
+	bool		is_set;			/* with DISTINCT: repetitions are taken out now and then */
+	struct SetKeys *set;		/* with DISTINCT: none comes in; instead of that */
 	ListPlan   *aggregation;	/* or NULL */
 	ListPlan   *distinction;
 } CollectedAggregate;
@@ -97,6 +98,7 @@ typedef struct CollectedState
 	SfList		list;
 	uint64		saved;			/* entries that the last checkpoint has; worker only */
 	uint64		distinct_bytes; /* of a set without repetitions, when they were last taken out */
+	uint64		null_at;		/* of a set: the number, from 1, of the entry that is null; 0: none is */
 } CollectedState;
 
 extern const Kernel *sf_kernel_find(Oid aggregate);
@@ -162,7 +164,21 @@ extern void sf_collected_add(AggregateImpl *agg, SfBlobSpace *blobs, char *state
 extern void sf_collected_combine(AggregateImpl *agg, SfBlobSpace *blobs, char *into, SfBlobSpace *from_blobs,
 								 const char *from);
 extern bool sf_collected_save(SfBlobSpace *blobs, const char *state, uint64 *saved, StringInfo out);
-extern void sf_collected_load(SfBlobSpace *blobs, char *state, const char **data, const char *end);
+extern void sf_collected_load(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const char **data, const char *end);
+extern void sf_collected_check_size(const AggregateImpl *agg, const CollectedState *state, uint64 more);
+
+/* The values as a tuple that refers to nothing outside it. */
+extern MinimalTuple sf_collected_form(TupleDesc desc, const Datum *values, const bool *nulls);
+
+/* aggregate_set.c */
+extern void sf_set_create(AggregateImpl *agg);
+extern void sf_set_add(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, const Datum *values,
+					   const bool *nulls);
+extern void sf_set_advance(AggregateImpl *agg, SfBlobSpace *blobs, char **states, Datum **args, bool **nulls, int n);
+extern void sf_set_combine(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, const SfEntry *entry);
+extern void sf_set_load(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, const char *data,
+						uint32 length);
+extern Datum sf_set_count(const CollectedState *state);
 
 /* aggregate_executor.c */
 extern bool sf_can_be_distinct(const AggregateImpl *agg);

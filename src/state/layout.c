@@ -48,8 +48,16 @@ key_kind(const TypeCacheEntry *type, Oid collation)
 	}
 }
 
-static void
-key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid collation)
+bool
+sf_key_can_hash(Oid type_id)
+{
+	TypeCacheEntry *type = lookup_type_cache(type_id, TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC);
+
+	return OidIsValid(type->eq_opr) && OidIsValid(type->hash_proc);
+}
+
+void
+sf_key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid collation)
 {
 	TypeCacheEntry *type = lookup_type_cache(type_id, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_PROC_FINFO);
 
@@ -84,6 +92,17 @@ share_state(SfLayout *layout, int agg)
 	return false;
 }
 
+static void
+note_read_lists(SfLayout *layout)
+{
+	layout->list_is_read = palloc0(sizeof(bool) * Max(layout->nlists, 1));
+	for (int i = 0; i < layout->nlists; i++)
+		for (int agg = 0; agg < layout->naggs; agg++)
+			if (layout->aggs[agg]->list_offset >= 0 && !layout->aggs[agg]->counts_list &&
+			    layout->state_offset[agg] + layout->aggs[agg]->list_offset == layout->list_offset[i])
+				layout->list_is_read[i] = true;
+}
+
 SfLayout *
 sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32 *typmods, const Oid *collations,
                  int naggs, SfAggregate **aggs)
@@ -98,7 +117,7 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 	layout->nkeys = nkeys;
 	layout->keys = palloc0(sizeof(SfKeyColumn) * Max(nkeys, 1));
 	for (int i = 0; i < nkeys; i++)
-		key_init(context, &layout->keys[i], types[i], typmods[i], collations[i]);
+		sf_key_init(context, &layout->keys[i], types[i], typmods[i], collations[i]);
 
 	layout->nulls_offset = sizeof(Datum) * nkeys;
 	offset = layout->nulls_offset + sizeof(uint64);
@@ -125,6 +144,7 @@ sf_layout_create(MemoryContext context, int nkeys, const Oid *types, const int32
 		offset += aggs[i]->size;
 	}
 	layout->data_size = MAXALIGN(offset);
+	note_read_lists(layout);
 	MemoryContextSwitchTo(old);
 	return layout;
 }
@@ -230,19 +250,25 @@ add_column(uint32 hash, int column, uint32 one)
 }
 
 static inline uint32
-finish_hash(const SfLayout *layout, uint32 hash)
+finish_hash(int nkeys, uint32 hash)
 {
-	return layout->nkeys > 1 ? murmurhash32(hash) : hash;
+	return nkeys > 1 ? murmurhash32(hash) : hash;
+}
+
+uint32
+sf_key_columns_hash(SfKeyColumn *columns, int nkeys, const Datum *keys, const bool *nulls)
+{
+	uint32 hash = 0;
+
+	for (int i = 0; i < nkeys; i++)
+		hash = add_column(hash, i, nulls[i] ? NULL_KEY_HASH : key_hash(&columns[i], keys[i]));
+	return finish_hash(nkeys, hash);
 }
 
 uint32
 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nulls)
 {
-	uint32 hash = 0;
-
-	for (int i = 0; i < layout->nkeys; i++)
-		hash = add_column(hash, i, nulls[i] ? NULL_KEY_HASH : key_hash(&layout->keys[i], keys[i]));
-	return finish_hash(layout, hash);
+	return sf_key_columns_hash(layout->keys, layout->nkeys, keys, nulls);
 }
 
 void
@@ -260,7 +286,7 @@ sf_layout_hash_batch(SfLayout *layout, Datum **keys, bool **nulls, uint32 *hashe
 	}
 	if (layout->nkeys > 1)
 		for (int i = 0; i < n; i++)
-			hashes[i] = finish_hash(layout, hashes[i]);
+			hashes[i] = finish_hash(layout->nkeys, hashes[i]);
 }
 
 bool

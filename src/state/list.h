@@ -6,6 +6,10 @@
  * is.  What stands in a list is never changed, so an older head of the same list is a prefix of it: a pre-image costs
  * the head, and a reader pinned earlier reads its prefix of the same segments.  A list that is replaced by another has
  * another first segment, by which the two are told apart; the older one then belongs to the pre-image, as a blob does.
+ *
+ * A list may be a set: then its newest segment has a hash table of all entries, by which the worker knows what there is.
+ * The table belongs to the newest head and says nothing to readers; when a head goes back, what has come since is taken
+ * out of it.
  */
 #ifndef SF_LIST_H
 #define SF_LIST_H
@@ -28,9 +32,9 @@ typedef struct SfList			/* in a group's state; all zeros: empty */
 typedef struct SfEntry			/* a row: where it is, and its values */
 {
 	uint32		length;			/* with everything, MAXALIGNed */
-	Oid			relation;		/* InvalidOid: of no place */
+	Oid			relation;		/* InvalidOid: of no place; of a set's entry: this and the next are its code */
 	BlockNumber block;
-	OffsetNumber offset;
+	OffsetNumber offset;		/* of a set's entry: is the code exact? */
 	MinimalTupleData values pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } SfEntry;
 
@@ -39,8 +43,35 @@ typedef struct SfEntry			/* a row: where it is, and its values */
 /* Adds an entry, of which the caller fills in all but the length; may raise for lack of memory. */
 extern SfEntry *sf_list_append(SfBlobSpace *space, SfList *list, uint32 length);
 
+/*
+ * An entry of a set is found by a code.  An exact one is the entry's alone, but for SF_COMMON_CODE; of others the upper half
+ * is a hash, and the lower is 0.
+ */
+typedef struct SfSetCode
+{
+	uint64		code;			/* never 0 if exact */
+	bool		exact;
+} SfSetCode;
+
+#define SF_COMMON_CODE UINT64CONST(1)
+
+/* Adds an entry that the set does not have. */
+extern SfEntry *sf_list_append_coded(SfBlobSpace *space, SfList *list, uint32 length, SfSetCode code);
+extern SfSetCode sf_entry_code(const SfEntry *entry);
+
+/* Does the set have an entry with this code that is, where the code leaves it open, a match? */
+typedef bool (*SfEntryMatches) (const SfEntry *entry, void *arg);
+extern bool sf_list_contains(SfBlobSpace *space, const SfList *list, SfSetCode code, SfEntryMatches matches, void *arg);
+
+/* Tells the processor that it will be asked so: first to fetch where tables lead, then, later, the entry that may match. */
+extern void sf_list_prefetch_slot(SfBlobSpace *space, const SfList *list, SfSetCode code);
+extern void sf_list_prefetch_entry(SfBlobSpace *space, const SfList *list, SfSetCode code);
+
 /* Adds entries from their flat form, which need not be aligned. */
 extern void sf_list_append_flat(SfBlobSpace *space, SfList *list, const char *data, uint32 length);
+
+/* The next entry of those, as a copy in CurrentMemoryContext; moves *data. */
+extern SfEntry *sf_list_read_entry(const char **data, const char *end);
 
 /* Addresses of all entries, in CurrentMemoryContext. */
 extern const SfEntry **sf_list_entries(SfBlobSpace *space, const SfList *list);

@@ -69,6 +69,7 @@ typedef struct SfLayout			/* process-local, the same in every process for one de
 	Size	   *blob_offset;	/* offsets, in the data, of dsa_pointers to state blobs (not keys) */
 	int			nlists;
 	Size	   *list_offset;	/* offsets, in the data, of SfLists */
+	bool	   *list_is_read;	/* of each: some aggregate's answer needs its entries */
 	bool		of_rows;		/* each group is a row, its keys the row's columns: appended, never looked up */
 	bool		in_panes;		/* rows go into panes, of which windows are assembled; false unless set */
 	bool		groups_leave;	/* see sf_layout_let_groups_leave */
@@ -217,6 +218,11 @@ extern uint32 sf_layout_hash(SfLayout *layout, const Datum *keys, const bool *nu
 
 /* For many rows: one array per key column; nulls[k] may be NULL when there are none in the column. */
 extern void sf_layout_hash_batch(SfLayout *layout, Datum **keys, bool **nulls, uint32 *hashes, int n);
+
+/* One column's way of telling values apart, for a type that can be hashed; else it raises. */
+extern bool sf_key_can_hash(Oid type_id);
+extern void sf_key_init(MemoryContext context, SfKeyColumn *key, Oid type_id, int32 typmod, Oid collation);
+extern uint32 sf_key_columns_hash(SfKeyColumn *columns, int nkeys, const Datum *keys, const bool *nulls);
 
 /* Are two values of a key column, none null, equal?  As below. */
 extern bool sf_key_equal(SfKeyColumn *key, Datum a, Datum b);

@@ -407,6 +407,8 @@ copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char 
 	{
 		SfList *list = (SfList *) (copy->data + layout->list_offset[i]);
 
+		if (!layout->list_is_read[i] && !layout->in_panes)
+			continue;
 		sf_list_copy(scan->batch_context, scan->area, list);
 		scan->batch_bytes += list->bytes;
 	}

@@ -25,6 +25,11 @@ $node->safe_psql('postgres', q{
 	CREATE MATERIALIZED VIEW sliding WITH (streamfuse.continuous) AS
 	SELECT window_start, window_end, array_agg(id) AS ids, count(DISTINCT (kind, value)) AS pairs
 	FROM events, hop(event_time, '2 hours', '1 hour') GROUP BY window_start, window_end;
+	-- Sets in which nearly every row is new.
+	CREATE MATERIALIZED VIEW sets WITH (streamfuse.continuous) AS
+	SELECT kind, count(DISTINCT id) AS ids, count(DISTINCT 'id ' || id::text) FILTER (WHERE value > 100) AS texts, sum(DISTINCT id) AS total,
+		count(DISTINCT nullif(id % 50, 7)) AS few
+	FROM events GROUP BY GROUPING SETS ((kind), ());
 	SELECT streamfuse.flush()});
 
 my $next = 0;
@@ -47,7 +52,7 @@ sub check
 
 	is($node->safe_psql('postgres', q{
 		SELECT streamfuse.flush();
-		SELECT v, count(*) FROM (VALUES ('kept'::regclass), ('sliding')) views (v), streamfuse.verify(v) GROUP BY v}) =~ s/^.*\n?//r, '', $name);
+		SELECT v, count(*) FROM (VALUES ('kept'::regclass), ('sliding'), ('sets')) views (v), streamfuse.verify(v) GROUP BY v}) =~ s/^.*\n?//r, '', $name);
 	is($node->safe_psql('postgres', q{SELECT sum(cardinality(ids)) FROM kept}), $next, "$name: each row once");
 	return;
 }
@@ -138,7 +143,7 @@ $standby->start;
 insert_rows(30);
 checkpoint();
 $node->wait_for_catchup($standby);
-for my $view ('kept', 'sliding')
+for my $view ('kept', 'sliding', 'sets')
 {
 	is($standby->safe_psql('postgres', "SELECT md5(string_agg(v::text, ' ' ORDER BY v)) FROM $view v"),
 		$node->safe_psql('postgres', "SELECT md5(string_agg(v::text, ' ' ORDER BY v)) FROM $view v"), "$view on a standby");

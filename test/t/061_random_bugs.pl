@@ -36,6 +36,7 @@ my %found_by = (
 	'pre-image-not-saved' => 19,
 	'sealed-page-counted-again' => 1,
 	'sealed-page-skipped' => 1,
+	'set-forgets-older-values' => 12,
 	'set-keeps-other-keys' => 1,
 	'state-saved-without-position' => 17,
 	'sum-counts-nulls' => 15,
