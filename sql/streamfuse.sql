@@ -359,7 +359,8 @@ CREATE TABLE streamfuse.error_row (
   at         timestamptz NOT NULL,
   sqlstate   text NOT NULL,
   message    text NOT NULL,
-  PRIMARY KEY (fragment, relation, tid)
+  branch     int4 NOT NULL DEFAULT 1,  -- the SELECT of a UNION ALL that it raised in; others may have counted it
+  PRIMARY KEY (fragment, relation, tid, branch)
 ) USING heap;
 COMMENT ON TABLE streamfuse.error_row IS 'rows that raised an error and are not counted, by fragment';
 
@@ -463,9 +464,9 @@ COMMENT ON FUNCTION streamfuse.explain(regclass, text) IS
   'what of a continuous view is maintained and how: as text, json or dot';
 
 -- What the statement of verify() calls.  Anybody may own a view; counted() raises elsewhere.
-CREATE FUNCTION streamfuse.counted(tableoid oid, ctid tid, xmin xid) RETURNS bool
+CREATE FUNCTION streamfuse.counted(tableoid oid, ctid tid, xmin xid, branch int) RETURNS bool
   LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 0.0001 AS 'MODULE_PATHNAME', 'sf_counted';
-COMMENT ON FUNCTION streamfuse.counted(oid, tid, xid) IS 'for verify(): is a row of a stream counted?';
+COMMENT ON FUNCTION streamfuse.counted(oid, tid, xid, int) IS 'for verify(): is a row of a stream counted?';
 CREATE FUNCTION streamfuse.magnitude(value float8) RETURNS float8
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sf_magnitude';
 COMMENT ON FUNCTION streamfuse.magnitude(float8) IS 'for verify(): the absolute value, bounded so that sums do not overflow';
@@ -613,7 +614,7 @@ COMMENT ON FUNCTION streamfuse.stream_row(oid[], oid, tid) IS
 
 -- Error messages show data: they are for the view's owner.
 CREATE VIEW streamfuse.errors WITH (security_barrier) AS
-  SELECT f.view::regclass AS view, e.at, e.relation::regclass AS stream, e.tid, e.event_time, e.sqlstate, e.message,
+  SELECT f.view::regclass AS view, e.at, e.relation::regclass AS stream, e.tid, e.branch, e.event_time, e.sqlstate, e.message,
          streamfuse.stream_row(f.streams, e.relation, e.tid) AS "row"
   FROM streamfuse.error_row e
        JOIN streamfuse.fragment f ON f.id = e.fragment
@@ -621,4 +622,5 @@ CREATE VIEW streamfuse.errors WITH (security_barrier) AS
   WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW streamfuse.errors IS
   'rows that raised an error in views with on_error = skip and are not counted, for the owners of the views';
+COMMENT ON COLUMN streamfuse.errors.branch IS 'which SELECT of a UNION ALL raised the error, from 1; others may have counted the row';
 GRANT SELECT ON streamfuse.errors TO PUBLIC;

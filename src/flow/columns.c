@@ -1,6 +1,6 @@
 /*
  * columns.c
- *		Which columns of the stream a definition needs.
+ *		Which columns of a stream a definition needs.
  *
  * Only these are taken out of a row's tuple (batch.c) and asked of the owner's rights (worker/member.c): so every
  * expression over a row of the stream that is evaluated must be looked at here.  Nothing is evaluated, and no lock is taken.
@@ -23,25 +23,28 @@ sf_flow_collect_columns(Node *node, Bitmapset **columns)
 }
 
 static void
-collect_aggref_columns(Aggref *aggref, Bitmapset **columns)
+collect_branch_columns(const SfDefinition *definition, const SfBranch *branch, bool times, Bitmapset **columns)
 {
-	sf_flow_collect_columns((Node *) aggref->args, columns);
-	sf_flow_collect_columns((Node *) aggref->aggfilter, columns);
+	if (times)
+		sf_flow_collect_columns((Node *) branch->time, columns);
+	if (times && branch->life_attnum > 0)
+		*columns = bms_add_member(*columns, branch->life_attnum - 1);
+	sf_flow_collect_columns((Node *) branch->filter, columns);
+	sf_flow_collect_columns((Node *) branch->keys, columns);
+	for (int agg = 0; agg < definition->naggs; agg++)
+	{
+		sf_flow_collect_columns((Node *) branch->inputs[agg], columns);
+		sf_flow_collect_columns((Node *) branch->agg_filters[agg], columns);
+	}
 }
 
 Bitmapset *
-sf_flow_columns(const SfDefinition *definition)
+sf_flow_columns(const SfDefinition *definition, Oid stream, bool times)
 {
 	Bitmapset *columns = NULL;
-	ListCell *cell;
 
-	sf_flow_collect_columns((Node *) definition->time, &columns);
-	if (definition->life_attnum > 0)
-		columns = bms_add_member(columns, definition->life_attnum - 1);
-	sf_flow_collect_columns((Node *) definition->filter, &columns);
-	foreach (cell, definition->keys)
-		sf_flow_collect_columns(lfirst(cell), &columns);
-	foreach (cell, definition->aggrefs)
-		collect_aggref_columns(lfirst(cell), &columns);
+	for (int i = 0; i < definition->nbranches; i++)
+		if (definition->branches[i].stream == stream)
+			collect_branch_columns(definition, &definition->branches[i], times, &columns);
 	return columns;
 }

@@ -4,7 +4,7 @@
  *
  * The batch is worked column by column.  First all expressions are evaluated into arrays over the selected rows, in the
  * memory of one ExprContext that is reset per batch; then windows and groups are found and touched; then each aggregate
- * folds its column in.  Where a key or an argument is a plain column and no row was left out, the batch's own array is
+ * folds its column in.  A batch is of one branch, which has expressions of its own.  Where a key or an argument is a plain column and no row was left out, the batch's own array is
  * used as it is.
  *
  * Evaluation goes row by row, and `at` is the place of the row it is at; so an error has stopped at that row, and to go
@@ -26,13 +26,14 @@
 #include "utils/rel.h"
 
 #include "fault.h"
+#include "plan/branch.h"
 #include "plan/mutable.h"
 
 /* So many batches without an error are folded row by row after one with an error. */
 #define BATCHES_BY_ROWS 4096
 
 static void
-note_expression(SfFlow *flow, Expr *expr)
+note_expression(SfFlow *flow, SfFlowBranch *branch, Expr *expr)
 {
 	if (expr == NULL)
 		return;
@@ -40,89 +41,128 @@ note_expression(SfFlow *flow, Expr *expr)
 		flow->uses_window = true;
 	if (sf_needs_settings((Node *) expr))
 		flow->needs_settings = true;
-	sf_flow_collect_columns((Node *) expr, &flow->columns);
+	sf_flow_collect_columns((Node *) expr, &branch->columns);
 }
 
 static void
-init_value(SfFlow *flow, SfValue *value, Expr *expr)
+init_value(SfFlow *flow, SfFlowBranch *branch, SfValue *value, Expr *expr)
 {
+	AttrNumber column = sf_plain_column((Node *) expr);
+
 	value->column = -1;
 	value->own_values = palloc(SF_BATCH_ROWS * sizeof(Datum));
 	value->own_nulls = palloc(SF_BATCH_ROWS * sizeof(bool));
-	if (IsA(expr, Var) && ((Var *) expr)->varno == 1)
+	if (column != 0)
 	{
-		value->column = ((Var *) expr)->varattno - 1;
+		value->column = column - 1;
 		return;
 	}
-	note_expression(flow, expr);
+	note_expression(flow, branch, expr);
 	value->state = ExecInitExpr(expr, NULL);
 	flow->has_expressions = true;
 }
 
 /* Many aggregates of few conditions are common. */
 static void
-share_filter(SfFlow *flow, SfCall *call, const Aggref *aggref)
+share_filter(SfFlow *flow, SfFlowBranch *branch, int agg)
 {
-	SfAggregate **aggs = flow->definition->layout->aggs;
+	Expr **filters = flow->definition->branches[branch->number].agg_filters;
+	SfCall *call = &branch->calls[agg];
 
-	for (SfCall *other = flow->calls; other < call; other++)
-		if (other->filter != NULL && equal(aggs[other - flow->calls]->aggref->aggfilter, aggref->aggfilter))
+	for (int other = 0; other < agg; other++)
+		if (filters[other] != NULL && equal(filters[other], filters[agg]))
 		{
 			call->shares_filter = true;
-			call->filter = other->filter;
-			call->passes = other->passes;
+			call->filter = branch->calls[other].filter;
+			call->passes = branch->calls[other].passes;
 			return;
 		}
-	call->filter = ExecInitExpr(aggref->aggfilter, NULL);
+	call->filter = ExecInitExpr(filters[agg], NULL);
 	call->passes = palloc(SF_BATCH_ROWS * sizeof(bool));
 }
 
 static void
-init_call(SfFlow *flow, SfCall *call, SfAggregate *agg)
+init_call(SfFlow *flow, SfFlowBranch *branch, int agg)
 {
-	Aggref *aggref = agg->aggref;
+	const SfBranch *defined = &flow->definition->branches[branch->number];
+	SfAggregate *aggregate = flow->definition->layout->aggs[agg];
+	SfCall *call = &branch->calls[agg];
+	Aggref *aggref = aggregate->aggref;
 	ListCell *cell;
 
-	call->nargs = agg->nargs;
+	call->nargs = aggregate->nargs;
 	call->args = palloc0(Max(call->nargs, 1) * sizeof(SfValue));
 	call->arg_values = palloc0(Max(call->nargs, 1) * sizeof(Datum *));
 	call->arg_nulls = palloc0(Max(call->nargs, 1) * sizeof(bool *));
-	foreach (cell, agg->inputs)
-		init_value(flow, &call->args[foreach_current_index(cell)], lfirst(cell));
-	if (aggref->aggfilter != NULL)
+	foreach (cell, defined->inputs[agg])
+		init_value(flow, branch, &call->args[foreach_current_index(cell)], lfirst(cell));
+	if (defined->agg_filters[agg] != NULL)
 	{
-		note_expression(flow, aggref->aggfilter);
-		share_filter(flow, call, aggref);
+		note_expression(flow, branch, defined->agg_filters[agg]);
+		share_filter(flow, branch, agg);
 		flow->has_expressions = true;
 	}
 	if (OidIsValid(aggref->aggfnoid) && sf_needs_settings((Node *) aggref))
 		flow->needs_settings = true;
 }
 
-static void
-init_slots(SfFlow *flow)
+static TupleTableSlot *
+make_row(SfFlow *flow, Oid stream)
 {
-	Relation rel = table_open(flow->definition->stream, NoLock);
+	Relation rel = table_open(stream, NoLock);
 	TupleDesc desc = CreateTupleDescCopy(RelationGetDescr(rel));
-	TupleDesc window_desc = CreateTemplateTupleDesc(2);
+	TupleTableSlot *row = ExecInitExtraTupleSlot(flow->estate, desc, &TTSOpsVirtual);
 
 	table_close(rel, NoLock);
-	TupleDescInitEntry(window_desc, 1, "window_start", flow->definition->time_type, -1, 0);
-	TupleDescInitEntry(window_desc, 2, "window_end", flow->definition->time_type, -1, 0);
-	flow->row = ExecInitExtraTupleSlot(flow->estate, desc, &TTSOpsVirtual);
-	flow->window = ExecInitExtraTupleSlot(flow->estate, window_desc, &TTSOpsVirtual);
-	ExecStoreAllNullTuple(flow->row);
+	ExecStoreAllNullTuple(row);
+	return row;
+}
+
+static void
+init_window(SfFlow *flow)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(2);
+
+	TupleDescInitEntry(desc, 1, "window_start", flow->definition->time_type, -1, 0);
+	TupleDescInitEntry(desc, 2, "window_end", flow->definition->time_type, -1, 0);
+	flow->window = ExecInitExtraTupleSlot(flow->estate, desc, &TTSOpsVirtual);
 	ExecStoreAllNullTuple(flow->window);
 }
 
 static void
-list_columns(SfFlow *flow)
+list_columns(SfFlowBranch *branch)
 {
 	int column = -1;
 
-	flow->column_list = palloc((bms_num_members(flow->columns) + 1) * sizeof(int));
-	while ((column = bms_next_member(flow->columns, column)) >= 0)
-		flow->column_list[flow->ncolumns++] = column;
+	branch->column_list = palloc((bms_num_members(branch->columns) + 1) * sizeof(int));
+	while ((column = bms_next_member(branch->columns, column)) >= 0)
+		branch->column_list[branch->ncolumns++] = column;
+}
+
+static void
+init_branch(SfFlow *flow, SfFlowBranch *branch, int number)
+{
+	const SfDefinition *definition = flow->definition;
+	const SfBranch *defined = &definition->branches[number];
+	ListCell *cell;
+
+	branch->number = number;
+	branch->time_attnum = defined->time_attnum;
+	branch->life_attnum = defined->life_attnum;
+	branch->row = make_row(flow, defined->stream);
+	if (defined->filter != NULL)
+	{
+		note_expression(flow, branch, defined->filter);
+		branch->filter = ExecInitQual(list_make1(defined->filter), NULL);
+	}
+	branch->keys = palloc0(Max(flow->nkeys, 1) * sizeof(SfValue));
+	foreach (cell, defined->keys)
+		if (foreach_current_index(cell) < flow->nkeys)
+			init_value(flow, branch, &branch->keys[foreach_current_index(cell)], lfirst(cell));
+	branch->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
+	for (int agg = 0; agg < definition->naggs; agg++)
+		init_call(flow, branch, agg);
+	list_columns(branch);
 }
 
 SfFlow *
@@ -132,7 +172,6 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	MemoryContext own = AllocSetContextCreate(parent, "streamfuse flow", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
 	SfFlow *flow = palloc0(sizeof(SfFlow));
-	ListCell *cell;
 
 	flow->context = own;
 	flow->definition = definition;
@@ -148,22 +187,12 @@ sf_flow_create(MemoryContext parent, SfDefinition *definition, SfStore *store, S
 	flow->nulls_out = palloc0(Max(definition->nkeys, 1) * sizeof(bool *));
 	flow->estate = CreateExecutorState();
 	flow->econtext = CreateExprContext(flow->estate);
-	init_slots(flow);
-
-	if (definition->filter != NULL)
-	{
-		note_expression(flow, definition->filter);
-		flow->filter = ExecInitQual(list_make1(definition->filter), NULL);
-	}
 	flow->nkeys = definition->nkeys - (definition->nsets > 0);
-	flow->keys = palloc0(Max(flow->nkeys, 1) * sizeof(SfValue));
-	foreach (cell, definition->keys)
-		if (foreach_current_index(cell) < flow->nkeys)
-			init_value(flow, &flow->keys[foreach_current_index(cell)], lfirst(cell));
-	flow->calls = palloc0(Max(definition->naggs, 1) * sizeof(SfCall));
-	for (int agg = 0; agg < definition->naggs; agg++)
-		init_call(flow, &flow->calls[agg], definition->layout->aggs[agg]);
-	list_columns(flow);
+	init_window(flow);
+	flow->branches = palloc0(definition->nbranches * sizeof(SfFlowBranch));
+	for (int i = 0; i < definition->nbranches; i++)
+		init_branch(flow, &flow->branches[i], i);
+	flow->branch = &flow->branches[0];
 
 	flow->selected = palloc(SF_BATCH_ROWS * sizeof(int));
 	flow->starts = palloc(SF_BATCH_ROWS * sizeof(SfTime));
@@ -323,11 +352,11 @@ sf_flow_pane_of(SfFlow *flow, SfTime time, SfPane *pane)
 void
 sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 {
-	TupleTableSlot *slot = flow->row;
+	TupleTableSlot *slot = flow->branch->row;
 
-	for (int i = 0; i < flow->ncolumns; i++)
+	for (int i = 0; i < flow->branch->ncolumns; i++)
 	{
-		int column = flow->column_list[i];
+		int column = flow->branch->column_list[i];
 
 		slot->tts_values[column] = batch->values[column][row];
 		slot->tts_isnull[column] = batch->nulls[column][row];
@@ -336,7 +365,7 @@ sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end
 	{
 		if (flow->definition->window.fine != NULL)
 			sf_window_of(flow->definition->window.fine,
-			             DatumGetInt64(batch->values[flow->definition->time_attnum - 1][row]), &start, &end);
+			             DatumGetInt64(batch->values[flow->branch->time_attnum - 1][row]), &start, &end);
 		flow->window->tts_values[0] = Int64GetDatum(start);
 		flow->window->tts_values[1] = Int64GetDatum(end);
 		flow->window->tts_isnull[0] = flow->window->tts_isnull[1] = false;
@@ -348,8 +377,8 @@ static void
 select_rows(SfFlow *flow, SfBatch *batch)
 {
 	const bool windowless = sf_is_windowless(flow->definition);
-	const Datum *times = windowless ? NULL : batch->values[flow->definition->time_attnum - 1];
-	const bool *time_nulls = windowless ? NULL : batch->nulls[flow->definition->time_attnum - 1];
+	const Datum *times = windowless ? NULL : batch->values[flow->branch->time_attnum - 1];
+	const bool *time_nulls = windowless ? NULL : batch->nulls[flow->branch->time_attnum - 1];
 	SfTime closed_until = flow->progress->closed_until;
 	SfPane pane = {0};
 	bool in_window = windowless;
@@ -369,10 +398,10 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			continue;
 		flow->at = row;
 		flow->nselected = n;
-		if (flow->filter != NULL && !flow->uses_window)
+		if (flow->branch->filter != NULL && !flow->uses_window)
 		{
 			sf_flow_load_row(flow, batch, row, 0, 0);
-			if (!ExecQual(flow->filter, flow->econtext) &&
+			if (!ExecQual(flow->branch->filter, flow->econtext) &&
 			    !(row == SF_BATCH_ROWS - 1 && SF_BUG("filter-misses-last-row")))
 				continue;
 		}
@@ -381,10 +410,10 @@ select_rows(SfFlow *flow, SfBatch *batch)
 			in_window = sf_flow_pane_of(flow, time, &pane);
 			is_regular = sf_window_is_regular(&flow->pane, pane.start, pane.end);
 		}
-		if (flow->filter != NULL && flow->uses_window)
+		if (flow->branch->filter != NULL && flow->uses_window)
 		{
 			sf_flow_load_row(flow, batch, row, pane.start, pane.end);
-			if (!ExecQual(flow->filter, flow->econtext))
+			if (!ExecQual(flow->branch->filter, flow->econtext))
 				continue;
 		}
 		if (!in_window)
@@ -460,10 +489,10 @@ static inline void
 evaluate_row(SfFlow *flow, const SfDefinition *definition, int i)
 {
 	for (int key = 0; key < flow->nkeys; key++)
-		evaluate(flow, &flow->keys[key], i);
+		evaluate(flow, &flow->branch->keys[key], i);
 	for (int agg = 0; agg < definition->naggs; agg++)
 	{
-		SfCall *call = &flow->calls[agg];
+		SfCall *call = &flow->branch->calls[agg];
 
 		if (call->filter != NULL)
 		{
@@ -530,11 +559,11 @@ finish_values(SfFlow *flow, SfBatch *batch)
 	SfDefinition *definition = flow->definition;
 
 	for (int key = 0; key < flow->nkeys; key++)
-		finish_value(flow, batch, &flow->keys[key]);
+		finish_value(flow, batch, &flow->branch->keys[key]);
 	for (int agg = 0; agg < definition->naggs; agg++)
-		for (int arg = 0; arg < flow->calls[agg].nargs; arg++)
+		for (int arg = 0; arg < flow->branch->calls[agg].nargs; arg++)
 		{
-			SfCall *call = &flow->calls[agg];
+			SfCall *call = &flow->branch->calls[agg];
 
 			finish_value(flow, batch, &call->args[arg]);
 			call->arg_values[arg] = call->args[arg].values;
@@ -567,10 +596,11 @@ fold_by_rows(SfFlow *flow)
 }
 
 void
-sf_flow_start(SfFlow *flow, SfBatch *batch, bool skip)
+sf_flow_start(SfFlow *flow, int branch, SfBatch *batch, bool skip)
 {
+	flow->branch = &flow->branches[branch];
 	ResetExprContext(flow->econtext);
-	flow->econtext->ecxt_scantuple = flow->row;
+	flow->econtext->ecxt_scantuple = flow->branch->row;
 	flow->econtext->ecxt_innertuple = flow->window;
 	flow->batch = batch;
 	flow->skip = skip;
@@ -646,7 +676,7 @@ sf_flow_works_by_columns(const SfFlow *flow)
 static SfTime
 event_time(const SfFlow *flow, const SfBatch *batch, int row)
 {
-	int column = flow->definition->time_attnum - 1;
+	int column = flow->branch->time_attnum - 1;
 
 	return column < 0 || batch->nulls[column][row] ? SF_TIME_MINUS_INFINITY : DatumGetInt64(batch->values[column][row]);
 }
@@ -664,6 +694,7 @@ sf_flow_row(const SfFlow *flow, SfFailedRow *failed)
 	else if (flow->stage != STAGE_SELECT)
 		row = flow->selected[flow->at];
 	*failed = (SfFailedRow){.relid = batch->relid,
+	                        .branch = flow->branch->number,
 	                        .block = batch->blocks[row],
 	                        .offset = batch->offsets[row],
 	                        .event_time = event_time(flow, batch, row),

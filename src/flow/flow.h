@@ -20,8 +20,8 @@
 
 typedef struct SfFlow SfFlow;
 
-/* Which columns of the stream (attno - 1) a definition needs. */
-extern Bitmapset *sf_flow_columns(const SfDefinition *definition);
+/* Which columns of a stream (attno - 1) a definition needs.  times: with those that are there for the time alone. */
+extern Bitmapset *sf_flow_columns(const SfDefinition *definition, Oid stream, bool times);
 
 /* Adds those that an expression over a row needs. */
 extern void sf_flow_collect_columns(Node *node, Bitmapset **columns);
@@ -57,10 +57,10 @@ extern bool sf_flow_has_output(const SfFlow *flow);
 extern void sf_flow_count_missed(SfFlow *flow, SfTime start, SfTime end, int64 rows);
 
 /*
- * Starts a batch (borrowed until it has been applied).  skip: rows may be set aside, so late ones are evaluated, too: a
+ * Starts a batch for a branch of the definition, whose stream its rows are of (borrowed until it has been applied).  skip: rows may be set aside, so late ones are evaluated, too: a
  * row that raises is failed, not late.
  */
-extern void sf_flow_start(SfFlow *flow, SfBatch *batch, bool skip);
+extern void sf_flow_start(SfFlow *flow, int branch, SfBatch *batch, bool skip);
 
 /* The two steps.  Both may raise. */
 extern void sf_flow_evaluate(SfFlow *flow);

@@ -64,6 +64,20 @@ typedef struct SfRowTouch
 	SfStoreMark mark;
 	int states; /* where in row_states the group is, as it was before the row */
 } SfRowTouch;
+/* A branch of the definition, compiled. */
+typedef struct SfFlowBranch
+{
+	int number;
+	AttrNumber time_attnum;
+	AttrNumber life_attnum;
+	TupleTableSlot *row; /* one row of its stream */
+	Bitmapset *columns;  /* loaded into `row` for expressions */
+	int ncolumns;
+	int *column_list;
+	ExprState *filter;
+	SfValue *keys;
+	SfCall *calls;
+} SfFlowBranch;
 
 struct SfFlow
 {
@@ -80,20 +94,14 @@ struct SfFlow
 
 	EState *estate;
 	ExprContext *econtext;  /* its per-tuple memory lives for a batch */
-	TupleTableSlot *row;    /* one row of the stream */
-	TupleTableSlot *window; /* its window_start, window_end */
-	Bitmapset *columns;     /* loaded into `row` for expressions */
-	int ncolumns;
-	int *column_list;
-	bool uses_window;     /* some expression refers to the window's columns */
-	bool has_expressions; /* some key, argument or FILTER is not a plain column */
+	TupleTableSlot *window; /* of a row: its window_start, window_end */
+	bool uses_window;       /* some expression refers to the window's columns */
+	bool has_expressions;   /* some key, argument or FILTER is not a plain column */
 
-	ExprState *filter;
 	int nkeys; /* those that have values: the number of the grouping set has none */
-	SfValue *keys;
-	SfCall *calls;
-
-	SfBatch *batch; /* borrowed */
+	SfFlowBranch *branches;
+	SfFlowBranch *branch; /* that of the batch */
+	SfBatch *batch;       /* borrowed */
 	bool skip;      /* late rows are evaluated, too */
 	SfStage stage;
 	int at;

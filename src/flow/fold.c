@@ -60,8 +60,8 @@ touch_general(SfFlow *flow)
 
 	for (int key = 0; key < layout->nkeys; key++)
 	{
-		keys[key] = flow->keys[key].values;
-		nulls[key] = flow->keys[key].nulls;
+		keys[key] = flow->branch->keys[key].values;
+		nulls[key] = flow->branch->keys[key].nulls;
 	}
 	sf_layout_hash_batch(layout, keys, nulls, flow->hashes, flow->nselected);
 	sf_store_touch_batch(flow->store, flow->windows, flow->hashes, keys, nulls, flow->groups, flow->nselected);
@@ -83,7 +83,7 @@ touch_without_keys(SfFlow *flow)
 static void
 touch_by_int(SfFlow *flow)
 {
-	SfValue *key = &flow->keys[0];
+	SfValue *key = &flow->branch->keys[0];
 	int16 typlen = flow->definition->layout->keys[0].typlen;
 
 	for (int i = 0; i < flow->nselected; i++)
@@ -106,8 +106,8 @@ touch_set(SfFlow *flow, int set)
 	{
 		bool is_member = (flow->definition->sets[set] & (UINT64CONST(1) << key)) != 0;
 
-		keys[key] = flow->keys[key].values;
-		nulls[key] = is_member || SF_BUG("set-keeps-other-keys") ? flow->keys[key].nulls : flow->not_in_set;
+		keys[key] = flow->branch->keys[key].values;
+		nulls[key] = is_member || SF_BUG("set-keeps-other-keys") ? flow->branch->keys[key].nulls : flow->not_in_set;
 	}
 	for (int i = 0; i < flow->nselected; i++)
 		flow->set_numbers[i] = Int32GetDatum(set + 1);
@@ -131,7 +131,8 @@ touch_groups(SfFlow *flow)
 {
 	if (flow->definition->nkeys == 0)
 		touch_without_keys(flow);
-	else if (sf_layout_is_int(flow->definition->layout) && (flow->keys[0].nulls == NULL || SF_BUG("null-key-is-zero")))
+	else if (sf_layout_is_int(flow->definition->layout) &&
+	         (flow->branch->keys[0].nulls == NULL || SF_BUG("null-key-is-zero")))
 		touch_by_int(flow);
 	else
 		touch_general(flow);
@@ -143,7 +144,7 @@ places(const SfFlow *flow)
 {
 	const SfBatch *batch = flow->batch;
 
-	return (SfPlaces){batch->relid, batch->blocks, batch->offsets, flow->selected};
+	return (SfPlaces){batch->relid, flow->branch->number, batch->blocks, batch->offsets, flow->selected};
 }
 
 static void
@@ -154,7 +155,7 @@ fold(SfFlow *flow)
 
 	for (int agg = 0; agg < layout->naggs; agg++)
 	{
-		SfCall *call = &flow->calls[agg];
+		SfCall *call = &flow->branch->calls[agg];
 		Size offset = layout->state_offset[agg];
 
 		if (layout->shares_state[agg])
@@ -164,7 +165,7 @@ fold(SfFlow *flow)
 		sf_aggregate_advance_batch(layout->aggs[agg], sf_store_blobs(flow->store), flow->states, call->arg_values,
 		                           call->arg_nulls, &at, flow->nselected);
 	}
-	for (int i = 0; flow->definition->life_attnum > 0 && i < flow->nselected; i++)
+	for (int i = 0; flow->branch->life_attnum > 0 && i < flow->nselected; i++)
 		sf_flow_note_time(flow, i, flow->groups[i]);
 }
 
@@ -199,7 +200,7 @@ fold_row_into(SfFlow *flow, int i, SfGroup *group)
 
 	for (int agg = 0; agg < layout->naggs; agg++)
 	{
-		SfCall *call = &flow->calls[agg];
+		SfCall *call = &flow->branch->calls[agg];
 
 		if (layout->shares_state[agg] || (call->filter != NULL && !call->passes[i]))
 			continue;
@@ -210,7 +211,7 @@ fold_row_into(SfFlow *flow, int i, SfGroup *group)
 		}
 		sf_aggregate_advance(layout->aggs[agg], blobs, group->data + layout->state_offset[agg], values, nulls, &at, i);
 	}
-	if (flow->definition->life_attnum > 0)
+	if (flow->branch->life_attnum > 0)
 		sf_flow_note_time(flow, i, group);
 }
 
@@ -243,8 +244,8 @@ sf_flow_fold_row(SfFlow *flow, int i)
 	resetStringInfo(&flow->row_states);
 	for (int key = 0; key < flow->nkeys; key++)
 	{
-		values[key] = flow->keys[key].values[i];
-		nulls[key] = flow->keys[key].nulls != NULL && flow->keys[key].nulls[i];
+		values[key] = flow->branch->keys[key].values[i];
+		nulls[key] = flow->branch->keys[key].nulls != NULL && flow->branch->keys[key].nulls[i];
 	}
 	flow->row_window = sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
 	for (int set = 0;; set++)

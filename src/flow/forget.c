@@ -54,7 +54,7 @@ sf_flow_forget(SfFlow *flow, SfTime watermark, int64 ttl, uint64 rows)
 void
 sf_flow_note_time(SfFlow *flow, int i, SfGroup *group)
 {
-	int column = flow->definition->life_attnum - 1;
+	int column = flow->branch->life_attnum - 1;
 	int row = flow->selected[i];
 
 	if (!flow->batch->nulls[column][row])

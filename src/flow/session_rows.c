@@ -21,7 +21,7 @@ evaluate_keys(SfFlow *flow, SfBatch *batch, int row, Datum *keys, bool *nulls)
 
 	for (int i = 0; i < session->nkeys; i++)
 	{
-		SfValue *value = &flow->keys[session->keys[i]];
+		SfValue *value = &flow->branch->keys[session->keys[i]];
 
 		if (value->column < 0)
 			keys[i] = ExecEvalExpr(value->state, flow->econtext, &nulls[i]);
@@ -49,7 +49,7 @@ is_on_time(SfFlow *flow, SfBatch *batch, int row, SfTime time, SfTime *start)
 void
 sf_flow_select_sessions(SfFlow *flow, SfBatch *batch)
 {
-	int column = flow->definition->time_attnum - 1;
+	int column = flow->branch->time_attnum - 1;
 	const Datum *times = batch->values[column];
 	const bool *time_nulls = batch->nulls[column];
 	SfTime gap = flow->definition->session->gap;
@@ -66,10 +66,10 @@ sf_flow_select_sessions(SfFlow *flow, SfBatch *batch)
 		if (time_nulls[row] || time < flow->begins_at)
 			continue;
 		flow->at = row;
-		if (flow->filter != NULL)
+		if (flow->branch->filter != NULL)
 		{
 			sf_flow_load_row(flow, batch, row, 0, 0);
-			if (!ExecQual(flow->filter, flow->econtext))
+			if (!ExecQual(flow->branch->filter, flow->econtext))
 				continue;
 		}
 		if (time < start || time >= end || is_last)

@@ -14,7 +14,7 @@
 void
 sf_flow_select_stateless(SfFlow *flow, SfBatch *batch)
 {
-	AttrNumber attnum = flow->definition->time_attnum;
+	AttrNumber attnum = flow->branch->time_attnum;
 	const Datum *times = attnum > 0 ? batch->values[attnum - 1] : NULL;
 	const bool *time_nulls = attnum > 0 ? batch->nulls[attnum - 1] : NULL;
 	bool has_window = flow->definition->has_window;
@@ -32,10 +32,10 @@ sf_flow_select_stateless(SfFlow *flow, SfBatch *batch)
 		if (!has_window && flow->begins_at != SF_TIME_MINUS_INFINITY &&
 		    (times == NULL || time_nulls[row] || DatumGetInt64(times[row]) < flow->begins_at))
 			continue;
-		if (flow->filter != NULL)
+		if (flow->branch->filter != NULL)
 		{
 			sf_flow_load_row(flow, batch, row, pane.start, pane.end);
-			if (!ExecQual(flow->filter, flow->econtext))
+			if (!ExecQual(flow->branch->filter, flow->econtext))
 				continue;
 		}
 		flow->selected[n] = row;
@@ -65,8 +65,8 @@ sf_flow_append(SfFlow *flow, int first, int n)
 	}
 	for (int i = 0; i < flow->definition->nkeys; i++)
 	{
-		flow->columns_out[i] = flow->keys[i].values;
-		flow->nulls_out[i] = flow->keys[i].nulls;
+		flow->columns_out[i] = flow->branch->keys[i].values;
+		flow->nulls_out[i] = flow->branch->keys[i].nulls;
 	}
 	sf_store_append(flow->store, flow->tick_window, flow->columns_out, flow->nulls_out, first, n);
 }

@@ -254,7 +254,7 @@ write_member(SfMember *member, void *arg)
 		commit->windows = sf_checkpoint_write(member, commit->tick, commit->context);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
-	sf_error_rows_write(member->row.id, &member->progress, member->definition->time_attnum != 0);
+	sf_error_rows_write(member->row.id, &member->progress, member->definition->timed);
 	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
 		write_progress(member);
 }

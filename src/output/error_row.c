@@ -59,6 +59,7 @@ sf_error_rows_write(int32 fragment, const SfProgress *progress, bool timed)
 		values[SF_ERROR_ROW_AT] = TimestampTzGetDatum(row->at);
 		values[SF_ERROR_ROW_SQLSTATE] = CStringGetTextDatum(unpack_sql_state(row->sqlstate));
 		values[SF_ERROR_ROW_MESSAGE] = CStringGetTextDatum(progress->messages.data + row->message);
+		values[SF_ERROR_ROW_BRANCH] = Int32GetDatum(row->branch + 1);
 		sf_catalog_insert(catalog, values, nulls);
 		pfree(DatumGetPointer(values[SF_ERROR_ROW_SQLSTATE]));
 		pfree(DatumGetPointer(values[SF_ERROR_ROW_MESSAGE]));

@@ -17,7 +17,8 @@
 #define SF_ERROR_ROW_AT 4
 #define SF_ERROR_ROW_SQLSTATE 5
 #define SF_ERROR_ROW_MESSAGE 6
-#define SF_ERROR_ROW_NATTS 7
+#define SF_ERROR_ROW_BRANCH 7
+#define SF_ERROR_ROW_NATTS 8
 
 /*
  * Writes the failed rows of a fragment that wait for a commit, in the transaction that writes the position beyond them.

@@ -8,18 +8,18 @@
  * the window columns, and no function in FROM; or without a window: groups over all time, and one row where there is no
  * GROUP BY.  GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
  *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
+ * In the place of the stream may be a subquery that filters and maps one, or a UNION ALL of such subqueries (branch.c); and
+ * such a UNION ALL may be the query.
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
- * Expressions below the aggregates are rewritten over one row of the stream: Vars of the stream get varno 1, the window
- * columns become INNER_VAR 1 and 2.  Expressions above are rewritten over the group row: varno 1, columns window_start,
+ * Expressions below the aggregates are rewritten over one row of what is read: its Vars get varno 1, the window columns
+ * become INNER_VAR 1 and 2.  Each branch makes of them expressions over a row of its stream.  Expressions above are rewritten over the group row: varno 1, columns window_start,
  * window_end, keys, aggregates.
  */
 #include "plan/fragment.h"
 
 #include "access/table.h"
 #include "catalog/pg_aggregate.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -32,14 +32,15 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
+#include "plan/branch.h"
 #include "plan/define_parts.h"
 #include "plan/grouping.h"
 #include "plan/mutable.h"
 #include "plan/view.h"
 #include "plan/window_expr.h"
 #include "stream/settings.h"
-#include "stream/stream.h"
 #include "time/session.h"
 
 #define SF_MAX_KEYS 60
@@ -49,6 +50,7 @@ typedef struct DefineContext
 {
 	Query *query;
 	SfDefinition *definition;
+	List *selects;      /* SfSelect: the branches as they are written */
 	Index window_varno; /* of tumble(), hop(), cumulate() or session(), or 0 */
 	SfWindowKind window_kind;
 	Node *window_expr; /* without it: the grouping expression that is window_start */
@@ -59,8 +61,8 @@ typedef struct DefineContext
 	List *group_exprs; /* grouping expressions of Q, in the order of `keys` */
 } DefineContext;
 
-static void
-refuse(const char *what, const char *hint)
+void
+sf_refuse(const char *what, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("continuous view cannot maintain %s", what),
 	                errhint("%s", hint)));
@@ -71,27 +73,25 @@ static void
 refuse_constructs(Query *query)
 {
 	if (query->commandType != CMD_SELECT || query->utilityStmt != NULL)
-		refuse("anything but SELECT", "Write the view as a SELECT.");
+		sf_refuse("anything but SELECT", "Write the view as a SELECT.");
 	if (query->cteList != NIL)
-		refuse("WITH", "Write the query without common table expressions.");
-	if (query->setOperations != NULL)
-		refuse("UNION, INTERSECT or EXCEPT", "Create one continuous view for each branch.");
+		sf_refuse("WITH", "Write the query without common table expressions.");
 	if (query->hasWindowFuncs)
-		refuse("window functions", "Apply window functions in a query over the continuous view.");
+		sf_refuse("window functions", "Apply window functions in a query over the continuous view.");
 	if (query->hasTargetSRFs)
-		refuse("set-returning functions in the select list", "Apply them in a query over the continuous view.");
+		sf_refuse("set-returning functions in the select list", "Apply them in a query over the continuous view.");
 	if (query->distinctClause != NIL)
-		refuse("SELECT DISTINCT", "Use GROUP BY.");
+		sf_refuse("SELECT DISTINCT", "Use GROUP BY.");
 	if (query->sortClause != NIL)
-		refuse("ORDER BY", "Order the rows in queries over the continuous view.");
+		sf_refuse("ORDER BY", "Order the rows in queries over the continuous view.");
 	if (query->limitCount != NULL || query->limitOffset != NULL)
-		refuse("LIMIT or OFFSET", "Limit the rows in queries over the continuous view.");
+		sf_refuse("LIMIT or OFFSET", "Limit the rows in queries over the continuous view.");
 	if (query->rowMarks != NIL)
-		refuse("FOR UPDATE or FOR SHARE", "Remove the locking clause.");
+		sf_refuse("FOR UPDATE or FOR SHARE", "Remove the locking clause.");
 	if (query->hasSubLinks)
-		refuse("subqueries in expressions", "Apply the condition in a query over the continuous view.");
+		sf_refuse("subqueries in expressions", "Apply the condition in a query over the continuous view.");
 	if (query->constraintDeps != NIL)
-		refuse("columns that depend on a grouped primary key", "Name all columns in GROUP BY.");
+		sf_refuse("columns that depend on a grouped primary key", "Name all columns in GROUP BY.");
 }
 
 bool
@@ -124,7 +124,7 @@ flatten_from(Node *node, List *varnos, List **quals)
 		JoinExpr *join = castNode(JoinExpr, node);
 
 		if (join->jointype != JOIN_INNER)
-			refuse("outer joins", "Read one stream and one window function in FROM.");
+			sf_refuse("outer joins", "Read one stream and one window function in FROM.");
 		varnos = flatten_from(join->larg, varnos, quals);
 		varnos = flatten_from(join->rarg, varnos, quals);
 		if (join->quals != NULL)
@@ -133,33 +133,19 @@ flatten_from(Node *node, List *varnos, List **quals)
 	}
 }
 
-/* A stream with no partition left has nothing to say what it is; a view made before goes on. */
-static bool
-is_readable_stream(DefineContext *context, RangeTblEntry *rte)
-{
-	return sf_is_stream(rte->relid) ||
-	       (OidIsValid(context->definition->view) && rte->relkind == RELKIND_PARTITIONED_TABLE &&
-	        !OidIsValid(sf_stream_other_table(rte->relid)));
-}
-
+/* A stream, or a subquery that reads some. */
 static void
-accept_stream(DefineContext *context, Index varno, RangeTblEntry *rte)
+accept_relation(DefineContext *context, Index varno, RangeTblEntry *rte)
 {
-	if (context->definition->stream_varno != 0)
-		refuse("more than one relation in FROM", "Join other tables in a query over the continuous view.");
-	if (!is_readable_stream(context, rte))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(rte->relid)),
-		                errdetail("A continuous view reads tables created USING stream."),
-		                errhint("Move the rows to a table created USING stream.")));
-	if (rte->tablesample != NULL)
-		refuse("TABLESAMPLE", "Read the whole stream.");
-	if (rte->relkind == RELKIND_PARTITIONED_TABLE && !rte->inh)
-		refuse("ONLY on a partitioned stream", "Remove ONLY.");
-	if (rte->relkind == RELKIND_RELATION && has_subclass(rte->relid) &&
-	    find_inheritance_children(rte->relid, NoLock) != NIL)
-		refuse("a stream that other tables inherit from", "Use a partitioned table.");
-	context->definition->stream_varno = varno;
-	context->definition->stream = rte->relid;
+	SfDefinition *definition = context->definition;
+
+	if (definition->row_varno != 0)
+		sf_refuse("more than one relation in FROM", "Join other tables in a query over the continuous view.");
+	definition->row_varno = varno;
+	context->selects = sf_selects(rte, OidIsValid(definition->view));
+	if (list_length(context->selects) > SF_MAX_BRANCHES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		                errmsg("continuous view cannot read more than %d queries by UNION ALL", SF_MAX_BRANCHES)));
 }
 
 static void
@@ -169,10 +155,10 @@ accept_window(DefineContext *context, Index varno, RangeTblEntry *rte)
 
 	if (list_length(rte->functions) != 1 || rte->funcordinality || !IsA(function->funcexpr, FuncExpr) ||
 	    !sf_is_window_function(castNode(FuncExpr, function->funcexpr)->funcid, &context->window_kind))
-		refuse("functions in FROM other than tumble(), hop(), cumulate() and session()",
-		       "Read one stream and one window function in FROM.");
+		sf_refuse("functions in FROM other than tumble(), hop(), cumulate() and session()",
+		          "Read one stream and one window function in FROM.");
 	if (context->window_varno != 0)
-		refuse("more than one window function", "Create one continuous view for each window.");
+		sf_refuse("more than one window function", "Create one continuous view for each window.");
 	context->window_varno = varno;
 }
 
@@ -187,19 +173,22 @@ analyse_from(DefineContext *context)
 		Index varno = lfirst_int(cell);
 		RangeTblEntry *rte = rt_fetch(varno, context->query->rtable);
 
-		if (rte->rtekind == RTE_RELATION)
-			accept_stream(context, varno, rte);
+		if (rte->rtekind == RTE_RELATION || rte->rtekind == RTE_SUBQUERY)
+			accept_relation(context, varno, rte);
 		else if (rte->rtekind == RTE_FUNCTION)
 			accept_window(context, varno, rte);
 		else
-			refuse("subqueries, VALUES or table functions in FROM", "Read one stream and one window function in FROM.");
+			sf_refuse("VALUES or table functions in FROM", "Read one stream and one window function in FROM.");
 	}
-	if (context->definition->stream_varno == 0)
-		refuse("a query without a stream", "Read a table created USING stream.");
+	if (context->definition->row_varno == 0)
+		sf_refuse("a query without a stream", "Read a table created USING stream.");
 	context->definition->has_window = !context->definition->stateless || context->window_varno != 0;
 }
 
-/* Q's Vars become Vars over a row of the stream, and INNER_VARs for the window's columns. */
+/*
+ * Q's Vars become Vars over a row of what is read, and INNER_VARs for the window's columns.  Which columns a branch's
+ * stream has is looked at when its expressions are made.
+ */
 static Node *
 row_mutator(Node *node, void *arg)
 {
@@ -213,21 +202,17 @@ row_mutator(Node *node, void *arg)
 	{
 		Var *var = (Var *) copyObject(node);
 
-		if (var->varno == (int) context->definition->stream_varno)
+		if (var->varno == (int) context->definition->row_varno)
 		{
-			if (var->varattno == InvalidAttrNumber)
-				refuse("whole-row references to a stream", "Name the columns.");
-			if (var->varattno < 0)
-				refuse("system columns of a stream", "Use ordinary columns.");
-			if (!sf_is_stored_column(context->definition->stream, var->varattno))
-				refuse("virtual generated columns of a stream", "Make the column STORED, or repeat its expression.");
+			/* May it be referred to? */
+			(void) sf_select_expression(linitial(context->selects), var->varno, node);
 			var->varno = 1;
 		}
 		else
 		{
 			Assert(var->varno == (int) context->window_varno);
 			if (var->varattno == InvalidAttrNumber)
-				refuse("whole-row references to a window", "Name window_start and window_end.");
+				sf_refuse("whole-row references to a window", "Name window_start and window_end.");
 			var->varno = INNER_VAR;
 		}
 		var->varnosyn = 0;
@@ -255,18 +240,17 @@ analyse_all_time(SfDefinition *definition, bool single_row)
 	definition->single_row = single_row;
 }
 
-/* Windows are closed by the stream's watermark, so they must be over its column. */
+/* Windows are closed by the watermarks of the streams, so they must be over those columns. */
 static void
-check_watermark(SfDefinition *definition)
+check_watermark(Oid stream, AttrNumber attnum)
 {
 	SfStreamSettings settings;
 
-	sf_stream_settings_get(definition->stream, &settings);
-	if (settings.has_watermark && settings.time_attnum != definition->time_attnum)
+	sf_stream_settings_get(stream, &settings);
+	if (settings.has_watermark && settings.time_attnum != attnum)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("windows over column \"%s\" cannot be closed by the watermark of stream \"%s\"",
-		                       get_attname(definition->stream, definition->time_attnum, false),
-		                       get_rel_name(definition->stream)),
+		                       get_attname(stream, attnum, false), get_rel_name(stream)),
 		                errdetail("The watermark is on column \"%s\".", NameStr(settings.time_column)),
 		                errhint("Use that column as the window's time argument.")));
 }
@@ -275,13 +259,22 @@ static void
 take_time(DefineContext *context, Node *time)
 {
 	SfDefinition *definition = context->definition;
+	ListCell *cell;
 
 	definition->time = plan_row_expression(context, time);
 	definition->time_type = exprType(time);
 	if (!IsA(definition->time, Var) || ((Var *) definition->time)->varno != 1)
-		refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
-	definition->time_attnum = ((Var *) definition->time)->varattno;
-	check_watermark(definition);
+		sf_refuse("a window over an expression", "Use a column of the stream as the window's time argument.");
+	foreach (cell, context->selects)
+	{
+		SfSelect *select = lfirst(cell);
+		AttrNumber attnum = sf_plain_column(sf_select_expression(select, 1, (Node *) definition->time));
+
+		if (attnum == 0)
+			sf_refuse("a window over an expression",
+			          "Select a column of the stream, of the same type in each branch, as the window's time.");
+		check_watermark(select->stream, attnum);
+	}
 }
 
 /* The window function in FROM. */
@@ -364,6 +357,19 @@ is_not_null(Oid relid, AttrNumber attnum)
 	return result;
 }
 
+/* Is a column of a branch the one with the watermark, or could it be if there is none? */
+static bool
+is_event_time(const SfSelect *select, Var *column)
+{
+	AttrNumber attnum = sf_plain_column(sf_select_expression(select, column->varno, (Node *) column));
+	SfStreamSettings settings;
+
+	if (attnum == 0)
+		return false;
+	sf_stream_settings_get(select->stream, &settings);
+	return settings.has_watermark ? attnum == settings.time_attnum : is_not_null(select->stream, attnum);
+}
+
 /* A length by which windows can be compared. */
 static double
 approximate_length(const SfWindowSpec *spec)
@@ -379,28 +385,32 @@ approximate_length(const SfWindowSpec *spec)
 static void
 refuse_partial_window(void)
 {
-	refuse("grouping sets with and without the window",
-	       "Have the window's columns in every set, as in GROUP BY window_start, window_end, ROLLUP (…).");
+	sf_refuse("grouping sets with and without the window",
+	          "Have the window's columns in every set, as in GROUP BY window_start, window_end, ROLLUP (…).");
 }
 
 /*
- * Does an expression over a column of the stream stand for the groups' window?  If the watermark is on the column, or
- * could be if there is none; once the view is made, if it did then.
+ * Does an expression over a column stand for the groups' window?  If it is the event time of each branch; once the view is
+ * made, if it was then.
  */
 static bool
-is_window_key(const DefineContext *context, const SfStreamSettings *settings, int key, AttrNumber column)
+is_window_key(const DefineContext *context, int key, Var *column)
 {
+	ListCell *cell;
+
 	if (context->kept_window_key != SF_WINDOW_KEY_UNKNOWN)
 		return key == context->kept_window_key;
-	return settings->has_watermark ? column == settings->time_attnum : is_not_null(context->definition->stream, column);
+	foreach (cell, context->selects)
+		if (!is_event_time(lfirst(cell), column))
+			return false;
+	return true;
 }
 
 /*
- * The grouping expression that is a window of a column at varno: of the stream (settings are given), or of a window
- * function.  Of several the shortest: groups are complete when its windows close.
+ * The grouping expression that is a window of a column at varno: of what is read, or of a window function.  Of several the shortest: groups are complete when its windows close.
  */
 static Node *
-find_window_expr(DefineContext *context, Index varno, const SfStreamSettings *settings, SfWindowExpr *found)
+find_window_expr(DefineContext *context, Index varno, SfWindowExpr *found)
 {
 	Node *result = NULL;
 	bool is_partial = false;
@@ -417,7 +427,7 @@ find_window_expr(DefineContext *context, Index varno, const SfStreamSettings *se
 		if (time == NULL)
 			continue;
 		context->definition->window_key = Max(context->definition->window_key, SF_WINDOW_KEY_NONE);
-		if (settings != NULL && !is_window_key(context, settings, key, time->varattno))
+		if (varno == context->definition->row_varno && !is_window_key(context, key, time))
 			continue;
 		if (!sf_in_all_sets(context->sets, clause->tleSortGroupRef))
 		{
@@ -445,12 +455,9 @@ static void
 analyse_window_expr(DefineContext *context)
 {
 	SfDefinition *definition = context->definition;
-	SfStreamSettings settings;
 	SfWindowExpr found;
-	Node *expr;
+	Node *expr = find_window_expr(context, definition->row_varno, &found);
 
-	sf_stream_settings_get(definition->stream, &settings);
-	expr = find_window_expr(context, definition->stream_varno, &settings, &found);
 	if (expr == NULL)
 	{
 		analyse_all_time(definition, context->query->groupClause == NIL);
@@ -461,26 +468,6 @@ analyse_window_expr(DefineContext *context)
 	definition->window_start = found.start;
 	context->window_expr = found.is_start ? expr : NULL;
 	context->has_window = true;
-}
-
-/* Without a window: the time by which a view made WITH NO DATA begins. */
-static void
-analyse_time(DefineContext *context)
-{
-	SfDefinition *definition = context->definition;
-	SfStreamSettings settings;
-	Oid type;
-	int32 typmod;
-	Oid collation;
-
-	definition->time_type = TIMESTAMPTZOID;
-	sf_stream_settings_get(definition->stream, &settings);
-	if (!settings.has_watermark)
-		return;
-	get_atttypetypmodcoll(definition->stream, settings.time_attnum, &type, &typmod, &collation);
-	definition->time = (Expr *) makeVar(1, settings.time_attnum, type, typmod, collation, 0);
-	definition->time_type = type;
-	definition->time_attnum = settings.time_attnum;
 }
 
 /* 1 or 2 for a column of the window function, 1 for the grouping expression that is a window, else 0. */
@@ -520,8 +507,7 @@ analyse_coarse_window(DefineContext *context)
 		context->has_window = true;
 		return;
 	}
-	if (context->window_kind != SF_WINDOW_TUMBLE ||
-	    find_window_expr(context, context->window_varno, NULL, &found) == NULL)
+	if (context->window_kind != SF_WINDOW_TUMBLE || find_window_expr(context, context->window_varno, &found) == NULL)
 		return;
 	fine = palloc(sizeof(SfWindowSpec));
 	coarse = palloc(sizeof(SfWindowSpec));
@@ -564,7 +550,7 @@ analyse_session_keys(DefineContext *context)
 		if (IsA(expr, Const))
 			continue;
 		if (expression_returns_set(expr))
-			refuse("set-returning session keys", "Use a key that has one value in each row.");
+			sf_refuse("set-returning session keys", "Use a key that has one value in each row.");
 		if (index < 0)
 		{
 			index = list_length(context->group_exprs);
@@ -607,17 +593,17 @@ analyse_grouping(DefineContext *context)
 	}
 	context->definition->nkeys = context->definition->ngroup_keys = list_length(context->definition->keys);
 	if (!context->has_window && context->window_varno != 0)
-		refuse("a window function whose columns are not in GROUP BY",
-		       "Group by window_start and window_end, or leave the window function out.");
+		sf_refuse("a window function whose columns are not in GROUP BY",
+		          "Group by window_start and window_end, or leave the window function out.");
 	if (!has_both && other == 1 && context->window_kind == SF_WINDOW_CUMULATE)
-		refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
+		sf_refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
 	if (context->definition->session != NULL && context->sets != NIL)
-		refuse("GROUPING SETS, ROLLUP or CUBE over sessions", "Create one continuous view for each grouping.");
+		sf_refuse("GROUPING SETS, ROLLUP or CUBE over sessions", "Create one continuous view for each grouping.");
 	if (context->definition->session != NULL)
 		analyse_session_keys(context);
 	if (!has_both && context->definition->nkeys > context->definition->ngroup_keys)
-		refuse("sessions grouped by one window column and not by all of their keys",
-		       "Group by window_start and window_end.");
+		sf_refuse("sessions grouped by one window column and not by all of their keys",
+		          "Group by window_start and window_end.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
@@ -747,9 +733,9 @@ analyse_columns(DefineContext *context)
 	ListCell *cell;
 
 	if (definition->session != NULL)
-		refuse("sessions of single rows", "Group by window_start, window_end and the keys.");
+		sf_refuse("sessions of single rows", "Group by window_start, window_end and the keys.");
 	if (definition->has_window && context->window_kind != SF_WINDOW_TUMBLE)
-		refuse("rows of windows that overlap", "Use tumble(), or group by window_start and window_end.");
+		sf_refuse("rows of windows that overlap", "Use tumble(), or group by window_start and window_end.");
 	foreach (cell, context->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -792,8 +778,9 @@ key_name(DefineContext *context, int key)
 		if (!entry->resjunk && entry->resname != NULL && equal(entry->expr, expr))
 			return entry->resname;
 	}
-	if (IsA(expr, Var) && ((Var *) expr)->varno == (int) context->definition->stream_varno)
-		return get_attname(context->definition->stream, ((Var *) expr)->varattno, false);
+	if (IsA(expr, Var) && ((Var *) expr)->varno == (int) context->definition->row_varno)
+		return get_rte_attribute_name(rt_fetch(((Var *) expr)->varno, context->query->rtable),
+		                              ((Var *) expr)->varattno);
 	return psprintf("key_%d", key + 1);
 }
 
@@ -850,13 +837,7 @@ build_layout(SfDefinition *definition)
 		definition->layout = sf_layout_create(definition->context, definition->nkeys, types, typmods, collations,
 		                                      definition->naggs, aggs);
 	if (sf_is_windowless(definition) && !definition->stateless && definition->nkeys > 0)
-	{
-		SfStreamSettings settings;
-
 		sf_layout_let_groups_leave(definition->layout);
-		sf_stream_settings_get(definition->stream, &settings);
-		definition->life_attnum = settings.has_watermark ? settings.time_attnum : 0;
-	}
 }
 
 SfDefinition *
@@ -870,7 +851,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	definition->context = own;
 	definition->view = view;
 	context.definition = definition;
-	context.query = copyObject(query);
+	context.query = sf_union_as_subquery(copyObject(query));
 	definition->window_key = SF_WINDOW_KEY_UNKNOWN;
 	context.kept_window_key = OidIsValid(view) ? sf_view_window_key(view) : SF_WINDOW_KEY_UNKNOWN;
 
@@ -895,7 +876,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	else if (definition->has_window)
 		analyse_window_expr(&context);
 	else
-		analyse_time(&context);
+		definition->time_type = TIMESTAMPTZOID;
 	if (context.quals != NIL)
 		definition->filter = plan_row_expression(&context, (Node *) make_ands_explicit(context.quals));
 	if (definition->stateless)
@@ -909,6 +890,7 @@ sf_define(MemoryContext parent, Query *query, Oid view)
 	build_layout(definition);
 	if (definition->session != NULL)
 		sf_define_session_layout(definition);
+	sf_define_branches(definition, context.selects);
 	sf_define_panes(definition);
 	sf_define_output(definition);
 

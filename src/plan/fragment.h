@@ -14,6 +14,7 @@
 #include "executor/tuptable.h"
 #include "nodes/parsenodes.h"
 #include "nodes/execnodes.h"
+#include "plan/view.h"
 #include "state/store.h"
 #include "time/window.h"
 
@@ -31,33 +32,51 @@ typedef struct SfSessionSpec
 	bool		by_group;		/* they are all of the definition's: a session's rows in a pane are one group */
 } SfSessionSpec;
 
+/*
+ * What is done with the rows of one stream before they are grouped: that of a SELECT of a UNION ALL in FROM and of the
+ * query around it, put together.  Expressions are over a row of the stream: Vars have varno 1 and its attnos.
+ */
+typedef struct SfBranch
+{
+	Oid			stream;
+	AttrNumber	time_attnum;	/* the column that is the time; 0: none */
+	Expr	   *time;			/* or NULL */
+	AttrNumber	life_attnum;	/* where groups over all time leave: column of the watermark, if there is one */
+	Expr	   *filter;			/* one boolean expression, or NULL */
+	List	   *keys;			/* Expr, as in the definition */
+	List	  **inputs;			/* [naggs]: Expr, as in the layout's aggregates */
+	Expr	  **agg_filters;	/* [naggs]: FILTER, or NULL */
+} SfBranch;
+
 typedef struct SfDefinition
 {
 	MemoryContext context;
 	Oid			view;			/* InvalidOid while it is being created */
-	Oid			stream;			/* the stream relation (or partitioned parent) in Q's FROM */
-	Index		stream_varno;	/* its range table index in Q */
+	Index		row_varno;		/* range table index in Q of what is read: a stream (or partitioned parent), or a subquery */
+	int			nstreams;
+	Oid			streams[SF_MAX_STREAMS];	/* each once, in the order of Q */
+	int			nbranches;
+	SfBranch   *branches;		/* [nbranches], in the order of Q; of a plain stream one */
 	bool		stateless;		/* filter and map only: a row of the stream is a row of the view */
 	bool		has_window;		/* false only where it is stateless, and then not always */
 	SfWindowSpec window;		/* of kind SF_WINDOW_NONE for groups over all time */
 	Oid			time_type;		/* TIMESTAMPTZOID or TIMESTAMPOID; without a window the former */
-	AttrNumber	time_attnum;	/* of the stream, when the time argument is a plain column; else 0 */
+	bool		timed;			/* rows have a time: some branch has */
 	bool		single_row;		/* no GROUP BY, or an empty set: one row, also before the stream has any */
-	AttrNumber	life_attnum;	/* where groups over all time leave: column of the watermark, if there is one */
 
 	/*
 	 * Which expression of GROUP BY, from 1, says when groups close, where the columns of a window function do not: found
-	 * by the stream's watermark when the view is made, and kept with the view, since the watermark may change.
+	 * by the streams' watermarks when the view is made, and kept with the view, since a watermark may change.
 	 */
 	int			window_key;
 
 	Expr	   *window_start;	/* over Q: the start of a row's window; of windows of windows, of the coarse one */
 
 	/*
-	 * Over a row of the stream: Vars have varno 1 and the stream's attnos.  Planned (expression_planner).  Without a
-	 * window the time is the watermark's column, if there is one; it matters only to views that begin with a time.
+	 * Over a row of what is read: Vars have varno 1 and the attnos of the stream or subquery.  Planned
+	 * (expression_planner).  What is evaluated is in the branches.
 	 */
-	Expr	   *time;			/* the window's time argument; NULL for groups over all time */
+	Expr	   *time;			/* the window's time argument, a plain column; NULL without a window */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
 	int			ngroup_keys;	/* the keys behind these are of the session alone; in closed windows they are null */
@@ -72,7 +91,7 @@ typedef struct SfDefinition
 	uint64	   *sets;			/* [nsets]: bit i: key i is in the set */
 
 	int			naggs;
-	List	   *aggrefs;		/* Aggref, distinct ones; args and filters over a row of the stream */
+	List	   *aggrefs;		/* Aggref, distinct ones; args and filters over a row of what is read */
 
 	/* Over a group row: Vars have varno 1 and attnos 1 = window_start, 2 = window_end, keys, aggregates. */
 	TupleDesc	group_desc;
@@ -123,6 +142,11 @@ extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
  * for the query itself.
  */
 extern SfDefinition *sf_define_new(Query *query);
+/* Raises ERRCODE_FEATURE_NOT_SUPPORTED for what, by name, with a hint. */
+extern void sf_refuse(const char *what, const char *hint) pg_attribute_noreturn();
+
+/* The number of a stream among those of the definition, or -1. */
+extern int	sf_definition_input(const SfDefinition *definition, Oid stream);
 
 /* Is this query, if it can be maintained, one of filter and map only? */
 extern bool sf_query_is_stateless(const Query *query);

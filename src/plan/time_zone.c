@@ -77,6 +77,8 @@ fix_session_calls(Node *node, void *arg)
 
 	if (node == NULL)
 		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, fix_session_calls, arg, 0);
 	if (IsA(node, FuncExpr) && call->funcid == F_DATE_TRUNC_TEXT_TIMESTAMPTZ)
 	{
 		call->funcid = F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT;

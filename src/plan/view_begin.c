@@ -7,6 +7,7 @@
 #include "plan/view_internal.h"
 
 #include "executor/spi.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -32,6 +33,25 @@ sf_greatest_stored(Oid relid, const char *expression)
 	return result;
 }
 
+/* The greatest time that is stored for a branch. */
+static SfTime
+greatest_of_branch(const SfDefinition *definition, const SfBranch *branch)
+{
+	List *context = deparse_context_for(get_rel_name(branch->stream), branch->stream);
+
+	if (branch->time == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view without a window cannot be created with no data over stream \"%s\"",
+		                       get_rel_name(branch->stream)),
+		                errdetail("Without a watermark, rows that are stored cannot be told from those that come."),
+		                errhint("Use streamfuse.set_watermark, or create the view with data.")));
+	if (exprType((Node *) branch->time) != exprType((Node *) definition->branches[0].time))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("continuous view cannot be created with no data over streams with times of two types"),
+		                errhint("Create the view with data.")));
+	return sf_greatest_stored(branch->stream, deparse_expression((Node *) branch->time, context, true, false));
+}
+
 /*
  * WITH NO DATA: the view begins with the first window that starts after everything stored; without a window or with
  * sessions, with the first time.
@@ -39,20 +59,13 @@ sf_greatest_stored(Oid relid, const char *expression)
 SfTime
 sf_first_time_after_stored(SfDefinition *definition)
 {
-	List *context = deparse_context_for(get_rel_name(definition->stream), definition->stream);
-	SfTime greatest;
+	SfTime greatest = SF_TIME_MINUS_INFINITY;
 	SfWindowSpec pane;
 	SfTime start;
 	SfTime end;
 
-	if (definition->time == NULL)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("continuous view without a window cannot be created with no data over stream \"%s\"",
-		                       get_rel_name(definition->stream)),
-		                errdetail("Without a watermark, rows that are stored cannot be told from those that come."),
-		                errhint("Use streamfuse.set_watermark, or create the view with data.")));
-	greatest = sf_greatest_stored(definition->stream,
-	                              deparse_expression((Node *) definition->time, context, true, false));
+	for (int i = 0; i < definition->nbranches; i++)
+		greatest = Max(greatest, greatest_of_branch(definition, &definition->branches[i]));
 	if (greatest == SF_TIME_MINUS_INFINITY)
 		return SF_TIME_MINUS_INFINITY;
 	if (!definition->has_window || definition->session != NULL)

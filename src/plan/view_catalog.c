@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "plan/branch.h"
 #include "state/catalog.h"
 #include "stream/settings.h"
 
@@ -146,6 +147,39 @@ sf_view_is_stateless(Oid view)
 	return sf_query_is_stateless(sf_view_query(view));
 }
 
+static void
+add_later_or_equal(Query *query, Node *time, SfTime begins_at)
+{
+	Oid type = exprType(time);
+	Oid later_or_equal = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(">=")), type, type);
+	OpExpr *later = (OpExpr *) make_opclause(
+	    later_or_equal, BOOLOID, false, (Expr *) time,
+	    (Expr *) makeConst(type, -1, InvalidOid, sizeof(int64), Int64GetDatum(begins_at), false, FLOAT8PASSBYVAL),
+	    InvalidOid, InvalidOid);
+
+	set_opfuncid(later);
+	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) later);
+}
+
+/* With what time a view without a window begins: each branch by the time of its stream. */
+typedef struct BranchesBegin
+{
+	const SfDefinition *definition;
+	SfTime begins_at;
+} BranchesBegin;
+
+static void
+leave_out_of_branch(Query *query, Index stream, int branch, void *arg)
+{
+	BranchesBegin *begin = arg;
+	Node *time = copyObject((Node *) begin->definition->branches[branch].time);
+
+	if (time == NULL)
+		elog(ERROR, "a branch of a continuous view begins with a time that its stream has not");
+	ChangeVarNodes(time, 1, stream, 0);
+	add_later_or_equal(query, time, begin->begins_at);
+}
+
 /*
  * A view made WITH NO DATA begins at the start of a window, so the rows of its windows are those from that time on.  Where
  * windows overlap these are in earlier windows, too.  Sessions are those of the rows from that time on.
@@ -156,29 +190,25 @@ leave_out_earlier_windows(Oid view, Query *query)
 	SfTime begins_at = sf_view_begins_at(view);
 	SfDefinition *definition;
 	Node *time;
-	Oid later_or_equal;
-	OpExpr *later;
 
 	if (begins_at == SF_TIME_MINUS_INFINITY)
 		return;
 	definition = sf_define_view(CurrentMemoryContext, view);
-	if (definition->time == NULL)
-		elog(ERROR, "continuous view \"%s\" begins with a time that its stream has not", get_rel_name(view));
+	if (!definition->has_window)
+	{
+		BranchesBegin begin = {definition, begins_at};
+
+		sf_visit_selects(query, leave_out_of_branch, &begin);
+		return;
+	}
 	if (definition->layout->in_panes && definition->session == NULL)
 		time = (Node *) copyObject(definition->window_start);
 	else
 	{
 		time = (Node *) copyObject(definition->time);
-		ChangeVarNodes(time, 1, definition->stream_varno, 0);
+		ChangeVarNodes(time, 1, definition->row_varno, 0);
 	}
-	later_or_equal = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(">=")), definition->time_type,
-	                                  definition->time_type);
-	later = (OpExpr *) make_opclause(later_or_equal, BOOLOID, false, (Expr *) time,
-	                                 (Expr *) makeConst(definition->time_type, -1, InvalidOid, sizeof(int64),
-	                                                    Int64GetDatum(begins_at), false, FLOAT8PASSBYVAL),
-	                                 InvalidOid, InvalidOid);
-	set_opfuncid(later);
-	query->jointree->quals = make_and_qual(query->jointree->quals, (Node *) later);
+	add_later_or_equal(query, time, begins_at);
 }
 
 /* The relation cache hands out the query's range tables with checkAsUser set to the owner of the view. */

@@ -109,15 +109,14 @@ check_query_privileges(Node *node, void *context)
  * come unseen while the view is being made.
  */
 static void
-lock_partitions(const SfDefinition *definition)
+lock_partitions(Oid stream)
 {
-	if (get_rel_relkind(definition->stream) != RELKIND_PARTITIONED_TABLE)
+	if (get_rel_relkind(stream) != RELKIND_PARTITIONED_TABLE)
 		return;
-	LockRelationOid(definition->stream, ShareUpdateExclusiveLock);
-	if (OidIsValid(sf_stream_other_table(definition->stream)))
-		ereport(ERROR,
-		        (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(definition->stream)),
-		         errdetail("A partition that is not a stream was added meanwhile.")));
+	LockRelationOid(stream, ShareUpdateExclusiveLock);
+	if (OidIsValid(sf_stream_other_table(stream)))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream", get_rel_name(stream)),
+		                errdetail("A partition that is not a stream was added meanwhile.")));
 }
 
 static void
@@ -135,12 +134,16 @@ refuse_row_security(Oid stream)
 }
 
 static void
-check_stream(const SfDefinition *definition)
+check_streams(const SfDefinition *definition)
 {
-	lock_partitions(definition);
-	refuse_row_security(definition->stream);
-	if (definition->time_attnum != 0)
-		sf_stream_check_window_column(definition->stream, definition->time_attnum);
+	for (int i = 0; i < definition->nstreams; i++)
+	{
+		lock_partitions(definition->streams[i]);
+		refuse_row_security(definition->streams[i]);
+	}
+	for (int i = 0; i < definition->nbranches; i++)
+		if (definition->branches[i].time_attnum != 0)
+			sf_stream_check_window_column(definition->branches[i].stream, definition->branches[i].time_attnum);
 }
 
 SfDefinition *
@@ -150,7 +153,8 @@ sf_define_new(Query *query)
 
 	check_query_privileges((Node *) query, NULL);
 	definition = sf_define(CurrentMemoryContext, query, InvalidOid);
-	refuse_row_security(definition->stream);
+	for (int i = 0; i < definition->nstreams; i++)
+		refuse_row_security(definition->streams[i]);
 	return definition;
 }
 
@@ -165,13 +169,25 @@ start_fragment(Oid view, Oid output, SfDefinition *definition, SfTime adopted_un
 	row.id = (int32) sf_catalog_nextval("fragment_id");
 	row.view = view;
 	row.output = output;
-	row.nstreams = 1;
-	row.streams[0] = definition->stream;
+	row.nstreams = definition->nstreams;
+	memcpy(row.streams, definition->streams, sizeof(row.streams));
 	row.begins_at = sf_view_begins_at(view);
 	row.adopted_until = adopted_until;
 	sf_fragment_add(&row);
 	SF_FAULT("view-after-fragment");
 	sf_catalog_changed_at_commit();
+}
+
+/* "a", or "a" and others, for a message. */
+static char *
+stream_names(const SfDefinition *definition)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < definition->nstreams; i++)
+		appendStringInfo(&names, "%s\"%s\"", i == 0 ? "" : ", ", get_rel_name(definition->streams[i]));
+	return names.data;
 }
 
 static void
@@ -180,8 +196,9 @@ notice_create(Oid view, const SfDefinition *definition, bool with_data)
 	ListCell *cell;
 
 	if (with_data)
-		ereport(NOTICE, (errmsg("continuous view \"%s\" is being filled from stream \"%s\"", get_rel_name(view),
-		                        get_rel_name(definition->stream)),
+		ereport(NOTICE, (errmsg_plural("continuous view \"%s\" is being filled from stream %s",
+		                               "continuous view \"%s\" is being filled from streams %s", definition->nstreams,
+		                               get_rel_name(view), stream_names(definition)),
 		                 errdetail("Until that is done, reading the view runs its query.")));
 	foreach (cell, sf_view_hints(view))
 	{
@@ -281,7 +298,7 @@ create_view(const UtilityCall *call, CreateTableAsStmt *stmt, SfOptionLists *lis
 		return;
 
 	definition = sf_define_new(castNode(Query, copyObject(stmt->query)));
-	check_stream(definition);
+	check_streams(definition);
 	if (sf_is_windowless(definition))
 		check_windowless(view, !stmt->into->skipData);
 	sf_options_check_definition(view, definition);
@@ -336,7 +353,7 @@ refresh_view(RefreshMatViewStmt *stmt)
 	query = sf_view_query(view);
 	check_query_privileges((Node *) query, NULL);
 	definition = sf_define_view(CurrentMemoryContext, view);
-	check_stream(definition);
+	check_streams(definition);
 	AtEOXact_GUC(true, level);
 	output = sf_output_adopt(view, definition, &adopted);
 	if (adopted && definition->stateless)

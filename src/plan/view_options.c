@@ -296,7 +296,6 @@ sf_options_check_alter(List *own, bool reset)
 void
 sf_options_check_definition(Oid view, const SfDefinition *definition)
 {
-	SfStreamSettings settings;
 	SfViewOptions options;
 
 	sf_view_options_get(view, &options);
@@ -310,13 +309,18 @@ sf_options_check_definition(Oid view, const SfDefinition *definition)
 		         : sf_is_windowless(definition) ? errdetail("It has a row for all rows of the stream, which stays.")
 		                                        : errdetail("Its groups leave memory when their window closes."),
 		         errhint("Leave out " SF_OPTION_STATE_TTL ".")));
-	sf_stream_settings_get(definition->stream, &settings);
-	if (!settings.has_watermark)
-		ereport(ERROR,
-		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		         errmsg("stream \"%s\" has no watermark", get_rel_name(definition->stream)),
-		         errdetail("Without one nobody can say how long a group of \"%s\" has been idle.", get_rel_name(view)),
-		         errhint("Use streamfuse.set_watermark, or leave out " SF_OPTION_STATE_TTL ".")));
+	for (int i = 0; i < definition->nstreams; i++)
+	{
+		SfStreamSettings settings;
+
+		sf_stream_settings_get(definition->streams[i], &settings);
+		if (!settings.has_watermark)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			                errmsg("stream \"%s\" has no watermark", get_rel_name(definition->streams[i])),
+			                errdetail("Without one nobody can say how long a group of \"%s\" has been idle.",
+			                          get_rel_name(view)),
+			                errhint("Use streamfuse.set_watermark, or leave out " SF_OPTION_STATE_TTL ".")));
+	}
 }
 
 /* The view's reloptions as a text array, or (Datum) 0. */

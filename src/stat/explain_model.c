@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteManip.h"
@@ -33,7 +34,7 @@
 
 #include "flow/flow.h"
 #include "output/commit.h"
-#include "plan/fragment.h"
+#include "plan/branch.h"
 #include "plan/hints.h"
 #include "plan/view.h"
 #include "stat/figures.h"
@@ -59,24 +60,46 @@ typedef struct Model
 
 /* ---- expressions ---- */
 
+static RangeTblEntry *
+stream_entry(Oid stream)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = stream;
+	entry->relkind = get_rel_relkind(stream);
+	entry->rellockmode = AccessShareLock;
+	entry->eref = makeAlias(get_rel_name(stream), NIL);
+	return entry;
+}
+
+/* What the query reads: a stream, or a subquery, of which the names of the columns are enough. */
+static RangeTblEntry *
+read_entry(const Model *model)
+{
+	RangeTblEntry *read = rt_fetch(model->definition->row_varno, model->query->rtable);
+	RangeTblEntry *entry;
+
+	if (read->rtekind == RTE_RELATION)
+		return stream_entry(read->relid);
+	entry = makeNode(RangeTblEntry);
+	entry->rtekind = RTE_VALUES;
+	entry->eref = copyObject(read->eref);
+	return entry;
+}
+
+/* For expressions over a row of that, and the columns of its window. */
 static List *
-make_deparse_context(const SfDefinition *definition)
+make_deparse_context(RangeTblEntry *read)
 {
 	PlannedStmt *statement = makeNode(PlannedStmt);
-	RangeTblEntry *stream = makeNode(RangeTblEntry);
 	RangeTblEntry *window = makeNode(RangeTblEntry);
-	char *name = get_rel_name(definition->stream);
 
-	stream->rtekind = RTE_RELATION;
-	stream->relid = definition->stream;
-	stream->relkind = get_rel_relkind(definition->stream);
-	stream->rellockmode = AccessShareLock;
-	stream->eref = makeAlias(name, NIL);
 	window->rtekind = RTE_VALUES;
 	window->eref = makeAlias(
 	    "window", list_make3(makeString("window_start"), makeString("window_end"), makeString("grouping_set")));
-	statement->rtable = list_make2(stream, window);
-	return deparse_context_for_plan_tree(statement, list_make2(name, "window"));
+	statement->rtable = list_make2(read, window);
+	return deparse_context_for_plan_tree(statement, list_make2(read->eref->aliasname, "window"));
 }
 
 static Node *
@@ -120,7 +143,7 @@ put_in_groups(Node *node, void *arg)
 	return put_in(list_nth(definition->aggrefs, column - definition->nkeys), NULL);
 }
 
-/* An expression over a row of the stream; NULL for none. */
+/* An expression over a row of what is read; NULL for none. */
 static char *
 row_text(const Model *model, const void *expr)
 {
@@ -267,22 +290,43 @@ add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *s
 		sf_explain_add(node, clock_time("held_since", "Since", held_since(figures)));
 }
 
+/* A branch of the query, and its stream. */
 static SfExplainNode *
-stream_node(const Model *model)
+stream_node(const Model *model, const SfBranch *branch)
 {
 	const SfDefinition *definition = model->definition;
-	SfExplainNode *node = sf_explain_node("stream", "Stream", qualified_name(definition->stream));
-	Bitmapset *columns = sf_flow_columns(definition);
+	Oid stream = branch->stream;
+	SfExplainNode *node = sf_explain_node("stream", "Stream", qualified_name(stream));
+	Bitmapset *columns = sf_flow_columns(definition, stream, true);
+	Node *filter = put_in((Node *) branch->filter, NULL);
 	List *names = NIL;
 	SfStreamSettings settings;
 	int column = -1;
 
 	while ((column = bms_next_member(columns, column)) >= 0)
-		names = lappend(names, get_attname(definition->stream, column + 1, false));
+		names = lappend(names, get_attname(stream, column + 1, false));
 	sf_explain_add(node, sf_explain_list(SF_EXPLAIN_WORDS, "columns", "Columns", names));
-	sf_explain_add(node, sf_explain_string("filter", "Filter", row_text(model, definition->filter)));
-	sf_stream_settings_get(definition->stream, &settings);
-	add_watermark(node, model, &settings, 0);
+	if (filter != NULL)
+		sf_explain_add(node, sf_explain_string(
+		                         "filter", "Filter",
+		                         deparse_expression(filter, make_deparse_context(stream_entry(stream)), false, false)));
+	sf_stream_settings_get(stream, &settings);
+	add_watermark(node, model, &settings, sf_definition_input(definition, stream));
+	return node;
+}
+
+/* What is read: a stream, or the branches of a UNION ALL. */
+static SfExplainNode *
+read_node(const Model *model)
+{
+	const SfDefinition *definition = model->definition;
+	SfExplainNode *node;
+
+	if (definition->nbranches == 1)
+		return stream_node(model, &definition->branches[0]);
+	node = sf_explain_node("union_all", "Union All", NULL);
+	for (int i = 0; i < definition->nbranches; i++)
+		node->inputs = lappend(node->inputs, stream_node(model, &definition->branches[i]));
 	return node;
 }
 
@@ -366,7 +410,7 @@ window_expression(const Model *model)
 	if (window_call(model->query) != NULL || model->definition->window_start == NULL)
 		return NULL;
 	start = (Node *) copyObject(model->definition->window_start);
-	ChangeVarNodes(start, model->definition->stream_varno, STREAM_VARNO, 0);
+	ChangeVarNodes(start, model->definition->row_varno, STREAM_VARNO, 0);
 	return sf_explain_string("expression", "Window Start", row_text(model, start));
 }
 
@@ -427,7 +471,7 @@ window_node(const Model *model)
 	if (called->zone != NULL && window_call(model->query) != NULL)
 		sf_explain_add(node, sf_explain_string("timezone", "Time Zone", pg_get_timezone_name(called->zone)));
 	sf_explain_add(node, panes(window));
-	node->inputs = list_make1(stream_node(model));
+	node->inputs = list_make1(read_node(model));
 	return node;
 }
 
@@ -548,7 +592,7 @@ add_forgotten(SfExplainNode *node, const Model *model)
 	if (!OidIsValid(model->view) || model->dataflow == NULL ||
 	    !sf_fragment_glance(model->dataflow, model->view, &glance) || glance.forgotten_before <= SF_LIFE_LEAST)
 		return;
-	sf_stream_settings_get(model->definition->stream, &settings);
+	sf_stream_settings_get(model->definition->streams[0], &settings);
 	sf_explain_add(node, sf_explain_string("forgotten_before", "Forgotten before",
 	                                       time_text(glance.forgotten_before, event_time_type(&settings))));
 }
@@ -565,7 +609,7 @@ group_node(const Model *model)
 	sf_explain_add(node, sf_explain_number("group_bytes", "Bytes per Group",
 	                                       MAXALIGN(offsetof(SfGroup, data) + definition->layout->data_size)));
 	add_forgotten(node, model);
-	node->inputs = list_make1(sf_is_windowless(definition) ? stream_node(model) : window_node(model));
+	node->inputs = list_make1(sf_is_windowless(definition) ? read_node(model) : window_node(model));
 	return node;
 }
 
@@ -677,12 +721,12 @@ hint_sentences(const Model *model)
 SfExplainNode *
 sf_explain_model(const SfDefinition *definition, Query *query, Oid view)
 {
-	Model model = {.definition = definition, .query = query, .view = view};
+	Model model = {.definition = definition, .query = sf_union_as_subquery(query), .view = view};
 	SfExplainNode *node = OidIsValid(view) ? sf_explain_node("view", "Continuous View", qualified_name(view))
 	                                       : sf_explain_node("query", "Continuous Query", NULL);
 	List *exemptions = OidIsValid(view) ? sf_view_exemptions(view) : sf_query_exemptions(query);
 
-	model.deparse_context = make_deparse_context(definition);
+	model.deparse_context = make_deparse_context(read_entry(&model));
 	if (OidIsValid(view))
 	{
 		model.row = OidIsValid(sf_view_output(view)) ? sf_fragment_row(view) : NULL;
@@ -698,6 +742,6 @@ sf_explain_model(const SfDefinition *definition, Query *query, Oid view)
 	if (!definition->stateless)
 		node->inputs = list_make1(group_node(&model));
 	else
-		node->inputs = list_make1(definition->has_window ? window_node(&model) : stream_node(&model));
+		node->inputs = list_make1(definition->has_window ? window_node(&model) : read_node(&model));
 	return node;
 }

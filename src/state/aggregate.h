@@ -47,6 +47,7 @@ struct SfAggregate
 typedef struct SfPlaces
 {
 	Oid			relation;
+	uint16		branch;			/* of the query; see plan/branch.h */
 	const BlockNumber *blocks;
 	const OffsetNumber *offsets;
 	const int  *rows;

@@ -184,17 +184,19 @@ sf_collected_form(TupleDesc desc, const Datum *values, const bool *nulls)
 	return sf_form_minimal_tuple(desc, flat, nulls);
 }
 
+/* places NULL: it is of no place. */
 static void
-append(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, MinimalTuple tuple, Oid relation,
-       BlockNumber block, OffsetNumber offset)
+append(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, MinimalTuple tuple, const SfPlaces *places,
+       int row)
 {
 	SfEntry *entry;
 
 	sf_collected_check_size(agg, state, SfEntryLength(tuple->t_len));
 	entry = sf_list_append(blobs, &state->list, SfEntryLength(tuple->t_len));
-	entry->relation = relation;
-	entry->block = block;
-	entry->offset = offset;
+	entry->relation = places != NULL ? places->relation : InvalidOid;
+	entry->block = places != NULL ? places->blocks[row] : InvalidBlockNumber;
+	entry->offset = places != NULL ? places->offsets[row] : InvalidOffsetNumber;
+	entry->branch = places != NULL ? places->branch : 0;
 	memcpy(&entry->values, tuple, tuple->t_len);
 }
 
@@ -211,7 +213,7 @@ make_distinct(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state)
 		sf_distinct_begin(agg, blobs, &state->list);
 		while ((tuple = sf_distinct_next(agg)) != NULL)
 		{
-			append(agg, blobs, &distinct, tuple, InvalidOid, InvalidBlockNumber, InvalidOffsetNumber);
+			append(agg, blobs, &distinct, tuple, NULL, 0);
 			heap_free_minimal_tuple(tuple);
 		}
 	}
@@ -248,7 +250,7 @@ sf_collected_add(AggregateImpl *agg, SfBlobSpace *blobs, char *state, const Datu
 		return;
 	}
 	tuple = sf_collected_form(agg->collected->desc, args, nulls);
-	append(agg, blobs, (CollectedState *) state, tuple, places->relation, places->blocks[row], places->offsets[row]);
+	append(agg, blobs, (CollectedState *) state, tuple, places, row);
 	heap_free_minimal_tuple(tuple);
 }
 

@@ -6,7 +6,8 @@
  * The plans are made here, as the planner would make them, and stay ready for as many lists as one transaction asks for:
  * each run is a rescan.  Where a run has raised, or another transaction has begun, they are made anew.
  *
- * The scan gives the rows in the order of their places in the stream, and after the values the place itself.  An
+ * The scan gives the rows in the order of their places in the stream, and after the values the place itself: relation,
+ * line, and branch of the query.  An
  * aggregate with ORDER BY is sorted by the place last, so that rows which the query does not tell apart come in that
  * order too, and the answer is the same each time.
  */
@@ -102,7 +103,8 @@ exec_list_scan(CustomScanState *node)
 	ItemPointerSet(&state->place, entry->block, entry->offset);
 	slot->tts_values[natts] = ObjectIdGetDatum(entry->relation);
 	slot->tts_values[natts + 1] = PointerGetDatum(&state->place);
-	slot->tts_isnull[natts] = slot->tts_isnull[natts + 1] = false;
+	slot->tts_values[natts + 2] = Int32GetDatum(entry->branch);
+	slot->tts_isnull[natts] = slot->tts_isnull[natts + 1] = slot->tts_isnull[natts + 2] = false;
 	return ExecStoreVirtualTuple(slot);
 }
 
@@ -142,6 +144,8 @@ static const CustomScanMethods list_scan_methods = {
 
 /* ---- plans ---- */
 
+static const Oid place_types[] = {OIDOID, TIDOID, INT4OID};
+
 /* Vars for the values and the place. */
 static List *
 list_columns(const CollectedAggregate *collected, int varno)
@@ -149,12 +153,11 @@ list_columns(const CollectedAggregate *collected, int varno)
 	List *columns = NIL;
 	int natts = collected->desc->natts;
 
-	for (int i = 1; i <= natts + 2; i++)
+	for (int i = 1; i <= natts + (int) lengthof(place_types); i++)
 	{
 		Form_pg_attribute column = i <= natts ? TupleDescAttr(collected->desc, i - 1) : NULL;
-		Oid type = i == natts + 1 ? OIDOID : TIDOID;
 		Var *var = column != NULL ? makeVar(varno, i, column->atttypid, column->atttypmod, column->attcollation, 0)
-		                          : makeVar(varno, i, type, -1, InvalidOid, 0);
+		                          : makeVar(varno, i, place_types[i - natts - 1], -1, InvalidOid, 0);
 
 		columns = lappend(columns, makeTargetEntry((Expr *) var, i, NULL, false));
 	}
@@ -214,10 +217,9 @@ make_call(const AggregateImpl *agg)
 		lfirst(cell) = param;
 	}
 	if (call->aggkind == AGGKIND_NORMAL && call->aggdistinct == NIL && call->aggorder != NIL)
-	{
-		sf_aggregate_sort_by(call, makeVar(OUTER_VAR, collected->desc->natts + 1, OIDOID, -1, InvalidOid, 0));
-		sf_aggregate_sort_by(call, makeVar(OUTER_VAR, collected->desc->natts + 2, TIDOID, -1, InvalidOid, 0));
-	}
+		for (int i = 0; i < (int) lengthof(place_types); i++)
+			sf_aggregate_sort_by(call,
+			                     makeVar(OUTER_VAR, collected->desc->natts + 1 + i, place_types[i], -1, InvalidOid, 0));
 	return call;
 }
 
@@ -358,7 +360,9 @@ compare_places(const void *a, const void *b)
 		return left->relation < right->relation ? -1 : 1;
 	if (left->block != right->block)
 		return left->block < right->block ? -1 : 1;
-	return (int) left->offset - (int) right->offset;
+	if (left->offset != right->offset)
+		return left->offset < right->offset ? -1 : 1;
+	return (int) left->branch - (int) right->branch;
 }
 
 /* Rows mostly come in order. */

@@ -35,6 +35,7 @@ typedef struct SfEntry			/* a row: where it is, and its values */
 	Oid			relation;		/* InvalidOid: of no place; of a set's entry: this and the next are its code */
 	BlockNumber block;
 	OffsetNumber offset;		/* of a set's entry: is the code exact? */
+	uint16		branch;			/* that the row came by */
 	MinimalTupleData values pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } SfEntry;
 

@@ -52,6 +52,7 @@ typedef struct SfFailedRow
 	Oid			relid;			/* the stream, or a leaf of it */
 	BlockNumber block;
 	OffsetNumber offset;
+	uint16		branch;			/* that it came by; it may be counted by another */
 	int32		sqlstate;		/* as MAKE_SQLSTATE makes it */
 	int32		message;		/* where it begins in SfProgress.messages */
 	SfTime		event_time;

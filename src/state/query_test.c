@@ -158,7 +158,7 @@ fold_batch(SfStore *store, SfLayout *layout, SfGroup *group, AnswerBatch *batch,
 	char *state = group->data + layout->state_offset[0];
 	BlockNumber blocks[ANSWER_BATCH] = {0};
 	OffsetNumber offsets[ANSWER_BATCH] = {0};
-	SfPlaces places = {InvalidOid, blocks, offsets, NULL};
+	SfPlaces places = {InvalidOid, 0, blocks, offsets, NULL};
 
 	if (!by_row)
 	{

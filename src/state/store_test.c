@@ -158,7 +158,7 @@ add_row(Model *model, int w, int k, SfGroup *group)
 	Datum args[] = {(Datum) 0, Int64GetDatum(value), model_numeric(value, huge), text, Int64GetDatum(value), text};
 	BlockNumber block = any_of(model, 1000);
 	OffsetNumber offset = any_of(model, 100) + 1;
-	SfPlaces places = {InvalidOid, &block, &offset, NULL};
+	SfPlaces places = {InvalidOid, 0, &block, &offset, NULL};
 	bool null = false;
 
 	for (int i = 0; i < layout->naggs && any_of(model, 4) == 0; i++)

@@ -240,6 +240,36 @@ sf_stream_check_window_column(Oid relid, AttrNumber attnum)
 }
 
 static void
+check_branch(const SfFragmentRow *row, const SfDefinition *definition, const SfBranch *branch, Oid relid,
+             const SfStreamSettings *settings)
+{
+	const char *column;
+
+	if (labelled_relation(branch->stream) != relid)
+		return;
+	column = get_attname(branch->stream, branch->time_attnum, false);
+	if (strcmp(column, NameStr(settings->time_column)) != 0)
+		ereport(ERROR,
+		        (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+		         errmsg("cannot set the watermark of stream \"%s\" on column \"%s\"", get_rel_name(relid),
+		                NameStr(settings->time_column)),
+		         definition->has_window ? errdetail("Windows of continuous view \"%s\" are over column \"%s\".",
+		                                            get_rel_name(row->view), column)
+		                                : errdetail("Continuous view \"%s\" begins with a time of column \"%s\".",
+		                                            get_rel_name(row->view), column),
+		         errhint("Drop the continuous view first.")));
+}
+
+static bool
+reads_labelled(const SfFragmentRow *row, Oid relid)
+{
+	for (int i = 0; i < row->nstreams; i++)
+		if (labelled_relation(row->streams[i]) == relid)
+			return true;
+	return false;
+}
+
+static void
 check_windows_of_views(Oid relid, const SfStreamSettings *settings)
 {
 	ListCell *cell;
@@ -249,25 +279,15 @@ check_windows_of_views(Oid relid, const SfStreamSettings *settings)
 	{
 		SfFragmentRow *row = lfirst(cell);
 		SfDefinition *definition;
-		const char *column;
 
-		if (labelled_relation(row->streams[0]) != relid)
+		if (!reads_labelled(row, relid))
 			continue;
 		definition = sf_define_view(CurrentMemoryContext, row->view);
 		/* The time of a view without a window matters only where it says what the view begins with. */
 		if (sf_is_windowless(definition) || (!definition->has_window && row->begins_at == SF_TIME_MINUS_INFINITY))
 			continue;
-		column = get_attname(row->streams[0], definition->time_attnum, false);
-		if (strcmp(column, NameStr(settings->time_column)) != 0)
-			ereport(ERROR,
-			        (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			         errmsg("cannot set the watermark of stream \"%s\" on column \"%s\"", get_rel_name(relid),
-			                NameStr(settings->time_column)),
-			         definition->has_window ? errdetail("Windows of continuous view \"%s\" are over column \"%s\".",
-			                                            get_rel_name(row->view), column)
-			                                : errdetail("Continuous view \"%s\" begins with a time of column \"%s\".",
-			                                            get_rel_name(row->view), column),
-			         errhint("Drop the continuous view first.")));
+		for (int i = 0; i < definition->nbranches; i++)
+			check_branch(row, definition, &definition->branches[i], relid, settings);
 	}
 }
 

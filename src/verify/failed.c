@@ -25,11 +25,13 @@ compare(const void *a, const void *b)
 
 	if (x->relid != y->relid)
 		return x->relid < y->relid ? -1 : 1;
-	return ItemPointerCompare((ItemPointer) &x->tid, (ItemPointer) &y->tid);
+	if (!ItemPointerEquals((ItemPointer) &x->tid, (ItemPointer) &y->tid))
+		return ItemPointerCompare((ItemPointer) &x->tid, (ItemPointer) &y->tid);
+	return x->branch - y->branch;
 }
 
 static void
-add(SfVerification *verification, int *capacity, Oid relid, BlockNumber block, OffsetNumber offset)
+add(SfVerification *verification, int *capacity, Oid relid, BlockNumber block, OffsetNumber offset, int branch)
 {
 	SfRowPlace *place;
 
@@ -41,6 +43,7 @@ add(SfVerification *verification, int *capacity, Oid relid, BlockNumber block, O
 	place = &verification->failed[verification->nfailed++];
 	place->relid = relid;
 	ItemPointerSet(&place->tid, block, offset);
+	place->branch = branch;
 }
 
 void
@@ -57,7 +60,8 @@ sf_verify_read_failed(SfVerification *verification)
 	verification->nfailed = 0;
 	verification->failed = MemoryContextAllocHuge(verification->tick_context, capacity * sizeof(SfRowPlace));
 	for (int i = 0; i < progress->nfailed; i++)
-		add(verification, &capacity, progress->failed[i].relid, progress->failed[i].block, progress->failed[i].offset);
+		add(verification, &capacity, progress->failed[i].relid, progress->failed[i].block, progress->failed[i].offset,
+		    progress->failed[i].branch);
 	ScanKeyInit(&key, SF_ERROR_ROW_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(verification->row->id));
 	scan = sf_catalog_scan_begin(catalog, "error_row_pkey", 1, &key, verification->snapshot);
 	while (HeapTupleIsValid(tuple = sf_catalog_scan_next(scan)))
@@ -65,9 +69,10 @@ sf_verify_read_failed(SfVerification *verification)
 		bool isnull;
 		Oid relid = DatumGetObjectId(heap_getattr(tuple, SF_ERROR_ROW_RELATION + 1, desc, &isnull));
 		ItemPointer tid = (ItemPointer) DatumGetPointer(heap_getattr(tuple, SF_ERROR_ROW_TID + 1, desc, &isnull));
+		int branch = DatumGetInt32(heap_getattr(tuple, SF_ERROR_ROW_BRANCH + 1, desc, &isnull)) - 1;
 
 		CHECK_FOR_INTERRUPTS();
-		add(verification, &capacity, relid, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
+		add(verification, &capacity, relid, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid), branch);
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
@@ -75,7 +80,7 @@ sf_verify_read_failed(SfVerification *verification)
 }
 
 bool
-sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer tid)
+sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer tid, int branch)
 {
 	SfRowPlace place;
 
@@ -83,5 +88,6 @@ sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer 
 		return false;
 	place.relid = relid;
 	place.tid = *tid;
+	place.branch = branch;
 	return bsearch(&place, verification->failed, verification->nfailed, sizeof(SfRowPlace), compare) != NULL;
 }

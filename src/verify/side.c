@@ -2,7 +2,7 @@
  * side.c
  *		The sides of a verification that are not the view's own answer: its query over the counted rows.
  *
- * The batch side is Q with one more condition, streamfuse.counted() of the stream's row.  The magnitude side is that
+ * The batch side is Q with one more condition in each branch, streamfuse.counted() of its stream's row.  The magnitude side is that
  * with each floating-point result replaced by the sum of the absolute values that went into it: the scale on which two
  * orders of addition may differ.  Both are built on Q's tree, before it is planned.
  * Where an aggregate leaves the order of its rows open, it gets the order that the view keeps.
@@ -20,24 +20,12 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
+#include "plan/branch.h"
+
 static Oid
 own_function(const char *name, int nargs, const Oid *types)
 {
 	return LookupFuncName(list_make2(makeString(SF_SCHEMA), makeString(pstrdup(name))), nargs, types, false);
-}
-
-/* The stream and a window function, if there is one, are the only members of Q's FROM. */
-static Index
-find_entry(Query *query, RTEKind kind)
-{
-	Relids members = sf_relids_in_jointree((Node *) query->jointree);
-	int member = -1;
-
-	while ((member = bms_next_member(members, member)) >= 0)
-		if (rt_fetch(member, query->rtable)->rtekind == kind)
-			return member;
-	elog(ERROR, "unexpected FROM in a continuous view's query");
-	return 0;
 }
 
 static void
@@ -49,22 +37,23 @@ add_condition(Query *query, Oid function, List *args)
 }
 
 static void
-keep_counted(Query *query)
+keep_counted_of(Query *query, Index stream, int branch, void *arg)
 {
-	const Oid types[] = {OIDOID, TIDOID, XIDOID};
-	Index stream = find_entry(query, RTE_RELATION);
-	List *args = list_make3(makeVar(stream, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0),
+	const Oid types[] = {OIDOID, TIDOID, XIDOID, INT4OID};
+	List *args = list_make4(makeVar(stream, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0),
 	                        makeVar(stream, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0),
-	                        makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0));
+	                        makeVar(stream, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0),
+	                        makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(branch), false, true));
 
-	add_condition(query, own_function("counted", 3, types), args);
+	add_condition(query, own_function("counted", 4, types), args);
 }
 
-/* tableoid, ctid: the order of places, which a plan for Q need not keep. */
+/* The order of places, which a plan for Q need not keep: the columns are in *arg. */
 static bool
 sort_by_place(Node *node, void *arg)
 {
-	Index stream = *(Index *) arg;
+	List *place = arg;
+	ListCell *cell;
 
 	if (node == NULL)
 		return false;
@@ -73,10 +62,8 @@ sort_by_place(Node *node, void *arg)
 		Aggref *aggref = (Aggref *) node;
 
 		if (sf_aggregate_is_by_place(aggref))
-		{
-			sf_aggregate_sort_by(aggref, makeVar(stream, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0));
-			sf_aggregate_sort_by(aggref, makeVar(stream, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0));
-		}
+			foreach (cell, place)
+				sf_aggregate_sort_by(aggref, lfirst_node(Var, cell));
 		return false;
 	}
 	return expression_tree_walker(node, sort_by_place, arg);
@@ -85,10 +72,13 @@ sort_by_place(Node *node, void *arg)
 static void
 sort_aggregates(Query *query)
 {
-	Index stream = find_entry(query, RTE_RELATION);
+	List *place;
 
-	sort_by_place((Node *) query->targetList, &stream);
-	sort_by_place(query->havingQual, &stream);
+	if (!query->hasAggs)
+		return;
+	place = sf_place_columns(query);
+	sort_by_place((Node *) query->targetList, place);
+	sort_by_place(query->havingQual, place);
 }
 
 static Const *
@@ -265,7 +255,7 @@ sf_verify_side(const SfVerification *verification, bool magnitude)
 	Query *query = sf_view_batch_query(verification->view);
 
 	if (!verification->adoption || verification->nfailed > 0)
-		keep_counted(query);
+		sf_visit_selects(query, keep_counted_of, NULL);
 	if (!verification->adoption && !verification->definition->stateless)
 		keep_range(verification, query);
 	else if (verification->adoption)

@@ -88,23 +88,27 @@ find_position(List *sources, Oid relid)
 	return NULL;
 }
 
-/* counted(tableoid oid, ctid tid, xmin xid) returns bool: was this row of the stream counted at the tick, and is it no failed one? */
+/*
+ * counted(tableoid oid, ctid tid, xmin xid, branch int) returns bool: was this row of the stream counted at the tick, and
+ * did it not fail in the branch?
+ */
 Datum
 sf_counted(PG_FUNCTION_ARGS)
 {
 	Oid relid = PG_GETARG_OID(0);
 	ItemPointer tid = (ItemPointer) PG_GETARG_POINTER(1);
 	TransactionId xmin = PG_GETARG_TRANSACTIONID(2);
+	int branch = PG_GETARG_INT32(3);
 	const SfPosition *position;
 
 	if (active == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("function streamfuse.counted can only be called by streamfuse.verify()")));
 	if (active->adoption)
-		PG_RETURN_BOOL(!sf_verify_has_failed(active, relid, tid));
+		PG_RETURN_BOOL(!sf_verify_has_failed(active, relid, tid, branch));
 	position = find_position(active->sources, relid);
 	PG_RETURN_BOOL(position != NULL && sf_position_counted(position, tid, xmin) &&
-	               !sf_verify_has_failed(active, relid, tid));
+	               !sf_verify_has_failed(active, relid, tid, branch));
 }
 
 /* ---- what can be verified ---- */

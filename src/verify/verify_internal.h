@@ -23,11 +23,12 @@
 #define SF_BATCH_SIDE "streamfuse batch"
 #define SF_MAGNITUDE_SIDE "streamfuse magnitude"
 
-/* Where a row of a stream is. */
+/* Where a row of a stream is, and the branch of the query that it failed in. */
 typedef struct SfRowPlace
 {
 	Oid			relid;
 	ItemPointerData tid;
+	int			branch;
 } SfRowPlace;
 
 /* One call of verify(). */
@@ -71,7 +72,7 @@ extern bool sf_verify_is_float(const SfVerification *verification, int column, O
 
 /* failed.c: after the tick is fixed */
 extern void sf_verify_read_failed(SfVerification *verification);
-extern bool sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer tid);
+extern bool sf_verify_has_failed(const SfVerification *verification, Oid relid, ItemPointer tid, int branch);
 
 /* compare.c: the statement, and its parameters. */
 extern char *sf_verify_statement(const SfVerification *verification, Relation view);

@@ -277,7 +277,7 @@ extern void sf_report_members(SfWorker *worker);
 extern void sf_report_fillings(SfWorker *worker);
 
 /* feed.c: one member takes a batch; when it is not in the tick any more, it has raised or is to take it again */
-extern void sf_member_take_batch(SfMember *member, SfBatch *batch);
+extern void sf_member_take_batch(SfMember *member, Oid stream, SfBatch *batch);
 
 /* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when there is more to take in already. */
 extern bool sf_tick(SfWorker *worker);

@@ -66,15 +66,23 @@ step_or_fail_row(SfFlow *flow, void (*step)(SfFlow *flow))
 	return false;
 }
 
+/* A batch for one branch of the definition. */
+typedef struct TakeStep
+{
+	SfBatch *batch;
+	int branch;
+} TakeStep;
+
 static void
 take_batch(SfMember *member, void *arg)
 {
+	TakeStep *step = arg;
 	SfFlow *flow = member->flow;
 	SfOwnerScope scope;
 
 	sf_owner_enter(member, sf_flow_needs_settings(flow), &scope);
 	XactReadOnly = true;
-	sf_flow_start(flow, arg, member->skip_errors);
+	sf_flow_start(flow, step->branch, step->batch, member->skip_errors);
 	if (member->skip_errors)
 	{
 		while (!step_or_fail_row(flow, sf_flow_evaluate))
@@ -115,12 +123,12 @@ is_too_much(const SfMember *member)
 	        member->failure->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED);
 }
 
-void
-sf_member_take_batch(SfMember *member, SfBatch *batch)
+static void
+take_for_branch(SfMember *member, TakeStep *step)
 {
 	SfFailedRow row;
 
-	if (!sf_member_guard(member, take_batch, batch))
+	if (!sf_member_guard(member, take_batch, step))
 	{
 		if (sf_flow_row(member->flow, &row))
 			name_row(member, &row);
@@ -141,5 +149,20 @@ sf_member_take_batch(SfMember *member, SfBatch *batch)
 	{
 		member->again = member->small_ticks = true;
 		sf_source_undo_member(member);
+	}
+}
+
+/* By each branch that reads the stream. */
+void
+sf_member_take_batch(SfMember *member, Oid stream, SfBatch *batch)
+{
+	const SfDefinition *definition = member->definition;
+
+	for (int i = 0; i < definition->nbranches && member->in_tick; i++)
+	{
+		TakeStep step = {batch, i};
+
+		if (definition->branches[i].stream == stream)
+			take_for_branch(member, &step);
 	}
 }

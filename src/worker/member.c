@@ -273,19 +273,13 @@ view_owner(Oid view)
 	return owner;
 }
 
-/* The owner may still read what the view reads, and no row-level security hides rows from him. */
+/* The owner may still read what the view reads of a stream, and no row-level security hides rows from him. */
 static void
-check_rights(SfMember *member)
+check_rights(SfMember *member, Oid stream)
 {
-	Oid stream = member->definition->stream;
-	SfDefinition asked = *member->definition;
-	Bitmapset *columns;
-	int column = -1;
-
 	/* What the query does not name is ours to look at. */
-	if (!asked.has_window)
-		asked.time = NULL;
-	columns = sf_flow_columns(&asked);
+	Bitmapset *columns = sf_flow_columns(member->definition, stream, member->definition->has_window);
+	int column = -1;
 
 	if (check_enable_rls(stream, member->owner, true) == RLS_ENABLED)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -321,7 +315,8 @@ sf_member_compile(SfMember *member)
 	sf_owner_enter(member, true, &scope);
 	member->definition = sf_define(member->compiled, sf_view_query(member->row.view), member->row.view);
 	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
-	check_rights(member);
+	for (int i = 0; i < member->row.nstreams; i++)
+		check_rights(member, member->row.streams[i]);
 	sessions = sf_sessions_create(member->compiled, member->definition, member->store, sf_view_timeout_start);
 	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress, sessions,
 	                              member->row.begins_at);

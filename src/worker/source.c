@@ -284,7 +284,7 @@ make_batch(SfSource *source)
 		SfMember *member = lfirst(cell);
 
 		if (member->definition != NULL)
-			needed = bms_add_members(needed, sf_flow_columns(member->definition));
+			needed = bms_add_members(needed, sf_flow_columns(member->definition, source->stream, true));
 	}
 	if (source->settings.has_watermark)
 		needed = bms_add_member(needed, source->settings.time_attnum - 1);
@@ -354,7 +354,7 @@ flush_batch(SfFeed *feed)
 		if (!member->in_tick)
 			continue;
 		member->progress.counters.rows_read += batch->nrows;
-		sf_member_take_batch(member, batch);
+		sf_member_take_batch(member, feed->source->stream, batch);
 	}
 	feed->source->rows += batch->nrows;
 	if (feed->source->settings.has_watermark && SF_BUG("watermark-moved-within-tick"))

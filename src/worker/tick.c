@@ -99,7 +99,7 @@ begin_members(SfWorker *worker, SfSource *source, SfTick tick)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (member->begun || !takes_rows(worker, member))
+		if (member->begun || member->failure != NULL || !takes_rows(worker, member))
 			continue;
 		/* Until it has caught up, a restored view meets rows that the windows in its output have counted. */
 		member->progress.adopted_until = member->adopting ? member->row.adopted_until : SF_TIME_MINUS_INFINITY;

@@ -198,7 +198,7 @@ GRANT SELECT ON sales TO regress_sf_verifier;
 SET ROLE regress_sf_verifier;
 SELECT count(*) FROM streamfuse.verify('sales', '2026-01-01 10:10');
 SELECT count(*) FROM sales AS "streamfuse batch" WHERE window_start >= '2026-01-01 10:10';
-SELECT streamfuse.counted('orders'::regclass, '(0,1)', '3');
+SELECT streamfuse.counted('orders'::regclass, '(0,1)', '3', 0);
 RESET ROLE;
 REVOKE SELECT ON sales FROM regress_sf_verifier;
 DROP ROLE regress_sf_verifier;

@@ -109,7 +109,7 @@ CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id FROM 
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id FROM orders LIMIT 1;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT unnest(tags) FROM orders;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id, ctid AS place FROM orders;
-CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id FROM orders UNION ALL SELECT id FROM notes;
+CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id FROM orders UNION SELECT id FROM notes;
 CREATE MATERIALIZED VIEW v WITH (streamfuse.continuous) AS SELECT order_id, window_start FROM orders, hop(event_time, '1 hour', '10 minutes');
 \set SHOW_CONTEXT never
 DO $$ BEGIN
