@@ -231,7 +231,6 @@ extern void sf_source_forget_batch(SfSource *source);
 extern bool sf_source_lock(SfSource *source);
 extern bool sf_source_awaits_commit(const SfSource *source);
 extern void sf_source_seal(SfSource *source);
-extern void sf_source_look_for_reset(SfWorker *worker, SfSource *source);
 extern void sf_source_scan(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_advance(SfWorker *worker, SfSource *source, Snapshot snapshot);
 extern void sf_source_flatten(SfSource *source);
@@ -239,6 +238,10 @@ extern void sf_source_publish(SfSource *source);
 extern void sf_source_rollback(SfSource *source);
 extern void sf_source_undo_member(SfMember *member);
 extern bool sf_source_same_rows(SfSource *a, SfSource *b);
+
+/* punctuation.c */
+extern void sf_source_look_for_reset(SfWorker *worker, SfSource *source);
+extern void sf_source_apply_punctuations(SfWorker *worker, SfSource *source, Snapshot snapshot);
 
 /* Two scans that meet in a tick: the same watermark for both in the tick, the same scan once it is published. */
 extern void sf_source_meet(SfSource *into, SfSource *from);
