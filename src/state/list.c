@@ -449,6 +449,7 @@ sf_list_append_coded(SfBlobSpace *space, SfList *list, uint32 length, SfSetCode 
 	entry->relation = (Oid) (code.code >> 32);
 	entry->block = (BlockNumber) code.code;
 	entry->offset = code.exact ? FirstOffsetNumber : InvalidOffsetNumber;
+	entry->branch = 0;
 	pg_write_barrier();
 	list->used += length;
 	list->bytes += length;
