@@ -187,10 +187,22 @@ typedef struct RelFileNode SfFileLocator;
 #define sf_flatten_vars(query, node) flatten_join_alias_vars(query, node)
 #endif
 
-/* Once sf_flatten_vars has been applied to all of a query: the entry of the grouping step, always the last, is no more. */
+/*
+ * Once sf_flatten_vars has been applied to all of a query: the entry of the grouping step is no more.  It is not always
+ * the last: what a view stands for carries the view's own entry behind it.
+ */
 #if PG_VERSION_NUM >= 180000
-#define sf_drop_group_entry(query, empty)                                                                              \
-	((query)->hasGroupRTE ? (void) (llast((query)->rtable) = (empty), (query)->hasGroupRTE = false) : (void) 0)
+#include "nodes/parsenodes.h"
+static inline void
+sf_drop_group_entry(Query *query, RangeTblEntry *empty)
+{
+	ListCell   *cell;
+
+	foreach(cell, query->rtable)
+		if (lfirst_node(RangeTblEntry, cell)->rtekind == RTE_GROUP)
+			lfirst(cell) = empty;
+	query->hasGroupRTE = false;
+}
 #else
 #define sf_drop_group_entry(query, empty) ((void) 0)
 #endif
