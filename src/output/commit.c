@@ -178,7 +178,8 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_CLOSED_UNTIL] = TimestampTzGetDatum(
 	    SF_BUG("closed-until-not-saved") ? SF_TIME_MINUS_INFINITY : member->progress.closed_until);
 	values[SF_PROGRESS_LAST_CLOSED] = TimestampTzGetDatum(member->progress.last_closed);
-	values[SF_PROGRESS_FORGOTTEN_BEFORE] = TimestampTzGetDatum(member->progress.forgotten_before == SF_LIFE_LEAST
+	values[SF_PROGRESS_FORGOTTEN_BEFORE] = TimestampTzGetDatum(member->progress.forgotten_before == SF_LIFE_LEAST ||
+	                                                                   SF_BUG("forgotten-not-saved")
 	                                                               ? SF_TIME_MINUS_INFINITY
 	                                                               : member->progress.forgotten_before);
 	values[SF_PROGRESS_ROWS_IN] = Int64GetDatum(member->progress.counters.rows_in);

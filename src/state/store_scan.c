@@ -317,7 +317,8 @@ list_windows(SfStoreScan *scan)
 	{
 		const char *head = head_at(scan);
 
-		scan->forgotten = head != NULL ? sf_group_life(scan->layout, head) : SF_LIFE_LEAST;
+		scan->forgotten = head != NULL && !SF_BUG("forgotten-group-read") ? sf_group_life(scan->layout, head)
+		                                                                  : SF_LIFE_LEAST;
 	}
 	pointers = fragment->nwindows > 0 ? dsa_get_address(scan->area, fragment->windows) : NULL;
 	for (int i = 0; i < fragment->nwindows; i++)

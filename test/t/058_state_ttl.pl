@@ -16,20 +16,37 @@ my $node = start_server('state_ttl',
 	'streamfuse.checkpoint_interval = 1h', 'streamfuse.commit_interval = 0', 'restart_after_crash = on',
 	'streamfuse.test_sweep = on', 'wal_level = replica', 'max_wal_senders = 4', 'autovacuum = off');
 need_fault_points($node);
-$node->safe_psql('postgres', q{
-	CREATE TABLE events (id int, at timestamptz NOT NULL) USING stream;
-	SELECT streamfuse.set_watermark('events', 'at', delay => '0 s');
-	CREATE MATERIALIZED VIEW keys WITH (streamfuse.continuous, streamfuse.state_ttl = '100 s') AS
-	SELECT 'key ' || id::text AS key, count(*) AS n, count(DISTINCT id) AS ids, max('text ' || id::text) AS text
-	FROM events GROUP BY key;
-	CREATE MATERIALIZED VIEW ids WITH (streamfuse.continuous, streamfuse.state_ttl = '100 s') AS
-	SELECT id, count(*) AS n FROM events GROUP BY id;
-	SELECT streamfuse.flush()});
 
-# Second number $second brings a row for each key of a range.  What is to be seen afterwards is known here: the keys by
-# the second of their last row, and how many rows each has had since it began.
+# Rows of second number $second come for each key of a range.  What is to be seen afterwards is known here: the keys by
+# the greatest second of their rows, how many rows each has had since it began, and which seconds are too long ago.
 my (%last, %rows);
-my $watermark = 0;
+my ($watermark, $forgotten, $ttl);
+
+sub begin_anew
+{
+	%last = %rows = ();
+	$watermark = $forgotten = 0;
+	$ttl = 100;
+	$node->safe_psql('postgres', q{
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS events CASCADE;
+		CREATE TABLE events (id int, at timestamptz NOT NULL) USING stream;
+		SELECT streamfuse.set_watermark('events', 'at', delay => '0 s');
+		CREATE MATERIALIZED VIEW keys WITH (streamfuse.continuous, streamfuse.state_ttl = '100 s') AS
+		SELECT 'key ' || id::text AS key, count(*) AS n, count(DISTINCT id) AS ids, max('text ' || id::text) AS text
+		FROM events GROUP BY key;
+		CREATE MATERIALIZED VIEW ids WITH (streamfuse.continuous, streamfuse.state_ttl = '100 s') AS
+		SELECT id, count(*) AS n FROM events GROUP BY id;
+		SELECT streamfuse.flush()});
+	return;
+}
+
+# At the end of a tick.
+sub forget
+{
+	$forgotten = $watermark - $ttl if defined $ttl && $watermark - $ttl > $forgotten;
+	return;
+}
 
 sub expect_rows
 {
@@ -37,11 +54,16 @@ sub expect_rows
 
 	for my $key (@keys)
 	{
-		delete $rows{$key} if defined $last{$key} && $last{$key} < $watermark - 100;
+		if (!defined $last{$key} || $last{$key} < $forgotten)
+		{
+			$rows{$key} = 0;
+			$last{$key} = $second;
+		}
 		$rows{$key}++;
-		$last{$key} = $second;
+		$last{$key} = $second if $second > $last{$key};
 	}
 	$watermark = $second if $second > $watermark;
+	forget();
 	return;
 }
 
@@ -58,7 +80,7 @@ sub insert_rows
 
 sub alive
 {
-	return grep { $last{$_} >= $watermark - 100 } sort { $a <=> $b } keys %last;
+	return grep { $last{$_} >= $forgotten } sort { $a <=> $b } keys %last;
 }
 
 sub wanted_ids { return join("\n", map { "$_|$rows{$_}" } alive()); }
@@ -83,6 +105,7 @@ sub checkpoint
 	return;
 }
 
+begin_anew();
 insert_rows(0, 1, 50);
 insert_rows(60, 30, 70);
 check('all are there');
@@ -190,6 +213,156 @@ $node->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $n
 $node->safe_psql('restored', 'SELECT streamfuse.flush()');
 is($node->safe_psql('restored', 'SELECT id FROM ids ORDER BY id'), join("\n", alive()), 'restored: the same groups');
 $node->safe_psql('postgres', 'DROP DATABASE restored');
+
+# A random history.  Rows are flushed one insert after the other, so that the model above knows what each tick has seen;
+# a server that dies has nothing to count again but what one tick brought.
+my $seed = $ENV{STREAMFUSE_SEED} || 1;
+my $uncommitted = 0;
+my $reader = $node->background_psql('postgres', on_error_stop => 1);
+my @open;
+
+srand($seed);
+note("seed $seed; STREAMFUSE_SEED asks for another history");
+
+sub random_rows
+{
+	my $late = rand() < 0.2 ? int(rand(200)) : 0;
+	my $from = 3000 + int(rand(300));
+	my $to = $from + int(rand(120));
+
+	$second += int(rand(40));
+	insert_rows($second - $late, $from, $to);
+	$uncommitted++;
+	return;
+}
+
+sub dies_in_tick
+{
+	my $point = (qw(tick-in-apply apply-touched tick-before-publish publish-stored tick-after-publish close-marked))[ rand 6 ];
+
+	fault($node, $point, 'exit', 1);
+	random_rows();
+	fault_hit($node, $point);
+	return;
+}
+
+sub crash
+{
+	if ($uncommitted > 1)
+	{
+		checkpoint();
+		$uncommitted = 0;
+	}
+	$reader->quit;
+	@open = ();
+	$node->stop('immediate');
+	$node->start;
+	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+	$reader = $node->background_psql('postgres', on_error_stop => 1);
+	return;
+}
+
+sub open_cursor
+{
+	return close_cursor() if @open;
+	$reader->query_safe("BEGIN; DECLARE c CURSOR FOR $read_ids; DECLARE d CURSOR FOR $read_keys");
+	@open = (wanted_ids(), wanted_keys());
+	return;
+}
+
+sub close_cursor
+{
+	is($reader->query_safe('FETCH ALL FROM c'), $open[0], 'a cursor: integers');
+	is($reader->query_safe('FETCH ALL FROM d'), $open[1], 'a cursor: texts');
+	$reader->query_safe('COMMIT');
+	@open = ();
+	return;
+}
+
+sub advance
+{
+	$second += int(rand(150));
+	$node->safe_psql('postgres', qq{
+		SELECT streamfuse.advance_watermark('events', timestamptz '2024-01-01' + $second * interval '1 s');
+		SELECT streamfuse.flush()});
+	$watermark = $second if $second > $watermark;
+	forget();
+	$uncommitted++;
+	return;
+}
+
+# Another ttl, now and then none, in a tick without rows.
+sub alter_ttl
+{
+	$ttl = (50, 100, 150, 200, undef)[ rand 5 ];
+	my $value = defined $ttl ? "$ttl s" : 'none';
+
+	close_cursor() if @open;
+	checkpoint();
+	$uncommitted = 0;
+	$node->safe_psql('postgres', qq{
+		ALTER MATERIALIZED VIEW ids SET (streamfuse.state_ttl = '$value');
+		ALTER MATERIALIZED VIEW keys SET (streamfuse.state_ttl = '$value')});
+	$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+	forget();
+	checkpoint();
+	return;
+}
+
+sub random_step
+{
+	my $what = rand();
+
+	if ($what < 0.46) { random_rows(); }
+	elsif ($what < 0.56) { advance(); }
+	elsif ($what < 0.66) { checkpoint(); $uncommitted = 0; }
+	elsif ($what < 0.76) { open_cursor(); }
+	elsif ($what < 0.84) { dies_in_tick(); }
+	elsif ($what < 0.9) { terminate_worker($node); $node->safe_psql('postgres', 'SELECT streamfuse.flush()'); }
+	elsif ($what < 0.94) { alter_ttl(); }
+	else { crash(); }
+	return;
+}
+
+for my $step (1 .. 90)
+{
+	random_step();
+	check("random step $step") if $step % 3 == 0;
+}
+close_cursor() if @open;
+$reader->quit;
+
+# Such a history finds what is made wrong on purpose: the views are not as expected, or cannot be read at all.
+sub goes_wrong
+{
+	my ($bug, $steps) = @_;
+
+	$reader = $node->background_psql('postgres', on_error_stop => 1);
+	begin_anew();
+	($second, $uncommitted) = (0, 0);
+	for my $step (1 .. $steps)
+	{
+		my $what = (\&random_rows, \&random_rows, \&advance, \&alter_ttl, \&crash)[ rand 5 ];
+
+		fault($node, $bug, 'bug') if $bug;
+		return 1 unless defined eval { $what->(); 1 };
+		my ($status, $ids) = $node->psql('postgres', $read_ids);
+		return 1 if $status != 0 || $ids ne wanted_ids();
+	}
+	return 0;
+}
+
+ok(!goes_wrong('', 50), 'nothing goes wrong of itself');
+for my $bug ('index-not-mended', 'forgotten-group-read', 'forgotten-group-goes-on', 'forgotten-not-saved')
+{
+	$reader->quit;
+	ok(goes_wrong($bug, 200), "$bug is found");
+	# What it has spoilt goes with the server.
+	$node->stop('immediate');
+	$node->start;
+}
+begin_anew();
+$second = 0;
 
 # Each second new keys: once the first ones have been forgotten, memory does not grow, and neither does the log.
 sub figures

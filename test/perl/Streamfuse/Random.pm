@@ -185,14 +185,17 @@ sub arm
 	return;
 }
 
-# The names of all bugs that can be switched on in this build.
+# What random views do not come by: t/058_state_ttl.pl finds these.
+my %elsewhere = map { $_ => 1 } qw(index-not-mended forgotten-group-read forgotten-group-goes-on forgotten-not-saved);
+
+# The names of all other bugs that can be switched on in this build.
 sub bugs
 {
 	my $self = shift;
 	my $c = $self->session('c');
 
 	$c->query(q{CREATE OR REPLACE FUNCTION fault_names(bool) RETURNS text[] LANGUAGE c AS '$libdir/streamfuse', 'sf_fault_names'});
-	return map { $_->[0] } @{ $c->query('SELECT unnest(fault_names(true)) AS name ORDER BY 1') };
+	return grep { !$elsewhere{$_} } map { $_->[0] } @{ $c->query('SELECT unnest(fault_names(true)) AS name ORDER BY 1') };
 }
 
 # Switches a bug on and runs cases until one shows it: { cases => how many, seed =>, found => what }
