@@ -136,7 +136,8 @@ parse_ttl(const char *value)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("invalid value for option \"" SF_OPTION_STATE_TTL "\": \"%s\"", value),
 		                errdetail("Months and years have no fixed length."), errhint("Use days.")));
-	if (pg_add_s64_overflow(interval->day * USECS_PER_DAY, interval->time, &ttl) || ttl <= 0)
+	if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &ttl) || pg_add_s64_overflow(ttl, interval->time, &ttl) ||
+	    ttl <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("invalid value for option \"" SF_OPTION_STATE_TTL "\": \"%s\"", value),
 		                errhint("Valid values are \"none\", \"infinity\" and intervals greater than zero.")));

@@ -112,6 +112,19 @@ INSERT INTO events VALUES ('p', 0, '2024-02-01 02:01'), ('p', 1, '2024-02-01 02:
 SELECT streamfuse.flush();
 SELECT * FROM inverse ORDER BY device;
 
+-- Of rows that came before there was a watermark nobody has noted the time: their groups stay until another row comes.
+CREATE TABLE early (id int, at timestamptz NOT NULL) USING stream;
+CREATE MATERIALIZED VIEW early_ids WITH (streamfuse.continuous) AS SELECT id, count(*) AS n FROM early GROUP BY id;
+INSERT INTO early VALUES (1, '2024-01-01 00:00'), (2, '2024-01-01 00:00');
+SELECT streamfuse.flush('early_ids');
+SELECT streamfuse.set_watermark('early', 'at', delay => '0 s');
+ALTER MATERIALIZED VIEW early_ids SET (streamfuse.state_ttl = '1 hour');
+INSERT INTO early VALUES (2, '2024-01-01 00:00'), (3, '2024-01-01 00:00');
+SELECT streamfuse.flush('early_ids');
+INSERT INTO early VALUES (4, '2024-01-02 00:00');
+SELECT streamfuse.flush('early_ids');
+SELECT * FROM early_ids ORDER BY id;
+
 -- Where a ttl makes no sense.
 CREATE MATERIALIZED VIEW hourly WITH (streamfuse.continuous, streamfuse.state_ttl = '1 hour') AS
 SELECT window_start, count(*) FROM events, tumble(at, '1 hour') GROUP BY window_start, window_end;
@@ -127,8 +140,9 @@ ALTER MATERIALIZED VIEW hourly SET (streamfuse.state_ttl = '1 hour');
 ALTER MATERIALIZED VIEW devices SET (streamfuse.state_ttl = '0 s');
 ALTER MATERIALIZED VIEW devices SET (streamfuse.state_ttl = '-1 hour');
 ALTER MATERIALIZED VIEW devices SET (streamfuse.state_ttl = '1 month');
+ALTER MATERIALIZED VIEW devices SET (streamfuse.state_ttl = '2000000000 days');
 ALTER MATERIALIZED VIEW devices SET (streamfuse.state_ttl = 'a while');
 SELECT option_value FROM pg_class, pg_options_to_table(reloptions)
 WHERE oid = 'devices'::regclass AND option_name = 'streamfuse.state_ttl';
 
-DROP TABLE events CASCADE;
+DROP TABLE events, early CASCADE;
