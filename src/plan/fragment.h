@@ -143,7 +143,7 @@ extern SfDefinition *sf_define(MemoryContext context, Query *query, Oid view);
  */
 extern SfDefinition *sf_define_new(Query *query);
 /* Raises ERRCODE_FEATURE_NOT_SUPPORTED for what, by name, with a hint. */
-extern void sf_refuse(const char *what, const char *hint) pg_attribute_noreturn();
+SF_NORETURN extern void sf_refuse(const char *what, const char *hint);
 
 /* The number of a stream among those of the definition, or -1. */
 extern int	sf_definition_input(const SfDefinition *definition, Oid stream);
