@@ -10,6 +10,7 @@
 #include "catalog/pg_class.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
 #include "plan/fragment.h"
@@ -76,28 +77,51 @@ add_missing_watermarks(List *hints, const Query *query)
 	return hints;
 }
 
-/* The column of which a grouping expression is date_trunc, date_bin or the date, and the stream that it is of. */
+/* The column of which a grouping expression is date_trunc, date_bin or the date, of a stream or of a subquery. */
 static Var *
-grouped_time(const Query *query, SortGroupClause *clause, Oid *stream)
+grouped_time(const Query *query, SortGroupClause *clause, RangeTblEntry **of)
 {
-	Node *expr = get_sortgroupclause_expr(clause, query->targetList);
+	Node *expr = (Node *) sf_flatten_vars((Query *) query, get_sortgroupclause_expr(clause, query->targetList));
 	int varno = 0;
 	ListCell *cell;
 
 	foreach (cell, query->rtable)
 	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
 		Var *time;
 
+		*of = lfirst_node(RangeTblEntry, cell);
 		varno++;
-		if (!is_stream_entry(rte))
+		if (!is_stream_entry(*of) && (*of)->rtekind != RTE_SUBQUERY)
 			continue;
-		time = sf_window_expr_time((Node *) sf_flatten_vars((Query *) query, expr), varno);
-		*stream = rte->relid;
+		time = sf_window_expr_time(expr, varno);
 		if (time != NULL)
 			return time;
 	}
 	return NULL;
+}
+
+/* Of a view that was made while the watermark was not on the column. */
+static bool
+has_moved_to(const RangeTblEntry *rte, const Var *time, SfStreamSettings *settings)
+{
+	if (rte->rtekind != RTE_RELATION)
+		return false;
+	sf_stream_settings_get(rte->relid, settings);
+	return settings->has_watermark && settings->time_attnum == time->varattno;
+}
+
+static char *
+explain_other_time(const RangeTblEntry *rte, const Var *time)
+{
+	SfStreamSettings settings;
+
+	if (has_moved_to(rte, time, &settings))
+		return "The watermark was not on the column when the view was made.";
+	if (rte->rtekind != RTE_RELATION)
+		return "In some SELECT in FROM it is not the watermark's column as it is.";
+	if (settings.has_watermark)
+		return psprintf("The watermark of the stream is on column \"%s\".", NameStr(settings.time_column));
+	return "No watermark can be on a column that may be null.";
 }
 
 /* Groups by hours or days of a time that the watermark is not on. */
@@ -108,24 +132,18 @@ add_other_times(List *hints, const Query *query)
 
 	foreach (cell, query->groupClause)
 	{
-		Oid stream;
-		Var *time = grouped_time(query, lfirst_node(SortGroupClause, cell), &stream);
+		RangeTblEntry *rte;
+		Var *time = grouped_time(query, lfirst_node(SortGroupClause, cell), &rte);
 		SfStreamSettings settings;
-		bool moved;
 
 		if (time == NULL)
 			continue;
-		sf_stream_settings_get(stream, &settings);
-		moved = settings.has_watermark && settings.time_attnum == time->varattno;
-		return add_hint(
-		    hints,
-		    psprintf("groups by date_trunc(), date_bin() or the date of column \"%s\" never close",
-		             get_attname(stream, time->varattno, false)),
-		    moved ? "The watermark was not on the column when the view was made."
-		    : settings.has_watermark
-		        ? psprintf("The watermark of the stream is on column \"%s\".", NameStr(settings.time_column))
-		        : "No watermark can be on a column that may be null.",
-		    moved ? "Drop the view and create it again." : "Group by such an expression of the watermark's column.");
+		return add_hint(hints,
+		                psprintf("groups by date_trunc(), date_bin() or the date of column \"%s\" never close",
+		                         get_rte_attribute_name(rte, time->varattno)),
+		                explain_other_time(rte, time),
+		                has_moved_to(rte, time, &settings) ? "Drop the view and create it again."
+		                                                   : "Group by such an expression of the watermark's column.");
 	}
 	return hints;
 }
@@ -135,8 +153,8 @@ static bool
 view_closes(Oid view, const Query *query)
 {
 	int key = sf_view_window_key(view);
+	RangeTblEntry *rte;
 	ListCell *cell;
-	Oid stream;
 
 	if (sf_query_is_stateless(query))
 		return false;
@@ -146,7 +164,7 @@ view_closes(Oid view, const Query *query)
 	if (key != SF_WINDOW_KEY_UNKNOWN)
 		return key != SF_WINDOW_KEY_NONE;
 	foreach (cell, query->groupClause)
-		if (grouped_time(query, lfirst_node(SortGroupClause, cell), &stream) != NULL)
+		if (grouped_time(query, lfirst_node(SortGroupClause, cell), &rte) != NULL)
 			return true;
 	return false;
 }

@@ -70,6 +70,20 @@ SELECT trim(line) AS line FROM shown('sensors') line WHERE line ~ 'Options|Forgo
 SET timezone = 'UTC';
 DROP TABLE readings CASCADE;
 
+-- Several streams: the one with the lowest watermark holds the view's.
+CREATE TABLE refunds (id int, kind varchar, money int, at timestamptz NOT NULL) USING stream;
+SELECT streamfuse.set_watermark('refunds', 'at', delay => '1 hour');
+CREATE MATERIALIZED VIEW cash WITH (streamfuse.continuous) AS
+SELECT window_start, category, sum(amount) AS amount
+FROM (SELECT category, amount, at AS t FROM orders WHERE id > 0 UNION ALL SELECT kind, -money, at FROM refunds WHERE kind <> 'none') u, tumble(u.t, '1 hour')
+WHERE amount <> 7 GROUP BY window_start, category;
+INSERT INTO refunds VALUES (1, 'books', 3, '2024-03-01 10:10');
+SELECT streamfuse.flush('cash');
+SELECT * FROM shown('cash');
+SELECT d->>'name' AS stream, d->>'watermark' AS watermark, d->>'held_by' AS held_by
+FROM streamfuse.explain('cash', 'json') e, jsonb_path_query(e::jsonb, 'strict $.** ? (@.node == "stream")') d;
+DROP TABLE refunds CASCADE;
+
 -- Paused, failed, inert.
 SELECT streamfuse.pause('sales');
 SELECT streamfuse.flush('orders');

@@ -31,6 +31,8 @@ SELECT date_trunc('hour', paid) AS hour, count(*) FROM orders GROUP BY 1;
 CREATE MATERIALIZED VIEW by_noted WITH (streamfuse.continuous) AS SELECT noted::date AS date, count(*) FROM orders GROUP BY 1;
 CREATE TABLE notes (noted timestamptz) USING stream;
 CREATE MATERIALIZED VIEW by_note WITH (streamfuse.continuous) AS SELECT date_bin('1 hour', noted, '2024-01-01') AS hour, count(*) FROM notes GROUP BY 1;
+CREATE MATERIALIZED VIEW by_shifted WITH (streamfuse.continuous) AS
+SELECT date_trunc('hour', u.at) AS hour, count(*) FROM (SELECT at - interval '1 day' AS at FROM orders) u GROUP BY 1;
 SELECT * FROM hints ORDER BY view::text;
 INSERT INTO orders VALUES (1, 10, 0.5, '2024-03-01 10:10', '2024-03-01 11:20', '2024-03-01 00:00'),
                           (2, 20, 0.5, '2024-03-01 14:10', NULL, '2024-02-29 23:59'), (3, 30, 0.5, '2024-03-01 10:20', '2024-03-01 11:59', '2024-03-01 09:00');
