@@ -81,7 +81,7 @@ target_keys(SfSessions *sessions, const char *data, Datum *keys, bool *nulls)
 	SfDefinition *definition = sessions->definition;
 
 	sf_group_keys(definition->layout, sf_store_blobs(sessions->store)->area, data, keys, nulls);
-	for (int i = definition->ngroup_keys; i < definition->nkeys; i++)
+	for (int i = definition->ngroup_keys; i < definition->ngroup_keys + definition->nsession_keys; i++)
 	{
 		keys[i] = (Datum) 0;
 		nulls[i] = true;
@@ -232,7 +232,7 @@ close_collected(Closing *closing, SfTime until)
 	while (sf_store_has_assembled(sessions->store, closing->least_start, name))
 		name++;
 	closing->window = sf_store_assemble(sessions->store, closing->least_start, name);
-	if (!sessions->definition->session->by_group || sessions->definition->nkeys > sessions->definition->ngroup_keys)
+	if (!sessions->definition->session->by_group || sessions->definition->nsession_keys > 0)
 		closing->targets = targets_create(CurrentMemoryContext, closing->nclosing, closing);
 	old = MemoryContextSwitchTo(sessions->scratch);
 	for (int i = 0; i < closing->nclosing; i++)
@@ -284,7 +284,8 @@ leave_pane(SfSessions *sessions, SessionPane *pane, SfTick tick)
 
 		if (part->closed || !sf_session_part_span(sessions, part))
 			continue;
-		move_on(sessions, part);
+		if (!SF_BUG("open-session-forgotten"))
+			move_on(sessions, part);
 		MemoryContextReset(sessions->scratch);
 	}
 	MemoryContextSwitchTo(old);

@@ -15,10 +15,15 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "fault.h"
 #include "time/session.h"
 
 #define MIN_PANES 8
 #define MIN_DEADLINES 64
+
+/* A pane's parts are allocated so many at a time. */
+#define LEAST_PARTS 8
+#define MOST_PARTS 512
 
 typedef struct PartEntry
 {
@@ -292,8 +297,15 @@ find_part(SessionPane *pane, const char *key, uint32 hash)
 static SessionPart *
 make_part(SfSessions *sessions, SessionPane *pane, SfGroup *group, uint32 hash)
 {
-	SessionPart *part = MemoryContextAllocZero(pane->context, sizeof(SessionPart));
+	SessionPart *part;
 
+	if (pane->nroom == 0)
+	{
+		pane->nroom = Min(MOST_PARTS, Max(LEAST_PARTS, pane->seen));
+		pane->room = MemoryContextAllocZero(pane->context, sizeof(SessionPart) * pane->nroom);
+	}
+	part = pane->room++;
+	pane->nroom--;
 	part->pane = pane;
 	part->max_groups = 1;
 	part->before = find_part(known_pane(sessions, session_time(sessions, pane->start, -1)), group->data, hash);
@@ -536,7 +548,7 @@ sf_sessions_on_time(SfSessions *sessions, SfTime time, const Datum *keys, const 
 		if (part == NULL || !sf_session_part_span(sessions, part) ||
 		    sf_session_apart(part->last, time, sessions->gap) || sf_session_apart(time, part->first, sessions->gap))
 			continue;
-		if (is_closed(sessions, part, closed_until))
+		if (is_closed(sessions, part, closed_until) && !SF_BUG("closed-session-extended"))
 			return false;
 		touches = true;
 		inside |= part->first <= time;

@@ -40,6 +40,8 @@ struct SessionPane
 	SfWindow   *window;
 	SfTime		start;
 	uint32		seen;			/* groups that are in parts */
+	uint32		nroom;			/* parts that `room` has place for */
+	SessionPart *room;
 	parts_hash *parts;
 };
 

@@ -540,6 +540,9 @@ analyse_session_keys(DefineContext *context)
 	ListCell *cell;
 
 	args = (List *) sf_flatten_vars(context->query, (Node *) args);
+	if (list_length(args) == SF_SESSION_KEYS && context->sets != NIL)
+		sf_refuse("sessions of the keys of GROUPING SETS, ROLLUP or CUBE",
+		          "Name the keys: session(ts, gap, key, ...).");
 	if (list_length(args) == SF_SESSION_KEYS)
 		keys = bms_add_range(keys, 0, definition->ngroup_keys - 1);
 	for_each_from(cell, args, SF_SESSION_KEYS)
@@ -549,6 +552,9 @@ analyse_session_keys(DefineContext *context)
 
 		if (IsA(expr, Const))
 			continue;
+		/* A key that is not in a set is null there; the session's is not. */
+		if (context->sets != NIL && index < definition->ngroup_keys)
+			index = -1;
 		if (expression_returns_set(expr))
 			sf_refuse("set-returning session keys", "Use a key that has one value in each row.");
 		if (index < 0)
@@ -560,7 +566,9 @@ analyse_session_keys(DefineContext *context)
 		keys = bms_add_member(keys, index);
 	}
 	definition->nkeys = list_length(definition->keys);
+	definition->nsession_keys = definition->nkeys - definition->ngroup_keys;
 	sf_define_session_keys(definition, keys);
+	definition->session->by_group &= context->sets == NIL;
 }
 
 static void
@@ -597,21 +605,16 @@ analyse_grouping(DefineContext *context)
 		          "Group by window_start and window_end, or leave the window function out.");
 	if (!has_both && other == 1 && context->window_kind == SF_WINDOW_CUMULATE)
 		sf_refuse("cumulating windows grouped by their start alone", "Group by window_end, or by both.");
-	if (context->definition->session != NULL && context->sets != NIL)
-		sf_refuse("GROUPING SETS, ROLLUP or CUBE over sessions", "Create one continuous view for each grouping.");
 	if (context->definition->session != NULL)
 		analyse_session_keys(context);
-	if (!has_both && context->definition->nkeys > context->definition->ngroup_keys)
+	if (!has_both && context->definition->nsession_keys > 0)
 		sf_refuse("sessions grouped by one window column and not by all of their keys",
 		          "Group by window_start and window_end.");
 	if (context->definition->nkeys > SF_MAX_KEYS)
 		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
 		                errmsg("continuous view cannot group by more than %d expressions", SF_MAX_KEYS)));
 	if (context->sets != NIL)
-	{
 		sf_define_sets(context->definition, context->sets, key_refs);
-		context->definition->ngroup_keys = context->definition->nkeys;
-	}
 }
 
 /* Q's expressions above the aggregates become expressions over the group row; finds the aggregates as it goes. */

@@ -87,8 +87,9 @@ sf_define_output(SfDefinition *definition)
 		definition->output_window_start = output_column(definition, 1, &natts);
 		definition->output_window_end = output_column(definition, 2, &natts);
 	}
-	for (int key = 0; key < definition->ngroup_keys && !definition->stateless; key++)
-		definition->output_keys[key] = output_column(definition, 3 + key, &natts);
+	for (int key = 0; key < definition->nkeys && !definition->stateless; key++)
+		if (!sf_is_session_key(definition, key))
+			definition->output_keys[key] = output_column(definition, 3 + key, &natts);
 
 	/* What was reserved and not needed is cut off. */
 	definition->output_desc = sf_truncated_desc(definition->output_desc, natts);

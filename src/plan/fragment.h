@@ -79,7 +79,8 @@ typedef struct SfDefinition
 	Expr	   *time;			/* the window's time argument, a plain column; NULL without a window */
 	Expr	   *filter;			/* WHERE as one boolean expression, or NULL */
 	int			nkeys;
-	int			ngroup_keys;	/* the keys behind these are of the session alone; in closed windows they are null */
+	int			ngroup_keys;	/* the keys of Q's GROUP BY are the first ones */
+	int			nsession_keys;	/* so many behind them are of the session alone: null in its windows' groups */
 	List	   *keys;			/* Expr, grouping columns but window_start and window_end; stateless: the columns */
 	SfSessionSpec *session;		/* NULL: no session windows */
 
@@ -130,6 +131,13 @@ sf_is_windowless(const SfDefinition *definition)
 
 /* The least and the greatest time of a group's rows, or of its session's; false: it has none yet. */
 extern bool sf_session_span(const SfDefinition *definition, const char *data, SfTime *first, SfTime *last);
+
+/* Is a key of the session alone? */
+static inline bool
+sf_is_session_key(const SfDefinition *definition, int key)
+{
+	return key >= definition->ngroup_keys && key < definition->ngroup_keys + definition->nsession_keys;
+}
 
 /*
  * Analyses a view's query.  Raises ERRCODE_FEATURE_NOT_SUPPORTED (with the construct and a hint) for what cannot be

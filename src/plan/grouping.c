@@ -60,7 +60,7 @@ sf_define_sets(SfDefinition *definition, List *sets, const Index *key_refs)
 		uint64 *keys = &definition->sets[foreach_current_index(cell)];
 
 		for (int key = 0; key < definition->nkeys; key++)
-			if (list_member_int(lfirst(cell), key_refs[key]))
+			if (sf_is_session_key(definition, key) || list_member_int(lfirst(cell), key_refs[key]))
 				*keys |= UINT64CONST(1) << key;
 		definition->single_row |= *keys == 0 && sf_is_windowless(definition);
 	}

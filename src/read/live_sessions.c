@@ -126,8 +126,7 @@ sf_live_sessions_restart(SfLiveSessions *sessions)
 	sessions->ngroups = sessions->max_groups = sessions->next = 0;
 	sessions->open = open_create(sessions->context, 64, sessions);
 	sessions->parts = definition->session->by_group ? NULL : entries_create(sessions->context, 64, sessions);
-	sessions->given = definition->nkeys == definition->ngroup_keys ? NULL
-	                                                               : entries_create(sessions->context, 64, sessions);
+	sessions->given = definition->nsession_keys == 0 ? NULL : entries_create(sessions->context, 64, sessions);
 	MemoryContextSwitchTo(old);
 }
 
@@ -207,7 +206,7 @@ finish_data(SfLiveSessions *sessions, const LiveSession *session, LivePart *part
 	uint64 *bitmap = (uint64 *) (part->states + layout->nulls_offset);
 
 	memcpy(part->states, part->keys, layout->nulls_offset + sizeof(uint64));
-	for (int i = definition->ngroup_keys; i < definition->nkeys; i++)
+	for (int i = definition->ngroup_keys; i < definition->ngroup_keys + definition->nsession_keys; i++)
 		*bitmap |= UINT64CONST(1) << i;
 	for (int agg = layout->naggs - 2; agg < layout->naggs; agg++)
 	{

@@ -129,12 +129,16 @@ SELECT window_start, window_end, who, count(*) AS clicks
 FROM clicks, session(at, '3 minutes', 'all') GROUP BY window_start, window_end, who;
 CREATE MATERIALIZED VIEW busy_total WITH (streamfuse.continuous) AS
 SELECT window_start, count(*) AS clicks, avg(n) FROM clicks, session(at, '90 seconds') GROUP BY window_start HAVING count(*) > 1;
+CREATE MATERIALIZED VIEW by_set WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, who, page, grouping(who, page) AS level, count(*) AS clicks, count(DISTINCT page) AS pages
+FROM clicks, session(at, '5 minutes', who) GROUP BY window_start, window_end, ROLLUP (who, page);
 SELECT streamfuse.flush() IS NOT NULL AS flushed;
 
 SELECT click('ann a 40, ann b 41, bob a 40, bob c 43, ann a 44, fay a 40, fay x 43, - z 41.5');
 SELECT * FROM pages WHERE window_start >= '2024-05-01 00:40' ORDER BY who, page, window_start;
 SELECT * FROM lengths WHERE window_start >= '2024-05-01 00:40' ORDER BY 1, 2;
 SELECT * FROM others WHERE window_start >= '2024-05-01 00:40' ORDER BY 3, 1, 2;
+SELECT * FROM by_set WHERE window_start >= '2024-05-01 00:40' AND (level > 0 OR who = 'ann') ORDER BY level, 3, 4, 1, 2;
 SELECT * FROM busy WHERE window_start >= '2024-05-01 00:40' ORDER BY 3, 1;
 SELECT * FROM busy_total WHERE window_start >= '2024-05-01 00:40' ORDER BY 1;
 
@@ -142,7 +146,7 @@ SELECT * FROM busy_total WHERE window_start >= '2024-05-01 00:40' ORDER BY 1;
 SELECT click('zoe z 60');
 SELECT * FROM lengths WHERE window_start >= '2024-05-01 00:40' ORDER BY 1, 2;
 SELECT * FROM others WHERE window_start >= '2024-05-01 00:40' ORDER BY 3, 1, 2;
-SELECT v AS view, count(d) AS differences FROM unnest('{pages,lengths,others,busy,visits}'::regclass[]) v LEFT JOIN LATERAL streamfuse.verify(v) d ON true GROUP BY v ORDER BY v;
+SELECT v AS view, count(d) AS differences FROM unnest('{pages,lengths,others,busy,by_set,visits}'::regclass[]) v LEFT JOIN LATERAL streamfuse.verify(v) d ON true GROUP BY v ORDER BY v;
 
 -- A key is looked up, where the sessions are by that key alone.
 EXPLAIN (COSTS OFF) SELECT * FROM visits WHERE who = 'ann';
@@ -169,6 +173,8 @@ SELECT * FROM pages WHERE who = 'zoe' AND page = 'z';
 :view count(*) FROM clicks, session(at, '5 minutes', who);
 :view window_start, count(*) FROM clicks, session(at, '5 minutes', who) GROUP BY 1;
 :view window_end, page, count(*) FROM clicks, session(at, '5 minutes', who) GROUP BY 1, 2;
+:view window_start, window_end, who, count(*) FROM clicks, session(at, '5 minutes') GROUP BY window_start, window_end, ROLLUP (who);
+:view window_start, window_end, who, count(*) FROM clicks, session(at, '5 minutes', who) GROUP BY ROLLUP (window_start, window_end, who);
 :view window_start, window_end, who, count(*) FROM clicks, session(at, '5 minutes') WHERE window_end > '2024-05-01' GROUP BY 1, 2, 3;
 :view window_start, window_end, who, max(window_end - at) FROM clicks, session(at, '5 minutes') GROUP BY 1, 2, 3;
 :view window_start, window_end, window_end - window_start, count(*) FROM clicks, session(at, '5 minutes') GROUP BY 1, 2, 3;

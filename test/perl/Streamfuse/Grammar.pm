@@ -266,6 +266,7 @@ sub make_view
 		shows_end => $overlap || chance(0.3) ? 1 : 0, final => !$all_time && chance(0.15) ? 1 : 0, order => number(0, 999), index => chance(0.15) ? 1 : 0,
 		data => $all_time || chance(0.88) ? 1 : 0 };
 	return without_groups($view, @have) if $view->{order} % 8 == 5 && !$all_time;
+	return with_sessions($case, $view, @have) if $view->{order} % 8 >= 6 && !$all_time;
 	return $view->{order} % 8 == 3 && @k ? with_sets($view) : $view;
 }
 
@@ -293,6 +294,21 @@ sub without_groups
 		keys => \@values, aggregates => [], having => '', filter => $filter, shows_end => $windowed };
 }
 
+# The same by sessions: of its keys, of one of them, of one more, or of all rows together.  Below the aggregates there is no
+# window to be named.
+sub with_sessions
+{
+	my ($case, $view, @have) = @_;
+	my @keys = @{ $view->{keys} };
+	my @columns = grep { $_ ne 'extra' } @have;
+	my @named = ([], [], [ "'all'" ], [ $keys[0] // "'all'" ], [ @keys, $columns[0] ], [ $columns[-1] ]);
+	my @gaps = map { $case->{unit} * $_ } 0.3, 1, 4, 30;
+
+	my $sessions = { %$view, session => sprintf("'%.6f s'", $gaps[ $view->{order} / 8 % @gaps ]), session_keys => $named[ $view->{order} / 8 % @named ],
+		function => undef, shows_end => 1, filter => ($view->{filter} // '') eq 'at > window_start' ? '' : $view->{filter} };
+	return @keys && @{ $sessions->{session_keys} } && $view->{order} % 3 == 0 ? with_sets($sessions) : $sessions;
+}
+
 # The window function of a view, as it is called.  Saved cases may not name it.  Where there is none: the one window that
 # all rows are in.
 sub window_call
@@ -300,16 +316,17 @@ sub window_call
 	my ($view, $time) = @_;
 
 	return "(SELECT '-infinity'::$view->{all_time} AS window_start, 'infinity'::$view->{all_time} AS window_end) w" if $view->{all_time};
+	return 'session(' . join(', ', 'at', $view->{session}, @{ $view->{session_keys} }) . ')' if $view->{session};
 	return ($view->{function} // 'tumble') . '(' . ($time // 'at') . ", $view->{window})";
 }
 
 # The query of a view.  Its columns are called ws, we (window start and end), k1..., a1..., n (count), in an order of its own.
 # Without groups ws is the time.
-# What raises is left out where the query is run as a batch.
+# What raises is left out where the query is run as a batch; sessions are those of the rows from $from on.
 sub view_query
 {
-	my ($view, $batch) = @_;
-	my @conditions = grep { length } $view->{filter};
+	my ($view, $batch, $from) = @_;
+	my @conditions = grep { length } $view->{filter}, $from ? "at >= '$from'" : '';
 	my @window = $view->{all_time} ? ("'-infinity'::$view->{all_time}", "'infinity'::$view->{all_time}") : ('window_start', 'window_end');
 	my @columns = $view->{stateless} ? ('at AS ws') : ("$window[0] AS ws");
 	my $i = 0;

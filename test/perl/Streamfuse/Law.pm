@@ -5,6 +5,7 @@
 #   - so does every question put to it: by key, by window, in joins and subqueries, through a prepared statement
 #   - rows counted and rows missed are the rows of the stream; each dirty window lacks as many rows as it is said to miss
 #   - groups over all time have all rows of the stream, and none of them is late
+#   - sessions have each row once, or it is missed; those that overlap with a missed row's span are not compared
 #   - without groups no row is late, and no window dirty
 #   - where windows overlap: all rows that some window holds are counted or late, and what the windows lack is missed
 #   - the watermark is the largest event time less the delay
@@ -34,10 +35,10 @@ sub settle
 	# Ticks that closed nothing need not be durable: after a crash their rows are taken in again, in fewer ticks perhaps.
 	$self->sql('c', 'SELECT streamfuse.checkpoint()') if $self->{case}{lockstep};
 	$self->{retried} = 0;
-	my @keys = qw(view status watermark closed_until rows_in rows_late rows_missed rows_failed begins_at error dirty dirty_ends missed dirty_epochs);
+	my @keys = qw(view status watermark closed_until rows_in rows_late rows_missed rows_failed begins_at error dirty dirty_ends missed dirty_epochs dirty_end_epochs);
 	my $rows = $self->ask('c', "SELECT v.view::text, v.status, v.watermark, v.closed_until$local, v.rows_in, v.rows_late, v.rows_missed, v.rows_failed, f.begins_at$local, v.error, "
-		. "d.windows, d.ends, d.missed, d.epochs FROM streamfuse.stat_views v JOIN streamfuse.fragment f ON f.view = v.view, "
-		. "LATERAL (SELECT array_agg(d.window_start$local ORDER BY d.window_start, d.window_end) AS windows, array_agg(d.window_end$local ORDER BY d.window_start, d.window_end) AS ends, sum(d.missed) AS missed, array_agg(extract(epoch FROM d.window_start)) AS epochs "
+		. "d.windows, d.ends, d.missed, d.epochs, d.end_epochs FROM streamfuse.stat_views v JOIN streamfuse.fragment f ON f.view = v.view, "
+		. "LATERAL (SELECT array_agg(d.window_start$local ORDER BY d.window_start, d.window_end) AS windows, array_agg(d.window_end$local ORDER BY d.window_start, d.window_end) AS ends, sum(d.missed) AS missed, array_agg(extract(epoch FROM d.window_start)) AS epochs, array_agg(extract(epoch FROM d.window_end)) AS end_epochs "
 		. 'FROM streamfuse.dirty_window d WHERE d.fragment = f.id) d WHERE v.view = ANY (\'{' . join(',', @names) . "}'::regclass[])");
 	for my $row (@$rows)
 	{
@@ -59,6 +60,8 @@ sub clean
 	my $type = $self->time_type;
 
 	return '' unless $info->{dirty};
+	return "NOT EXISTS (SELECT FROM unnest('$info->{dirty}'::${type}[], '$info->{dirty_ends}'::${type}[]) x (s, e) WHERE x.s < we AND ws < x.e)"
+	  if $self->{views}{$name}{session};
 	# Growing windows start together.
 	return "(ws, we) NOT IN (SELECT * FROM unnest('$info->{dirty}'::${type}[], '$info->{dirty_ends}'::${type}[]))"
 	  if ($self->{views}{$name}{function} // '') eq 'cumulate';
@@ -72,10 +75,10 @@ sub batch
 	my $view = $self->{views}{$name};
 	my @conditions = $dirty_too ? () : grep { length } $self->clean($name, $info);
 
-	push @conditions, "ws >= '$info->{begins_at}'" if defined $info->{begins_at};
-	my $end = $view->{function} ? 'we' : '(SELECT window_end FROM ' . window_call($view, 'ws') . ')';
+	push @conditions, "ws >= '$info->{begins_at}'" if defined $info->{begins_at} && !$view->{session};
+	my $end = $view->{function} || $view->{session} ? 'we' : '(SELECT window_end FROM ' . window_call($view, 'ws') . ')';
 	push @conditions, "$end <= '$info->{closed_until}'" if $self->{final}{$name};
-	return '(SELECT * FROM (' . view_query($view, 1) . ') q' . (@conditions ? ' WHERE ' . join(' AND ', @conditions) : '') . ')';
+	return '(SELECT * FROM (' . view_query($view, 1, $view->{session} && $info->{begins_at}) . ') q' . (@conditions ? ' WHERE ' . join(' AND ', @conditions) : '') . ')';
 }
 
 sub stream
@@ -163,10 +166,10 @@ sub check_counters
 	my $case = $self->{case};
 	my @conditions = grep { length } $view->{filter} ? "($view->{filter})" : '';
 
-	push @conditions, ($view->{stateless} ? 'at' : 'window_start') . " >= '$info->{begins_at}'" if defined $info->{begins_at};
+	push @conditions, ($view->{stateless} || $view->{session} ? 'at' : 'window_start') . " >= '$info->{begins_at}'" if defined $info->{begins_at};
 	my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
 	my $watermark = $case->{time} eq 'timestamp' ? q{at AT TIME ZONE 'UTC'} : 'at';
-	my $windows = window_call($view);
+	my $windows = $view->{session} ? '(SELECT) w' : window_call($view);
 	my $row = $self->ask('c', "SELECT (SELECT count(*) FROM s, $windows$where), "
 		. "(SELECT coalesce(max($watermark) - interval '$self->{delay} s', '-infinity') FROM s WHERE at < '2090-01-01'), "
 		. "(SELECT greatest(coalesce(max($watermark) - interval '$self->{delay} s', '-infinity'), '$self->{floor}') FROM s WHERE at < '2090-01-01'), "
@@ -192,7 +195,12 @@ sub check_counters
 	  if $info->{rows_missed} != ($info->{missed} // 0);
 	die "view $name: the watermark is $info->{watermark} instead of $row->[1]\n"
 	  if !$self->{watermark_set} && $info->{watermark} ne $row->[1] && $info->{watermark} ne $row->[2];
-	if ($info->{dirty} && $view->{counts} && !$view->{having} && !$view->{raises})
+	if ($view->{session} && $view->{counts} && !$view->{having} && !$view->{raises} && !$self->{final}{$name})
+	{
+		my $shown = $self->ask('c', "SELECT coalesce(sum(n), 0) FROM $name")->[0][0];
+		die "view $name: $shown rows in sessions and $info->{rows_missed} missed of $row->[0]\n" if $shown + $info->{rows_missed} != $row->[0];
+	}
+	elsif (!$view->{session} && $info->{dirty} && $view->{counts} && !$view->{having} && !$view->{raises})
 	{
 		my $local = $case->{time} eq 'timestamp' ? q{ AT TIME ZONE 'UTC'} : '';
 		my ($columns, $same) = ('ws', "ws = (d.window_start$local)");
@@ -283,19 +291,24 @@ sub check_peeks
 
 # ---- readers that stay ----
 
-# Rows of a view or its query, as pairs of window and hash, which is the same for equal rows.
+# Of rows of a view or its query: window, hash, which is the same for equal rows, and of sessions the end.
+sub hash_columns { my ($self, $name) = @_; return 'extract(epoch FROM ws), hash_record_extended(v, 0)' . ($self->{views}{$name}{session} ? ', extract(epoch FROM we)' : ''); }
+
 sub hashes
 {
-	my ($self, $s, $from) = @_;
+	my ($self, $s, $from, $name) = @_;
 
-	return $self->ask($s, "SELECT extract(epoch FROM ws), hash_record_extended(v, 0) FROM $from v");
+	return $self->ask($s, 'SELECT ' . $self->hash_columns($name) . " FROM $from v");
 }
 
 sub same_rows
 {
 	my ($self, $what, $stream, $batch, $info) = @_;
-	my %dirty = map { $_ => 1 } split /,/, ($info->{dirty_epochs} // '') =~ tr/{}//dr;
-	my ($a, $b) = map { join ' ', sort map { "$_->[0]:$_->[1]" } grep { !$dirty{ $_->[0] } } @$_ } $stream, $batch;
+	my @starts = split /,/, ($info->{dirty_epochs} // '') =~ tr/{}//dr;
+	my @ends = split /,/, ($info->{dirty_end_epochs} // '') =~ tr/{}//dr;
+	my %dirty = map { $_ => 1 } @starts;
+	my $left_out = sub { my $row = shift; return @$row > 2 ? grep { $starts[$_] < $row->[2] && $row->[0] < $ends[$_] } 0 .. $#starts : $dirty{ $row->[0] }; };
+	my ($a, $b) = map { join ' ', sort map { "$_->[0]:$_->[1]" } grep { !$left_out->($_) } @$_ } $stream, $batch;
 
 	return if $a eq $b;
 	my (%a, %b);
@@ -315,10 +328,10 @@ sub do_cursor
 	return unless $self->{views}{$name} && $self->idle($step->{s});
 	my $info = $self->settle->{$name};
 	$self->sql($step->{s}, 'BEGIN');
-	$self->sql($step->{s}, "DECLARE k NO SCROLL CURSOR FOR SELECT extract(epoch FROM ws), hash_record_extended(v, 0) FROM $name v");
+	$self->sql($step->{s}, "DECLARE k NO SCROLL CURSOR FOR SELECT " . $self->hash_columns($name) . " FROM $name v");
 	my $first = $step->{begun} ? $self->sql($step->{s}, 'FETCH 1 FROM k') : [];
 	$self->{readers}{ $step->{s} } = { kind => 'cursor', first => $first, info => $info, name => $name,
-		batch => $self->hashes('c', $self->batch($name, $info)) };
+		batch => $self->hashes('c', $self->batch($name, $info), $name) };
 	return;
 }
 
@@ -345,7 +358,7 @@ sub do_snapshot
 	my $info = $self->settle->{$name};
 	$self->sqls($step->{s}, 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) FROM ' . ($step->{begun} ? $name : 'pg_am'));
 	$self->{readers}{ $step->{s} } = { kind => 'snapshot', name => $name, info => $info,
-		batch => $self->{final}{$name} ? $self->hashes('c', $self->batch($name, $info)) : undef };
+		batch => $self->{final}{$name} ? $self->hashes('c', $self->batch($name, $info), $name) : undef };
 	return;
 }
 
@@ -357,10 +370,10 @@ sub do_snapshot_check
 	return unless $reader->{kind} eq 'snapshot';
 	my $name = $reader->{name};
 	my $info = $self->settle->{$name};
-	my $stream = $self->hashes($step->{s}, $name);
+	my $stream = $self->hashes($step->{s}, $name, $name);
 	$self->note($step->{s}, "SELECT * FROM $name");
-	$self->same_rows("$name in REPEATABLE READ", $stream, $reader->{batch} // $self->hashes('c', $self->batch($name, $info)),
-		{ dirty_epochs => join ',', map { (my $d = $_ // '') =~ tr/{}//d; length $d ? $d : () } $info->{dirty_epochs}, $reader->{info}{dirty_epochs} });
+	$self->same_rows("$name in REPEATABLE READ", $stream, $reader->{batch} // $self->hashes('c', $self->batch($name, $info), $name),
+		{ map { my $of = $_; $of => join ',', map { (my $d = $_->{$of} // '') =~ tr/{}//d; length $d ? $d : () } $info, $reader->{info} } 'dirty_epochs', 'dirty_end_epochs' });
 	delete $self->{readers}{ $step->{s} };
 	$self->sql($step->{s}, 'COMMIT');
 	return;
@@ -375,11 +388,11 @@ sub do_latest
 	return unless $self->{views}{$name} && $self->idle($step->{s});
 	$self->resume;
 	$self->sql($step->{s}, q{SET streamfuse.read_consistency = 'latest'});
-	my $stream = $self->hashes($step->{s}, $name);
+	my $stream = $self->hashes($step->{s}, $name, $name);
 	$self->note($step->{s}, "SELECT * FROM $name");
 	$self->sql($step->{s}, 'RESET streamfuse.read_consistency');
 	my $info = $self->settle->{$name};
-	$self->same_rows("latest of $name", $stream, $self->hashes('c', $self->batch($name, $info, 1)), $info);
+	$self->same_rows("latest of $name", $stream, $self->hashes('c', $self->batch($name, $info, 1), $name), $info);
 	return;
 }
 
@@ -401,6 +414,11 @@ sub account
 		my $view = $self->{views}{$name};
 		# Which of the late rows would have raised is nobody's question.
 		next if $view->{raises} || $view->{stateless};
+		if ($view->{session})
+		{
+			$self->account_sessions($name, $info->{$name}, $before->{$name}, scalar @resets);
+			next;
+		}
 		my @conditions = grep { length } $view->{filter} ? "($view->{filter})" : '';
 		push @conditions, "window_start >= '$info->{$name}{begins_at}'" if defined $info->{$name}{begins_at};
 		my $where = @conditions ? ' WHERE ' . join(' AND ', @conditions) : '';
@@ -423,6 +441,52 @@ sub account
 		die "view $name: $info->{$name}{rows_missed} rows missed, but $self->{missed}{$name} came too late\n"
 		  if $info->{$name}{rows_missed} != $self->{missed}{$name};
 	}
+	return;
+}
+
+# The same for sessions, by the rule itself: a row older than the watermark is late if it touches a closed session; or would
+# be closed alone and is in no open one, nor in touch with one and less than two gaps older than the watermark.  Sessions are
+# those of the rows counted before the step.  Where rows of a step touch one another they may be late or not, as ticks have
+# fallen; then, and after a reset, it is not known any more what has been counted.
+sub account_sessions
+{
+	my ($self, $name, $info, $until, $reset) = @_;
+	my $view = $self->{views}{$name};
+	my $known = $self->{known}{$name};
+	my ($sids) = map { $_->[0] } @{ $self->ask('c', 'SELECT array_agg(DISTINCT sid) FROM s') };
+	my @keys = @{ $view->{session_keys} } ? @{ $view->{session_keys} } : @{ $view->{keys} };
+	my $filter = join ' AND ', map { "($_)" } grep { length } $view->{filter}, defined $info->{begins_at} ? "at >= '$info->{begins_at}'" : 'true';
+	my $gap = "interval $view->{session}";
+
+	# A row of what has no type cannot be compared.
+	@keys = ("'all'::text") if !@keys || $keys[0] eq "'all'";
+	$self->{known}{$name} = $sids // '{}';
+	if (!defined $known)
+	{
+		$self->{uncounted}{$name} = [];
+		$self->{missed}{$name} = 0;
+		return;
+	}
+	return unless $self->{uncounted}{$name};
+	return $self->{uncounted}{$name} = undef if $reset;
+
+	my $row = 'ROW(' . join(', ', @keys) . ')';
+	my $uncounted = join ', ', '(NULL::bigint, NULL::int, NULL::int)', @{ $self->{uncounted}{$name} };
+	my $counted = "sid = ANY ('$known') AND NOT EXISTS (SELECT FROM (VALUES $uncounted) u (a, b, c) WHERE (a, b, c) = (sid, rid, part))";
+	my $sessions = sub { my $rows = shift; return "(SELECT window_start AS ws, window_end AS we, $row AS k FROM (SELECT * FROM s WHERE $filter AND ($rows)) s, session(" . join(', ', 'at', $view->{session}, @keys) . '))'; };
+	my $touches = sub { my ($which, $condition) = @_; return "EXISTS (SELECT FROM $which c WHERE c.k IS NOT DISTINCT FROM n.k AND n.at < c.we AND c.ws < n.at + $gap AND $condition)"; };
+	my $late = $self->ask('c', 'WITH before AS MATERIALIZED ' . $sessions->($counted) . ', n AS MATERIALIZED '
+		. "(SELECT sid, rid, part, at, $row AS k FROM s WHERE $filter AND sid <> ALL ('$known')) "
+		. 'SELECT n.sid, n.rid, n.part, ' . $touches->('before', "c.we <= '$until'") . ' '
+		. "FROM n WHERE n.at < '$until' AND (" . $touches->('before', "c.we <= '$until'")
+		. " OR n.at + $gap <= '$until' AND NOT " . $touches->('before', "c.we > '$until' AND (c.ws <= n.at OR n.at + 2 * $gap > '$until')") . ')');
+	my $more = $info->{rows_missed} - $self->{missed}{$name};
+	my $least = grep { $_->[3] eq 't' } @$late;
+
+	die "view $name: $more rows missed, but $least to " . @$late . " came too late for their sessions\n" if $more < $least || $more > @$late;
+	$self->{missed}{$name} += $more;
+	return $self->{uncounted}{$name} = undef if $more < @$late;
+	push @{ $self->{uncounted}{$name} }, map { "($_->[0], $_->[1], $_->[2])" } @$late;
 	return;
 }
 
