@@ -61,6 +61,17 @@ result()
 		}'
 }
 
+# bounded NAME UNIT LEAST VALUES…: the same, and whether the median is at least that.
+bounded()
+{
+	local name=$1 unit=$2 least=$3
+	shift 3
+
+	result "$name" "$unit" "$@"
+	printf '%s\n' "$@" | sort -g | awk -v least="$least" '{ v[NR] = $1 }
+		END { printf("    at least %s: %s\n", least, (v[int(NR / 2) + 1] >= least ? "yes" : "NO")) }'
+}
+
 # seconds_of COMMAND…: its wall time; its output goes nowhere.
 seconds_of()
 {
