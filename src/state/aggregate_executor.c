@@ -71,24 +71,22 @@ begin_list_scan(CustomScanState *node, EState *estate, int eflags)
 	state->values = ExecInitExtraTupleSlot(estate, state->scan->desc, &TTSOpsMinimalTuple);
 }
 
-static TupleTableSlot *
-exec_list_scan(CustomScanState *node)
+/* The values of an entry, into a virtual slot. */
+static void
+fill_values(ListScanState *state, const SfEntry *entry, TupleTableSlot *slot)
 {
-	ListScanState *state = (ListScanState *) node;
-	ListPlan *plan = state->scan->of;
-	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
 	int natts = state->scan->desc->natts;
-	const SfEntry *entry;
-	MinimalTuple tuple;
+	MinimalTuple tuple = (MinimalTuple) &entry->values;
 
-	ExecClearTuple(slot);
-	if (plan->next == plan->nentries)
-		return slot;
-	entry = plan->entries[plan->next++];
-	tuple = (MinimalTuple) &entry->values;
-	if (plan->shared)
+	if (entry->length == SfEntryWithoutValues)
 	{
-		ExprContext *econtext = node->ss.ps.ps_ExprContext;
+		slot->tts_values[0] = sf_set_value(entry);
+		slot->tts_isnull[0] = false;
+		return;
+	}
+	if (state->scan->of->shared)
+	{
 		MemoryContext old;
 
 		ResetExprContext(econtext);
@@ -100,6 +98,22 @@ exec_list_scan(CustomScanState *node)
 	slot_getallattrs(state->values);
 	memcpy(slot->tts_values, state->values->tts_values, sizeof(Datum) * natts);
 	memcpy(slot->tts_isnull, state->values->tts_isnull, sizeof(bool) * natts);
+}
+
+static TupleTableSlot *
+exec_list_scan(CustomScanState *node)
+{
+	ListScanState *state = (ListScanState *) node;
+	ListPlan *plan = state->scan->of;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	int natts = state->scan->desc->natts;
+	const SfEntry *entry;
+
+	ExecClearTuple(slot);
+	if (plan->next == plan->nentries)
+		return slot;
+	entry = plan->entries[plan->next++];
+	fill_values(state, entry, slot);
 	ItemPointerSet(&state->place, entry->block, entry->offset);
 	slot->tts_values[natts] = ObjectIdGetDatum(entry->relation);
 	slot->tts_values[natts + 1] = PointerGetDatum(&state->place);

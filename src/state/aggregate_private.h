@@ -180,6 +180,9 @@ extern void sf_set_load(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *
 						uint32 length);
 extern Datum sf_set_count(const CollectedState *state);
 
+/* Of an entry without values: the one that it stands for. */
+extern Datum sf_set_value(const SfEntry *entry);
+
 /* aggregate_executor.c */
 extern bool sf_can_be_distinct(const AggregateImpl *agg);
 extern Datum sf_collected_result(AggregateImpl *agg, SfBlobSpace *blobs, const char *state, bool *isnull);

@@ -4,7 +4,8 @@
  *
  * Where the types can be hashed, a list (state/list.h) is kept free of repetitions: a row costs a look-up, and memory and
  * the answer go by what is distinct.  Else repetitions are sorted out now and then (aggregate_collected.c).  Values are the
- * same when DISTINCT says so: column by column by the default equality of the type, nulls being equal.
+ * same when DISTINCT says so: column by column by the default equality of the type, nulls being equal.  One value that is
+ * passed by value, as numbers and times are, is its code, and kept as nothing else.
  *
  * count(DISTINCT …) is the number of entries, but for a null; all other aggregates get the set's values from PostgreSQL's
  * executor.
@@ -93,13 +94,21 @@ is_null(const CollectedAggregate *collected, const bool *nulls)
 	return !collected->has_rows && collected->set->nkeys == 1 && nulls[0];
 }
 
-/* A number for each value of a type that has no more values than there are numbers. */
+/* A number for each value of a type that has no more values than there are numbers; and back. */
 static inline uint64
 mix(uint64 value)
 {
 	value = (value ^ UINT64CONST(0xA0761D6478BD642F)) * UINT64CONST(0x9E3779B97F4A7C15);
 	value = (value ^ value >> 32) * UINT64CONST(0xD6E8FEB86659FD93);
 	return value ^ value >> 32;
+}
+
+static inline uint64
+unmix(uint64 value)
+{
+	value = (value ^ value >> 32) * UINT64CONST(0xCFEE444D8B59A89B);
+	value = (value ^ value >> 32) * UINT64CONST(0xF1DE83E19937733D);
+	return value ^ UINT64CONST(0xA0761D6478BD642F);
 }
 
 static inline SfSetCode
@@ -117,10 +126,23 @@ static void
 entry_values(const CollectedAggregate *collected, const SfEntry *entry, Datum *values, bool *nulls)
 {
 	const MinimalTupleData *tuple = &entry->values;
-	HeapTupleData heap = {.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET,
-	                      .t_data = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET)};
+	HeapTupleData heap;
 
+	if (entry->length == SfEntryWithoutValues)
+	{
+		values[0] = sf_set_value(entry);
+		nulls[0] = false;
+		return;
+	}
+	heap.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+	heap.t_data = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
 	heap_deform_tuple(&heap, collected->desc, values, nulls);
+}
+
+Datum
+sf_set_value(const SfEntry *entry)
+{
+	return (Datum) unmix(sf_entry_code(entry).code);
 }
 
 static bool
@@ -153,19 +175,26 @@ contains(CollectedAggregate *collected, SfBlobSpace *blobs, const CollectedState
 	return sf_list_contains(blobs, &state->list, code, is_same, &probe);
 }
 
-/* A tuple that the set does not have. */
+/* Values that the set does not have; tuple: NULL where the code says what they are. */
 static void
 append(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, SfSetCode code, const MinimalTupleData *tuple,
        bool is_null)
 {
-	uint32 length = SfEntryLength(tuple->t_len);
+	uint32 length = tuple != NULL ? SfEntryLength(tuple->t_len) : SfEntryWithoutValues;
 	SfEntry *entry;
 
 	sf_collected_check_size(agg, state, length);
 	entry = sf_list_append_coded(blobs, &state->list, length, code);
-	memcpy(&entry->values, tuple, tuple->t_len);
+	if (tuple != NULL)
+		memcpy(&entry->values, tuple, tuple->t_len);
 	if (is_null)
 		state->null_at = state->list.count;
+}
+
+static inline const MinimalTupleData *
+entry_tuple(const SfEntry *entry)
+{
+	return entry->length == SfEntryWithoutValues ? NULL : &entry->values;
 }
 
 /* ---- the aggregate's state ---- */
@@ -179,6 +208,11 @@ add(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, SfSetCode cod
 
 	if (contains(collected, blobs, state, code, values, nulls))
 		return;
+	if (code.exact && code.code != SF_COMMON_CODE)
+	{
+		append(agg, blobs, state, code, NULL, false);
+		return;
+	}
 	tuple = sf_collected_form(collected->desc, values, nulls);
 	append(agg, blobs, state, code, tuple, is_null(collected, nulls));
 	heap_free_minimal_tuple(tuple);
@@ -242,7 +276,7 @@ sf_set_combine(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, co
 
 	entry_values(collected, entry, values, nulls);
 	if (!contains(collected, blobs, state, sf_entry_code(entry), values, nulls))
-		append(agg, blobs, state, sf_entry_code(entry), &entry->values, is_null(collected, nulls));
+		append(agg, blobs, state, sf_entry_code(entry), entry_tuple(entry), is_null(collected, nulls));
 }
 
 /* What a checkpoint has: codes are computed anew, since they may be another release's. */
@@ -260,7 +294,7 @@ sf_set_load(AggregateImpl *agg, SfBlobSpace *blobs, CollectedState *state, const
 		SfEntry *entry = sf_list_read_entry(&data, end);
 
 		entry_values(agg->collected, entry, values, nulls);
-		append(agg, blobs, state, code_of(agg->collected->set, values, nulls), &entry->values,
+		append(agg, blobs, state, code_of(agg->collected->set, values, nulls), entry_tuple(entry),
 		       is_null(agg->collected, nulls));
 		pfree(entry);
 	}

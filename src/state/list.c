@@ -156,7 +156,7 @@ next_flat(const char **data, const char *end, uint32 *length)
 	const char *bytes = *data;
 
 	sf_flat_read(&bytes, end, length, sizeof(*length));
-	if (*length < SfEntryLength(SizeofMinimalTupleHeader) || *length != MAXALIGN(*length))
+	if (*length < SfEntryWithoutValues || *length != MAXALIGN(*length))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("saved state of a continuous view is damaged"),
 		                errhint("REFRESH MATERIALIZED VIEW computes it anew from the stream.")));
 	return sf_flat_bytes(data, end, *length);

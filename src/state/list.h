@@ -39,6 +39,8 @@ typedef struct SfEntry			/* a row: where it is, and its values */
 	MinimalTupleData values pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } SfEntry;
 
+/* An entry of a set may be without values, where its code says what they are. */
+#define SfEntryWithoutValues MAXALIGN(offsetof(SfEntry, values))
 #define SfEntryLength(tuple_length) MAXALIGN(offsetof(SfEntry, values) + (tuple_length))
 
 /* Adds an entry, of which the caller fills in all but the length; may raise for lack of memory. */
