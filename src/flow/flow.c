@@ -598,7 +598,7 @@ fold_by_rows(SfFlow *flow)
 void
 sf_flow_start(SfFlow *flow, int branch, SfBatch *batch, bool skip)
 {
-	flow->branch = &flow->branches[branch];
+	flow->branch = &flow->branches[SF_BUG("rows-by-first-branch") ? 0 : branch];
 	ResetExprContext(flow->econtext);
 	flow->econtext->ecxt_scantuple = flow->branch->row;
 	flow->econtext->ecxt_innertuple = flow->window;

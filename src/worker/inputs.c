@@ -9,6 +9,8 @@
  */
 #include "worker/dataflow.h"
 
+#include "fault.h"
+
 /* As of the tick under way, where the scan takes part in it. */
 static const SfSourceState *
 present_state(const SfSource *source)
@@ -28,7 +30,8 @@ sf_member_watermark(const SfMember *member)
 	SfTime lowest = SF_TIME_INFINITY;
 
 	for (int i = 0; i < member->row.nstreams; i++)
-		lowest = Min(lowest, present_state(member->sources[i])->watermark);
+		if (i == 0 || !SF_BUG("watermark-of-first-stream"))
+			lowest = Min(lowest, present_state(member->sources[i])->watermark);
 	return lowest;
 }
 
@@ -90,13 +93,14 @@ sf_member_save_position(const SfMember *member, StringInfo out)
 		const SfSource *source = member->sources[i];
 		StringInfoData own;
 
-		if (source->next != NULL && source->flat.len > 0)
+		if (source->next != NULL && source->flat.len > 0 && (i == 0 || !SF_BUG("position-of-first-stream")))
 		{
 			sf_position_set_add(out, source->flat.data, source->flat.len);
 			continue;
 		}
 		initStringInfo(&own);
-		sf_source_state_save(present_state(source), &own);
+		sf_source_state_save(i == 0 || !SF_BUG("position-of-first-stream") ? present_state(source) : source->state,
+		                     &own);
 		sf_position_set_add(out, own.data, own.len);
 		pfree(own.data);
 	}

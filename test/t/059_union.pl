@@ -185,6 +185,35 @@ $node->stop('immediate');
 $node->start;
 check('caught up after a crash');
 
+# Whatever comes, in any order.
+my $seed = $ENV{STREAMFUSE_SEED} // time;
+srand($seed);
+note("STREAMFUSE_SEED=$seed");
+my @what = (
+	sub { insert_rows(1 + int rand 200, 1 + int rand 5) },
+	sub { insert_rows(1 + int rand 5, 1 + int rand 200) },
+	sub { insert_rows(3, 3); terminate_worker($node) },
+	sub { insert_rows(3, 3); $node->stop('immediate'); $node->start },
+	sub { sql('SELECT streamfuse.checkpoint()') },
+	sub { sql("SELECT streamfuse.pause('$views[0]')"); insert_rows(7, 9); sql("SELECT streamfuse.resume('$views[0]')") },
+	sub {
+		my $lock = $node->background_psql('postgres');
+
+		$lock->query_safe('BEGIN; LOCK TABLE ' . (rand() < 0.5 ? 'web' : 'shop') . ' IN ACCESS EXCLUSIVE MODE');
+		sql(q{INSERT INTO phone VALUES (1, '2026-01-04')});
+		terminate_worker($node) if rand() < 0.5;
+		$lock->query_safe('COMMIT');
+		$lock->quit;
+	},
+	sub { fault($node, (qw(tick-before-close tick-before-publish commit-after-output))[ rand 3 ], 'passing error', 1); insert_rows(4, 4) });
+for (1 .. 5)
+{
+	my @done = map { int rand @what } 1 .. 6;
+
+	$what[$_]->() for @done;
+	check("@done");
+}
+
 # A standby reads what was checkpointed; a restored view goes on from its closed windows.
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('union_standby');
@@ -204,6 +233,32 @@ is($node->safe_psql('restored', $windows), sql($windows), 'restored: the same an
 is($node->safe_psql('restored', 'SELECT count(*) FROM streamfuse.dirty_windows'), '0', 'restored: nothing is missed');
 is($node->safe_psql('restored', join ' UNION ALL ', map { "SELECT count(*) FROM streamfuse.verify('$_')" } @views), join("\n", (0) x @views), 'restored: the law');
 sql('DROP DATABASE restored');
+# Bugs that would be easy to write show.
+for my $bug ('', 'watermark-of-first-stream', 'position-of-first-stream')
+{
+	sql(q{CREATE TABLE ahead (at timestamptz NOT NULL) USING stream; CREATE TABLE behind (at timestamptz NOT NULL) USING stream;
+		SELECT streamfuse.set_watermark('ahead', 'at'), streamfuse.set_watermark('behind', 'at');
+		CREATE MATERIALIZED VIEW pair WITH (streamfuse.continuous) AS
+		SELECT window_start, count(*) AS n FROM (SELECT at FROM ahead UNION ALL SELECT at FROM behind) u, tumble(at, '1 minute')
+		GROUP BY window_start, window_end;
+		SELECT streamfuse.flush('pair')});
+	fault($node, $bug, 'bug') if $bug;
+	sql(q{INSERT INTO ahead VALUES ('2026-01-01 00:10'), ('2026-01-01 00:02'); SELECT streamfuse.flush('pair')});
+	# The worker dies behind the tick that brings rows of both.
+	fault($node, 'tick-before-snapshot', 'wait');
+	sql(q{INSERT INTO ahead VALUES ('2026-01-01 00:11')});
+	fault_hit($node, 'tick-before-snapshot');
+	sql(q{INSERT INTO behind VALUES ('2026-01-01 00:01'), ('2026-01-01 00:02')});
+	fault($node, 'tick-after-publish', 'exit', 1);
+	fault($node, 'tick-before-snapshot', 'none');
+	fault_hit($node, 'tick-after-publish');
+	is(sql(q{SELECT streamfuse.flush('pair'); SELECT sum(n) FROM pair}) =~ /^5$/m
+		  && sql(q{SELECT count(*) FROM streamfuse.dirty_windows WHERE view = 'pair'::regclass}) eq '0', $bug eq '', $bug || 'no bug');
+	fault($node, $bug, 'none') if $bug;
+	sql('DROP TABLE ahead, behind CASCADE');
+}
+$node->wait_for_catchup($standby, 'replay', $node->lsn('write'));
+
 $node->stop('immediate');
 $standby->promote;
 $standby->safe_psql('postgres', q{INSERT INTO web VALUES (1, 'item 1', 1, '2026-01-10'); INSERT INTO shop VALUES (1, 1, 'item 1', 1, '2026-01-10'); SELECT streamfuse.flush()});

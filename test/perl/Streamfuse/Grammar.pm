@@ -267,7 +267,20 @@ sub make_view
 		data => $all_time || chance(0.88) ? 1 : 0 };
 	return without_groups($view, @have) if $view->{order} % 8 == 5 && !$all_time;
 	return with_sessions($case, $view, @have) if $view->{order} % 8 >= 6 && !$all_time;
+	return in_branches($view) if $view->{order} % 8 == 1;
 	return $view->{order} % 8 == 3 && @k ? with_sets($view) : $view;
+}
+
+# The same over branches of the stream, of which each row is in one.
+sub in_branches
+{
+	my $view = shift;
+	my $even = '(sid % 2 = 0)';
+	my @forms = ("SELECT * FROM s WHERE $even IS TRUE UNION ALL SELECT * FROM s WHERE $even IS NOT TRUE",
+		'SELECT * FROM (SELECT * FROM s) b',
+		"SELECT * FROM s WHERE false UNION ALL (SELECT * FROM (SELECT * FROM s WHERE $even IS NOT TRUE) b UNION ALL SELECT * FROM s WHERE $even IS TRUE)");
+
+	return { %$view, branches => $forms[ $view->{order} / 8 % @forms ] };
 }
 
 # The same in several grouping sets.  A row is counted in each, so that the sum of counts is not the number of rows.
@@ -340,7 +353,8 @@ sub view_query
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
 	my @groups = ($view->{stateless} ? () : ($view->{all_time} ? () : @window, $view->{sets} // @{ $view->{keys} }));
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups) if @groups;
-	return "SELECT " . join(', ', @columns) . ' FROM s' . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
+	my $from = $view->{branches} ? "($view->{branches}) s" : 's';
+	return "SELECT " . join(', ', @columns) . " FROM $from" . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
 	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . (@groups ? ' GROUP BY ' . join(', ', @groups) : '')
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }

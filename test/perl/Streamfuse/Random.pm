@@ -185,8 +185,9 @@ sub arm
 	return;
 }
 
-# What random views do not come by: t/058_state_ttl.pl finds these.
-my %elsewhere = map { $_ => 1 } qw(index-not-mended forgotten-group-read forgotten-group-goes-on forgotten-not-saved);
+# What random views do not come by: t/058_state_ttl.pl and t/059_union.pl find these.
+my %elsewhere = map { $_ => 1 } qw(index-not-mended forgotten-group-read forgotten-group-goes-on forgotten-not-saved),
+  qw(watermark-of-first-stream position-of-first-stream);
 
 # The names of all other bugs that can be switched on in this build.
 sub bugs
