@@ -352,11 +352,12 @@ sf_flow_pane_of(SfFlow *flow, SfTime time, SfPane *pane)
 void
 sf_flow_load_row(SfFlow *flow, SfBatch *batch, int row, SfTime start, SfTime end)
 {
-	TupleTableSlot *slot = flow->branch->row;
+	const SfFlowBranch *branch = flow->branch;
+	TupleTableSlot *slot = branch->row;
 
-	for (int i = 0; i < flow->branch->ncolumns; i++)
+	for (int i = 0; i < branch->ncolumns; i++)
 	{
-		int column = flow->branch->column_list[i];
+		int column = branch->column_list[i];
 
 		slot->tts_values[column] = batch->values[column][row];
 		slot->tts_isnull[column] = batch->nulls[column][row];
