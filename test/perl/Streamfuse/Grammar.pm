@@ -353,8 +353,8 @@ sub view_query
 	push @columns, splice(@columns, 0, $view->{order} % @columns);
 	my @groups = ($view->{stateless} ? () : ($view->{all_time} ? () : @window, $view->{sets} // @{ $view->{keys} }));
 	push @groups, splice(@groups, 0, $view->{order} % 7 % @groups) if @groups;
-	my $from = $view->{branches} ? "($view->{branches}) s" : 's';
-	return "SELECT " . join(', ', @columns) . " FROM $from" . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
+	my $read = $view->{branches} ? "($view->{branches}) s" : 's';
+	return "SELECT " . join(', ', @columns) . " FROM $read" . ($view->{all_time} || ($view->{stateless} && !$view->{windowed}) ? '' : ', ' . window_call($view))
 	  . (@conditions ? ' WHERE ' . join(' AND ', map { "($_)" } @conditions) : '') . (@groups ? ' GROUP BY ' . join(', ', @groups) : '')
 	  . ($view->{having} ? " HAVING $view->{having}" : '');
 }
