@@ -320,7 +320,9 @@ CREATE TABLE streamfuse.progress (
   failed_at    timestamptz,
   rows_failed  int8 NOT NULL DEFAULT 0,
   resumes      int4 NOT NULL DEFAULT 0,  -- fragment.resumes as of then: later ones have undone the failure
-  forgotten_before timestamptz NOT NULL DEFAULT '-infinity'  -- groups over all time without a row since are forgotten
+  forgotten_before timestamptz NOT NULL DEFAULT '-infinity',  -- groups over all time without a row since are forgotten
+  spilled_groups int8 NOT NULL DEFAULT 0,  -- rows in streamfuse.spilled, and the bytes of their payloads
+  spilled_bytes  int8 NOT NULL DEFAULT 0
 ) USING heap WITH (fillfactor = 50);
 ALTER TABLE streamfuse.progress ALTER COLUMN position SET STORAGE EXTERNAL;
 COMMENT ON TABLE streamfuse.progress IS 'how far each fragment is, as of its last durable commit';
@@ -337,6 +339,20 @@ CREATE TABLE streamfuse.state (
 ALTER TABLE streamfuse.state ALTER COLUMN payload SET STORAGE EXTERNAL;
 ALTER TABLE streamfuse.state SET (toast_tuple_target = 8160);
 COMMENT ON TABLE streamfuse.state IS 'open groups of each fragment, as of its last checkpoint';
+
+-- Written by the worker: groups that memory has no room for, one a row, in flat form.  They come back when rows come
+-- for them.  The hash is that of the key; groups that share one are told apart by their payloads.
+CREATE TABLE streamfuse.spilled (
+  fragment     int4 NOT NULL,
+  hash         int4 NOT NULL,
+  window_start timestamptz NOT NULL,
+  window_end   timestamptz NOT NULL,
+  payload      bytea NOT NULL
+) USING heap;
+ALTER TABLE streamfuse.spilled ALTER COLUMN payload SET STORAGE EXTERNAL;
+ALTER TABLE streamfuse.spilled SET (toast_tuple_target = 8160);
+CREATE INDEX spilled_key ON streamfuse.spilled (fragment, window_start, hash);
+COMMENT ON TABLE streamfuse.spilled IS 'groups that are not in memory, by fragment';
 
 -- Written by the worker: windows that rows came too late for.
 CREATE TABLE streamfuse.dirty_window (
@@ -495,7 +511,7 @@ COMMENT ON FUNCTION streamfuse.stat_views_rows() IS 'what view streamfuse.stat_v
 CREATE VIEW streamfuse.stat_views AS
   SELECT s.*, p.watermark AS committed_watermark, p.rows_read AS committed_rows_read, p.rows_in AS committed_rows_in,
          p.rows_late AS committed_rows_late, p.rows_missed AS committed_rows_missed, p.rows_ahead AS committed_rows_ahead,
-         p.rows_failed AS committed_rows_failed
+         p.rows_failed AS committed_rows_failed, p.spilled_groups, p.spilled_bytes
   FROM streamfuse.stat_views_rows() s
        LEFT JOIN streamfuse.fragment f ON f.view = s.view
        LEFT JOIN streamfuse.progress p ON p.fragment = f.id;
@@ -526,6 +542,8 @@ COMMENT ON COLUMN streamfuse.stat_views.error IS 'why the view has failed or is 
 COMMENT ON COLUMN streamfuse.stat_views.attempts IS 'so many times in a row has it been tried again';
 COMMENT ON COLUMN streamfuse.stat_views.next_attempt IS 'when it is tried again; null when it does not wait for that';
 COMMENT ON COLUMN streamfuse.stat_views.committed_watermark IS 'the watermark as of the last commit; the counters that follow are as of then, too';
+COMMENT ON COLUMN streamfuse.stat_views.spilled_groups IS 'groups that are on disk, in streamfuse.spilled, and not in memory; as of the last commit';
+COMMENT ON COLUMN streamfuse.stat_views.spilled_bytes IS 'what they take there, without the overhead of rows and index';
 GRANT SELECT ON streamfuse.stat_views TO PUBLIC;
 
 CREATE FUNCTION streamfuse.stat_backfill_rows(

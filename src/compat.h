@@ -288,6 +288,13 @@ sf_drop_group_entry(Query *query, RangeTblEntry *empty)
 
 /* ---- smaller ones ---- */
 
+/* A scan of an index.  18 counts what it does, if asked to. */
+#if PG_VERSION_NUM >= 180000
+#define sf_index_beginscan(table, index, snapshot, nkeys) index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define sf_index_beginscan(table, index, snapshot, nkeys) index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* An index of a table's own, quietly.  16 reports progress over partitions, whose number is not known (-1). */
 #if PG_VERSION_NUM >= 160000
 #define sf_define_index(relid, stmt)                                                                                   \

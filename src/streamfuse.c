@@ -153,6 +153,8 @@ define_settings(void)
 	                        &sf_test_tick_pages, 0, 0, INT_MAX / 2, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("streamfuse.test_lag_pages", "Open pages that a stream has at least.", "0 is the default.",
 	                        &sf_test_lag_pages, 0, 0, INT_MAX / 2, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("streamfuse.test_spill", "All groups that can leave memory do so.", NULL, &sf_test_spill,
+	                         false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("streamfuse.test_sweep", "Checkpoints treat small windows like large ones.", NULL,
 	                         &sf_test_sweep, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	sf_fault_define_settings();

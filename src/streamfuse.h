@@ -40,6 +40,7 @@ extern int sf_read_backfilling;		   /* SfReadBackfilling */
 #ifdef STREAMFUSE_TEST
 extern int sf_test_tick_pages;		   /* pages a tick takes in at most; 0: as in production */
 extern int sf_test_lag_pages;		   /* pages that inserters may be behind at least; 0: as in production */
+extern bool sf_test_spill;			   /* all groups that can leave memory do so at each commit (worker/pressure.c) */
 extern bool sf_test_sweep;			   /* small windows are swept, too (output/checkpoint.c) */
 #endif
 

@@ -248,6 +248,15 @@ sf_flow_fold_row(SfFlow *flow, int i)
 		nulls[key] = flow->branch->keys[key].nulls != NULL && flow->branch->keys[key].nulls[i];
 	}
 	flow->row_window = sf_store_window(flow->store, flow->starts[i], flow->ends[i]);
+	/* Groups that come back do so before the first touch: that one may be taken back, and they are behind it then. */
+	for (int set = 0;; set++)
+	{
+		memcpy(set_nulls, nulls, flow->nkeys * sizeof(bool));
+		if (!key_of_set(flow->definition, set, values, set_nulls))
+			break;
+		sf_store_bring_back(flow->store, flow->row_window, sf_layout_hash(flow->definition->layout, values, set_nulls),
+		                    values, set_nulls);
+	}
 	for (int set = 0;; set++)
 	{
 		memcpy(set_nulls, nulls, flow->nkeys * sizeof(bool));

@@ -48,6 +48,7 @@ typedef struct MemberCommit
 	uint64 xid; /* of the transaction, as a full xid */
 	SfTick tick;
 	List *windows;         /* SfWindowUpdate *, in context */
+	SfSpillWrite *spilled; /* in context; NULL: there was nothing to do */
 	MemoryContext context; /* outlives the transaction */
 	bool done;             /* its subtransaction succeeded */
 	bool status_only;      /* of a stopped member whose rows are refused, or which has none in memory */
@@ -160,7 +161,7 @@ put_progress(Datum *values, bool *nulls, bool *replace)
 }
 
 static void
-write_progress(SfMember *member)
+write_progress(SfMember *member, SfSpilled spilled)
 {
 	uint32 status = pg_atomic_read_u32(&member->shared->status);
 	StringInfoData position;
@@ -192,6 +193,8 @@ write_progress(SfMember *member)
 	values[SF_PROGRESS_ROWS_READ] = Int64GetDatum(member->progress.counters.rows_read);
 	values[SF_PROGRESS_COMMITTED_AT] = TimestampTzGetDatum(member->commit_time);
 	values[SF_PROGRESS_FAILED_AT] = TimestampTzGetDatum(member->shared->standing.failed_at);
+	values[SF_PROGRESS_SPILLED_GROUPS] = Int64GetDatum(spilled.groups);
+	values[SF_PROGRESS_SPILLED_BYTES] = Int64GetDatum(spilled.bytes);
 	nulls[SF_PROGRESS_SQLSTATE] = nulls[SF_PROGRESS_ERROR] = nulls[SF_PROGRESS_FAILED_AT] = status !=
 	                                                                                        SF_FRAGMENT_FAILED;
 	values[SF_PROGRESS_SQLSTATE] = CStringGetTextDatum(member->shared->error_sqlstate);
@@ -215,6 +218,7 @@ write_status(SfMember *member)
 
 	values[SF_PROGRESS_FRAGMENT] = Int32GetDatum(member->row.id);
 	nulls[SF_PROGRESS_POSITION] = true;
+	values[SF_PROGRESS_SPILLED_GROUPS] = values[SF_PROGRESS_SPILLED_BYTES] = Int64GetDatum(0);
 	values[SF_PROGRESS_WATERMARK] = values[SF_PROGRESS_CLOSED_UNTIL] = values[SF_PROGRESS_LAST_CLOSED] =
 	    TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
 	values[SF_PROGRESS_FORGOTTEN_BEFORE] = TimestampTzGetDatum(SF_TIME_MINUS_INFINITY);
@@ -253,11 +257,12 @@ write_member(SfMember *member, void *arg)
 	SF_FAULT("commit-after-output");
 	if (!SF_BUG("position-saved-without-state"))
 		commit->windows = sf_checkpoint_write(member, commit->tick, commit->context);
+	commit->spilled = sf_spill_write(member->spill, member->to_spill, commit->context);
 	SF_FAULT("commit-after-state");
 	write_missed(member);
 	sf_error_rows_write(member->row.id, &member->progress, member->definition->timed);
 	if (!(SF_BUG("state-saved-without-position") && member->committed != SF_TICK_NONE))
-		write_progress(member);
+		write_progress(member, sf_spill_total(member->spill, commit->spilled));
 }
 
 /* Windows tagged by a transaction that did not commit are open for the next one. */
@@ -326,6 +331,8 @@ settle_member(SfWorker *worker, MemberCommit *commit)
 		return;
 	}
 	sf_checkpoint_settle(member, commit->windows);
+	sf_spill_settle(member->spill, commit->spilled);
+	member->to_spill = 0;
 	member->progress.nmissed = 0;
 	sf_progress_cut_failed(&member->progress, 0, 0);
 	member->closed_since = 0;
@@ -413,8 +420,9 @@ is_due(SfMember *member, TimestampTz now)
 {
 	if (sf_member_stopped(member))
 		return member->must_commit;
-	return member->must_commit || member->closed_since != 0 || member->progress.nmissed > 0 ||
-	       member->progress.nfailed > 0 || member->dirty_rows >= (uint64) sf_checkpoint_rows ||
+	return member->must_commit || member->to_spill > 0 || member->free_places || member->closed_since != 0 ||
+	       member->progress.nmissed > 0 || member->progress.nfailed > 0 ||
+	       member->dirty_rows >= (uint64) sf_checkpoint_rows ||
 	       (member->dirty_since != 0 &&
 	        TimestampDifferenceExceeds(member->dirty_since, now, sf_checkpoint_interval_ms));
 }
@@ -467,8 +475,8 @@ sf_commit_due(SfWorker *worker, long *wait_ms)
 			due = true;
 		else if (sf_member_stopped(member))
 			continue;
-		else if (member->dirty_rows >= (uint64) sf_checkpoint_rows || member->progress.nfailed > MANY_FAILED_ROWS ||
-		         has_much_output(member))
+		else if (member->to_spill > 0 || member->free_places || member->dirty_rows >= (uint64) sf_checkpoint_rows ||
+		         member->progress.nfailed > MANY_FAILED_ROWS || has_much_output(member))
 			due = true;
 		else if (since != 0)
 		{
@@ -544,11 +552,28 @@ invalidate_plans(List *commits)
 	}
 }
 
+/* Readers that pin while this becomes visible must see all of it or nothing (read/pin.h). */
+static bool
+changes_spilled(List *commits)
+{
+	ListCell *cell;
+
+	foreach (cell, commits)
+	{
+		MemberCommit *commit = lfirst(cell);
+
+		if (commit->done && sf_spill_wrote(commit->spilled))
+			return true;
+	}
+	return false;
+}
+
 /* Everything up to and with the commit; an error leaves nothing behind.  True when punctuations taken in are deleted. */
 static bool
 write_transaction(SfWorker *worker, List *commits)
 {
 	volatile bool deleted = false;
+	volatile bool spills = false;
 	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	ListCell *cell;
 
@@ -565,10 +590,17 @@ write_transaction(SfWorker *worker, List *commits)
 		invalidate_plans(commits);
 		PopActiveSnapshot();
 		SF_FAULT("commit-before");
+		spills = changes_spilled(commits);
+		if (spills)
+			pg_atomic_fetch_add_u64(&worker->dataflow->spill_commits, 1);
 		CommitTransactionCommand();
+		if (spills)
+			pg_atomic_fetch_add_u64(&worker->dataflow->spill_commits, 1);
 	}
 	PG_CATCH();
 	{
+		if (spills)
+			pg_atomic_fetch_add_u64(&worker->dataflow->spill_commits, 1);
 		foreach (cell, commits)
 			untag_windows(lfirst(cell));
 		PG_RE_THROW();

@@ -19,6 +19,7 @@ typedef struct SfViewOptions
 	bool		continuous;
 	bool		emit_final;		/* emit = 'final' */
 	bool		skip_errors;	/* on_error = 'skip' */
+	uint64		max_state;		/* bytes of state in memory; 0: no bound of its own */
 	Interval	allowed_lateness;	/* must be zero until lateness policies come */
 	char	   *output;			/* name of the output table, as stored in the options */
 	bool		with_data;

@@ -423,6 +423,7 @@ sf_fragment_remove(Oid view)
 
 		delete_rows("progress", "progress_pkey", row->id);
 		delete_rows("state", "state_pkey", row->id);
+		delete_rows("spilled", "spilled_key", row->id);
 		delete_rows("dirty_window", "dirty_window_pkey", row->id);
 		delete_rows("error_row", "error_row_pkey", row->id);
 		sf_catalog_delete(fragment, tuple);

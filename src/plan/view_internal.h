@@ -11,6 +11,7 @@
 /* Names of the options that streamfuse itself keeps with a view; users cannot set them. */
 #define SF_OPTION_CONTINUOUS "streamfuse.continuous"
 #define SF_OPTION_EMIT "streamfuse.emit"
+#define SF_OPTION_MAX_STATE "streamfuse.max_state"
 #define SF_OPTION_ON_ERROR "streamfuse.on_error"
 #define SF_OPTION_STATE_TTL "streamfuse.state_ttl"
 #define SF_OPTION_OUTPUT "streamfuse.output"

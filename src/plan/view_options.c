@@ -28,10 +28,14 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "state/spill.h"
 #include "stream/settings.h"
 
 #define PREFIX "streamfuse."
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
+
+/* With less memory than that a view would do little but spill. */
+#define MIN_MAX_STATE_KB 256
 
 /* An option and the values that it takes, the default first; with no other it is the one value that is supported. */
 typedef struct OptionSpec
@@ -144,6 +148,26 @@ parse_ttl(const char *value)
 	return ttl;
 }
 
+/* A number of bytes, with a unit as settings have them; 0: none. */
+static uint64
+max_state_bytes(const char *value)
+{
+	int64 kilobytes;
+	int number;
+	const char *hint = NULL;
+
+	if (strcmp(value, "none") == 0)
+		return 0;
+	if (!parse_int(value, &number, GUC_UNIT_KB, &hint) || number < MIN_MAX_STATE_KB)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("invalid value for option \"%s\": \"%s\"", PREFIX "max_state", value),
+		         hint != NULL ? errhint("%s", _(hint))
+		                      : errhint("Give at least %d kB, for example \"64MB\", or \"none\".", MIN_MAX_STATE_KB)));
+	kilobytes = number;
+	return (uint64) kilobytes * 1024;
+}
+
 /* Checks one option's value; a name alone means true, as with PostgreSQL's own. */
 static void
 check_value(const OptionSpec *spec, DefElem *option)
@@ -170,6 +194,8 @@ check_value(const OptionSpec *spec, DefElem *option)
 			                errmsg("invalid value for option \"%s\": \"%s\"", option->defname, value),
 			                errhint("Valid values are \"%s\" and \"%s\".", spec->only, spec->other)));
 	}
+	else if (strcmp(spec->name, "max_state") == 0)
+		(void) max_state_bytes(value);
 	else if (strcmp(spec->name, "allowed_lateness") == 0 ? !is_zero_interval(value) : strcmp(value, spec->only) != 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("value \"%s\" of option \"%s\" is not supported", value, option->defname),
@@ -293,15 +319,9 @@ sf_options_check_alter(List *own, bool reset)
 	}
 }
 
-/* What of the view's options its definition does not allow. */
-void
-sf_options_check_definition(Oid view, const SfDefinition *definition)
+static void
+check_ttl(Oid view, const SfDefinition *definition)
 {
-	SfViewOptions options;
-
-	sf_view_options_get(view, &options);
-	if (options.state_ttl == SF_TTL_NONE)
-		return;
 	if (!sf_is_windowless(definition) || !definition->layout->groups_leave || definition->single_row)
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -322,6 +342,36 @@ sf_options_check_definition(Oid view, const SfDefinition *definition)
 			                          get_rel_name(view)),
 			                errhint("Use streamfuse.set_watermark, or leave out " SF_OPTION_STATE_TTL ".")));
 	}
+}
+
+/* A view is bounded by groups that leave memory. */
+static void
+check_max_state(Oid view, const SfDefinition *definition, bool forgets)
+{
+	const SfLayout *layout = definition->layout;
+
+	if (sf_spill_can(layout) && !forgets)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("groups of continuous view \"%s\" cannot leave memory", get_rel_name(view)),
+	                definition->stateless   ? errdetail("It keeps no state.")
+	                : forgets               ? errdetail("They are forgotten after " SF_OPTION_STATE_TTL ".")
+	                : !layout->groups_leave ? errdetail("Only groups over all time leave memory, by their keys.")
+	                                        : errdetail("An aggregate of it keeps the rows it is given."),
+	                errhint("Leave out " SF_OPTION_MAX_STATE ".")));
+}
+
+/* What of the view's options its definition does not allow. */
+void
+sf_options_check_definition(Oid view, const SfDefinition *definition)
+{
+	SfViewOptions options;
+
+	sf_view_options_get(view, &options);
+	if (options.state_ttl != SF_TTL_NONE)
+		check_ttl(view, definition);
+	if (options.max_state > 0)
+		check_max_state(view, definition, options.state_ttl != SF_TTL_NONE);
 }
 
 /* The view's reloptions as a text array, or (Datum) 0. */
@@ -444,6 +494,7 @@ sf_view_options_get(Oid view, SfViewOptions *options)
 	char *emit = sf_option_get(view, SF_OPTION_EMIT);
 	char *on_error = sf_option_get(view, SF_OPTION_ON_ERROR);
 	char *state_ttl = sf_option_get(view, SF_OPTION_STATE_TTL);
+	char *max_state;
 
 	memset(options, 0, sizeof(*options));
 	options->continuous = sf_option_get(view, SF_OPTION_CONTINUOUS) != NULL;
@@ -451,6 +502,8 @@ sf_view_options_get(Oid view, SfViewOptions *options)
 	options->skip_errors = on_error != NULL && strcmp(on_error, "skip") == 0;
 	options->output = sf_option_get(view, SF_OPTION_OUTPUT);
 	options->state_ttl = state_ttl != NULL ? parse_ttl(state_ttl) : SF_TTL_NONE;
+	max_state = sf_option_get(view, SF_OPTION_MAX_STATE);
+	options->max_state = max_state != NULL ? max_state_bytes(max_state) : 0;
 	options->with_data = sf_option_get(view, SF_OPTION_BEGINS_AT) == NULL;
 }
 

@@ -30,6 +30,7 @@
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
@@ -52,6 +53,8 @@
 typedef struct LiveShared
 {
 	SfTick tick;
+	bool has_spilled;
+	char spilled[FLEXIBLE_ARRAY_MEMBER]; /* snapshot of spilled groups, in serial form */
 } LiveShared;
 
 typedef struct LiveScan
@@ -70,7 +73,8 @@ typedef struct LiveScan
 
 	/* Set when the first row is asked for. */
 	bool started;
-	SfTick tick; /* in a parallel worker: set earlier */
+	SfTick tick;      /* in a parallel worker: set earlier, like the next */
+	Snapshot spilled; /* of spilled groups, or NULL */
 	SfProjector *projector;
 	SfBlobSpace blobs;
 	SfStoreScan *groups;
@@ -279,7 +283,26 @@ statement_tick(LiveScan *scan)
 
 	if (pin == NULL)
 		elog(ERROR, "live side of continuous view %u is read without a pin", scan->view);
+	scan->spilled = pin->spilled;
 	return pin->tick;
+}
+
+/*
+ * Spilled groups are read as of the tick.  Who has the tick of a parallel query's leader without being part of its plan
+ * does not have what goes with it.
+ */
+static void
+read_spilled(LiveScan *scan, SfFragment *fragment)
+{
+	if (scan->tick < pg_atomic_read_u64(&fragment->spilled_from))
+		return;
+	if (scan->spilled == NULL)
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("continuous view \"%s\" has groups on disk, which a function in a parallel worker cannot read",
+		                get_rel_name(scan->view)),
+		         errhint("Mark the function that reads the view as PARALLEL RESTRICTED.")));
+	sf_store_scan_spilled(scan->groups, scan->spilled);
 }
 
 static void
@@ -290,6 +313,7 @@ start_shared(LiveScan *scan, SfFragment *fragment)
 	scan->blobs = (SfBlobSpace){.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 	scan->groups = sf_store_scan_begin(estate->es_query_cxt, fragment, scan->definition->layout, scan->tick,
 	                                   estate->es_snapshot, SF_TIME_MINUS_INFINITY, SF_TIME_INFINITY);
+	read_spilled(scan, fragment);
 	collect_evicted_if_any(scan, fragment);
 	if (!scan->definition->layout->in_panes)
 		return;
@@ -659,7 +683,10 @@ rescan_live_scan(CustomScanState *node)
 static Size
 estimate_live_shared(CustomScanState *node, ParallelContext *pcxt)
 {
-	return sizeof(LiveShared);
+	SfPin *pin = sf_pin_of(node->ss.ps.state);
+
+	return offsetof(LiveShared, spilled) +
+	       (pin != NULL && pin->spilled != NULL ? EstimateSnapshotSpace(pin->spilled) : 0);
 }
 
 static void
@@ -667,13 +694,23 @@ initialize_live_shared(CustomScanState *node, ParallelContext *pcxt, void *coord
 {
 	SfPin *pin = sf_pin_of(node->ss.ps.state);
 
-	((LiveShared *) coordinate)->tick = pin != NULL ? pin->tick : SF_TICK_NONE;
+	LiveShared *shared = coordinate;
+
+	shared->tick = pin != NULL ? pin->tick : SF_TICK_NONE;
+	shared->has_spilled = pin != NULL && pin->spilled != NULL;
+	if (shared->has_spilled)
+		SerializeSnapshot(pin->spilled, shared->spilled);
 }
 
 static void
 initialize_live_worker(CustomScanState *node, shm_toc *toc, void *coordinate)
 {
-	((LiveScan *) node)->tick = ((LiveShared *) coordinate)->tick;
+	LiveScan *scan = (LiveScan *) node;
+	LiveShared *shared = coordinate;
+
+	scan->tick = shared->tick;
+	if (shared->has_spilled)
+		scan->spilled = RestoreSnapshot(shared->spilled);
 }
 
 /* ---- EXPLAIN ---- */

@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -77,6 +78,25 @@ publish_range(SfTick tick, uint64 xmin)
 	write_slot(tick, newest, xmin);
 }
 
+/*
+ * A snapshot that is not registered: the one of the statement, which is older and stays as long as the pin, keeps all that
+ * this one sees from being vacuumed.
+ */
+static Snapshot
+copy_snapshot(MemoryContext context, const SnapshotData *snapshot)
+{
+	SnapshotData *copy = MemoryContextAlloc(context, sizeof(SnapshotData));
+
+	*copy = *snapshot;
+	copy->xip = MemoryContextAlloc(context, sizeof(TransactionId) * Max(snapshot->xcnt, 1));
+	memcpy(copy->xip, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
+	copy->subxip = MemoryContextAlloc(context, sizeof(TransactionId) * Max(snapshot->subxcnt, 1));
+	memcpy(copy->subxip, snapshot->subxip, sizeof(TransactionId) * snapshot->subxcnt);
+	copy->active_count = copy->regd_count = 0;
+	copy->copied = true;
+	return copy;
+}
+
 /* The slot goes to another backend. */
 static void
 reset_slot(int code, Datum arg)
@@ -113,16 +133,19 @@ release_pin(void *arg)
  * statement sees.  In a parallel worker that is what its leader has pinned for the statement.
  */
 static SfTick
-inherited_tick(Snapshot snapshot)
+inherited_tick(Snapshot snapshot, SfPin **from)
 {
 	dlist_iter iter;
 
+	*from = NULL;
 	dlist_foreach(iter, &pins)
 	{
 		SfPin *pin = dlist_container(SfPin, node, iter.cur);
 
-		if (pin->snapshot == snapshot)
-			return pin->tick;
+		if (pin->snapshot != snapshot)
+			continue;
+		*from = pin;
+		return pin->tick;
 	}
 	if (IsParallelWorker() && dlist_is_empty(&pins))
 		return pg_atomic_read_u64(&sf_shared->pins[sf_leader_number()].parallel);
@@ -144,12 +167,45 @@ pin_published(SfDataflow *dataflow, uint64 xmin)
 	}
 }
 
+/*
+ * Pins anew, with a snapshot of spilled groups.  A commit that becomes visible just now is waited for: it is short.  The
+ * pin is in the list, so that an interrupt releases it.
+ */
+static void
+pin_spilled(SfDataflow *dataflow, MemoryContext context, SfPin *pin)
+{
+	for (;;)
+	{
+		uint64 commits = pg_atomic_read_u64(&dataflow->spill_commits);
+
+		CHECK_FOR_INTERRUPTS();
+		if (commits % 2 == 1 && !SF_BUG("spilled-read-during-commit"))
+		{
+			ConditionVariableTimedSleep(&dataflow->progress, 10, PG_WAIT_EXTENSION);
+			continue;
+		}
+		pg_memory_barrier();
+		dlist_delete(&pin->node);
+		pin->tick = pin_published(dataflow, pin->xmin);
+		dlist_push_head(&pins, &pin->node);
+		SF_FAULT("read-spilled-pinned");
+		/* Of no relation in particular: it is one of now. */
+		pin->spilled = copy_snapshot(context, GetCatalogSnapshot(InvalidOid));
+		pg_memory_barrier();
+		if (pg_atomic_read_u64(&dataflow->spill_commits) == commits || SF_BUG("spilled-read-during-commit"))
+			break;
+	}
+	ConditionVariableCancelSleep();
+}
+
 SfPin *
 sf_pin_take(MemoryContext context, Snapshot snapshot)
 {
 	SfDataflow *dataflow = sf_dataflow_get(MyDatabaseId, true);
+	SfPin *from;
 	SfPin *pin = MemoryContextAllocZero(context, sizeof(SfPin));
 	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
+	bool inherited;
 
 	claim_slot();
 	pin->snapshot = snapshot;
@@ -157,14 +213,19 @@ sf_pin_take(MemoryContext context, Snapshot snapshot)
 	callback->func = release_pin;
 	callback->arg = pin;
 
-	pin->tick = inherited_tick(snapshot);
-	if (pin->tick == SF_TICK_NONE)
+	pin->tick = inherited_tick(snapshot, &from);
+	if (from != NULL && from->spilled != NULL)
+		pin->spilled = copy_snapshot(context, from->spilled);
+	inherited = pin->tick != SF_TICK_NONE;
+	if (!inherited)
 		pin->tick = pin_published(dataflow, pin->xmin);
 	else
 		publish_range(pin->tick, pin->xmin);
 	pg_memory_barrier();
 	dlist_push_head(&pins, &pin->node);
 	MemoryContextRegisterResetCallback(context, callback);
+	if (!inherited && pg_atomic_read_u32(&dataflow->spills) != 0)
+		pin_spilled(dataflow, context, pin);
 	return pin;
 }
 
@@ -217,10 +278,11 @@ static void
 executor_start(QueryDesc *query_desc, int eflags)
 {
 	/* EXPLAIN touches no stream; a parallel worker's own statement reads at its leader's tick. */
+	SfPin *from;
 	bool runs = (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
 	            !(IsParallelWorker() && query_desc->dest->mydest == DestTupleQueue);
 
-	if (runs && inherited_tick(query_desc->snapshot) == SF_TICK_NONE)
+	if (runs && inherited_tick(query_desc->snapshot, &from) == SF_TICK_NONE)
 		sf_wait_latest(query_desc);
 	if (previous_executor_start)
 		previous_executor_start(query_desc, eflags);

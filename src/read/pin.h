@@ -10,6 +10,10 @@
  * While a pin lasts, the worker keeps what can be read at T, and windows closed by transactions not visible in S that
  * are in memory.  Windows that left memory earlier are marked by the fragment's evicted_xid; the scan fetches those
  * from the output table.
+ *
+ * Groups that are not in memory at T may be in streamfuse.spilled.  That table is read under a snapshot of its own, S',
+ * taken together with T: between them lies no commit that changes the table.  So a group that is not in memory at T has
+ * in S' the row that it had at T, whatever has become of it since.
  */
 #ifndef SF_PIN_H
 #define SF_PIN_H
@@ -27,6 +31,7 @@ typedef struct SfPin
 	SfTick		tick;
 	uint64		xmin;			/* closing transactions below it are visible in the snapshot, or aborted */
 	Snapshot	snapshot;		/* the statement's; only compared, never followed, once the statement may be over */
+	Snapshot	spilled;		/* of streamfuse.spilled at the tick; NULL: at that tick no group was there alone */
 	EState	   *estate;			/* the statement's, NULL for one taken by hand */
 	dlist_node	node;			/* in the backend's list */
 } SfPin;

@@ -7,6 +7,9 @@
  * the statement's snapshot like any row.  A window's rows are read in the order they were written; a group in a later
  * row overrides the one before.  One window is in memory at a time.
  *
+ * Groups that memory had no room for are in streamfuse.spilled, one a row, under the same snapshot; one that is in the
+ * log, too, is taken from there.
+ *
  * The primary closes windows more often than it writes open ones down: a window that is closed in the snapshot is
  * passed over, since its rows are in the output table.
  */
@@ -27,6 +30,7 @@
 #include "output/commit.h"
 #include "plan/view.h"
 #include "state/catalog.h"
+#include "state/spill.h"
 
 typedef struct WindowGroup
 {
@@ -73,6 +77,12 @@ struct SfStandbyScan
 	SfTime end;
 	groups_hash *groups;
 	groups_iterator iterator;
+
+	/* Groups that were not in memory: one a row, in the order of windows, too. */
+	SfSpillScan *spilled; /* NULL: the view's groups do not leave memory */
+	bool has_spilled;
+	SfSpilledRow spilled_row;      /* the next one, if there is */
+	MemoryContext spilled_context; /* the last group of these */
 };
 
 static bool
@@ -140,6 +150,7 @@ sf_standby_begin(MemoryContext context, Oid view, SfLayout *layout, Snapshot sna
 	SfStandbyScan *scan = palloc0(sizeof(SfStandbyScan));
 
 	scan->context = context;
+	scan->spilled_context = AllocSetContextCreate(context, "streamfuse spilled group", ALLOCSET_DEFAULT_SIZES);
 	scan->window_context = AllocSetContextCreate(context, "streamfuse window", ALLOCSET_DEFAULT_SIZES);
 	scan->layout = layout;
 	scan->snapshot = snapshot;
@@ -148,6 +159,12 @@ sf_standby_begin(MemoryContext context, Oid view, SfLayout *layout, Snapshot sna
 	scan->index = index_open(sf_catalog_relation("state_pkey"), AccessShareLock);
 	MemoryContextSwitchTo(old);
 	return scan;
+}
+
+static void
+next_spilled(SfStandbyScan *scan)
+{
+	scan->has_spilled = sf_spill_scan_next(scan->spilled, &scan->spilled_row);
 }
 
 void
@@ -169,6 +186,15 @@ sf_standby_restart(SfStandbyScan *scan, SfTime from, SfTime to)
 	            TimestampTzGetDatum(from));
 	scan->rows = systable_beginscan_ordered(scan->state, scan->index, scan->snapshot, 2, keys);
 	scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+	if (scan->spilled != NULL)
+		sf_spill_scan_end(scan->spilled);
+	scan->spilled = NULL;
+	scan->has_spilled = false;
+	if (sf_spill_can(scan->layout))
+	{
+		scan->spilled = sf_spill_scan_begin(scan->fragment, from, true, NULL, scan->snapshot);
+		next_spilled(scan);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -207,19 +233,39 @@ load_row(SfStandbyScan *scan)
 	}
 }
 
+/* Passes over what is closed.  A pane is there as long as it is part of an open window. */
+static void
+skip_closed(SfStandbyScan *scan)
+{
+	if (scan->layout->in_panes)
+		return;
+	while (scan->row != NULL && row_time(scan, SF_STATE_WINDOW_END) <= scan->closed_until)
+		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
+	while (scan->has_spilled && scan->spilled_row.end <= scan->closed_until)
+		next_spilled(scan);
+}
+
 /* Reads the next open window of the range; false when there is none. */
 static bool
 next_window(SfStandbyScan *scan)
 {
-	/* A pane is there as long as it is part of an open window. */
-	while (scan->row != NULL && !scan->layout->in_panes && row_time(scan, SF_STATE_WINDOW_END) <= scan->closed_until)
-		scan->row = systable_getnext_ordered(scan->rows, ForwardScanDirection);
-	if (scan->row == NULL || row_time(scan, SF_STATE_WINDOW_START) >= scan->to)
+	skip_closed(scan);
+	if (scan->row != NULL && (!scan->has_spilled || row_time(scan, SF_STATE_WINDOW_START) <= scan->spilled_row.start))
+	{
+		scan->start = row_time(scan, SF_STATE_WINDOW_START);
+		scan->end = row_time(scan, SF_STATE_WINDOW_END);
+	}
+	else if (scan->has_spilled)
+	{
+		scan->start = scan->spilled_row.start;
+		scan->end = scan->spilled_row.end;
+	}
+	else
+		return false;
+	if (scan->start >= scan->to)
 		return false;
 
 	MemoryContextReset(scan->window_context);
-	scan->start = row_time(scan, SF_STATE_WINDOW_START);
-	scan->end = row_time(scan, SF_STATE_WINDOW_END);
 	scan->groups = groups_create(scan->window_context, 256, scan->layout);
 	while (scan->row != NULL && row_time(scan, SF_STATE_WINDOW_START) == scan->start)
 	{
@@ -231,6 +277,35 @@ next_window(SfStandbyScan *scan)
 	}
 	groups_start_iterate(scan->groups, &scan->iterator);
 	return true;
+}
+
+/* The next group of the window that has a row of its own, and is not in the log, too: then they say the same. */
+static bool
+next_spilled_group(SfStandbyScan *scan, SfGroupCopy *copy)
+{
+	bool found = false;
+
+	while (!found && scan->groups != NULL && scan->has_spilled && scan->spilled_row.start == scan->start)
+	{
+		const char *data = scan->spilled_row.data;
+		MemoryContext old;
+		WindowGroup *logged;
+		SfTime life;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(scan->spilled_context);
+		old = MemoryContextSwitchTo(scan->spilled_context);
+		*copy = (SfGroupCopy){.start = scan->start, .end = scan->end};
+		copy->data = sf_group_load_key(scan->layout, &data, scan->spilled_row.data_end, &copy->hash);
+		life = sf_group_life(scan->layout, copy->data);
+		logged = groups_lookup_hash(scan->groups, copy->data, copy->hash);
+		found = life >= scan->forgotten_before && (logged == NULL || !sf_group_is_there(scan->layout, logged->data));
+		if (found)
+			sf_group_load_states(scan->layout, copy->data, life, &data, scan->spilled_row.data_end);
+		MemoryContextSwitchTo(old);
+		next_spilled(scan);
+	}
+	return found;
 }
 
 bool
@@ -247,6 +322,8 @@ sf_standby_next(SfStandbyScan *scan, SfGroupCopy *copy)
 			*copy = (SfGroupCopy){scan->start, scan->end, group->hash, group->data};
 			return true;
 		}
+		if (next_spilled_group(scan, copy))
+			return true;
 		if (!next_window(scan))
 			return false;
 	}
@@ -269,6 +346,8 @@ sf_standby_end(SfStandbyScan *scan)
 {
 	if (scan->rows != NULL)
 		systable_endscan_ordered(scan->rows);
+	if (scan->spilled != NULL)
+		sf_spill_scan_end(scan->spilled);
 	index_close(scan->index, AccessShareLock);
 	table_close(scan->state, AccessShareLock);
 }

@@ -14,14 +14,18 @@
 
 /* The view's own doing, and what stops it: memory that the system lacks is another error, and is waited for. */
 static void
-report_out_of_state_memory(Size size)
+report_out_of_state_memory(const SfFragment *fragment, Size size)
 {
-	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-	                errmsg("continuous view state exceeds streamfuse.state_memory"),
-	                errdetail("%zu more bytes were needed; %llu of %llu bytes are in use.", size,
-	                          (unsigned long long) pg_atomic_read_u64(&sf_shared->state_bytes),
-	                          (unsigned long long) sf_state_memory_mb * 1024 * 1024),
-	                errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open.")));
+	ereport(ERROR,
+	        (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+	         errmsg("continuous view state exceeds streamfuse.state_memory"),
+	         errdetail("%zu more bytes were needed; %llu of %llu bytes are in use.", size,
+	                   (unsigned long long) pg_atomic_read_u64(&sf_shared->state_bytes),
+	                   (unsigned long long) sf_state_memory_mb * 1024 * 1024),
+	         fragment->keeps_groups
+	             ? errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open. Only groups over "
+	                       "all time go to disk, of views without state_ttl and aggregates that keep their rows.")
+	             : errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open.")));
 }
 
 /* The account follows the allocation, which may raise an error of its own when the system has no memory. */
@@ -32,7 +36,7 @@ sf_state_allocate(SfBlobSpace *space, Size size)
 	dsa_pointer pointer;
 
 	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size > limit)
-		report_out_of_state_memory(size);
+		report_out_of_state_memory(space->fragment, size);
 	pointer = dsa_allocate_extended(space->area, size, size > MaxAllocSize ? DSA_ALLOC_HUGE : 0);
 	pg_atomic_fetch_add_u64(&sf_shared->state_bytes, size);
 	pg_atomic_fetch_add_u64(&space->fragment->bytes, size);

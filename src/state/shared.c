@@ -34,6 +34,8 @@ dataflow_init(SfDataflow *dataflow, int tranche)
 	pg_atomic_init_u32(&dataflow->launch_failures, 0);
 	pg_atomic_init_u32(&dataflow->vain_starts, 0);
 	pg_atomic_init_u64(&dataflow->published, SF_TICK_NONE);
+	pg_atomic_init_u32(&dataflow->spills, 0);
+	pg_atomic_init_u64(&dataflow->spill_commits, 0);
 	pg_atomic_init_u32(&dataflow->ready, 0);
 	pg_atomic_init_u32(&dataflow->woken, 0);
 	pg_atomic_init_u32(&dataflow->has_pending, 0);

@@ -94,6 +94,9 @@ typedef struct SfFragment
 	pg_atomic_uint64 memory_from;
 	pg_atomic_uint64 memory_until;	/* SF_TICK_MAX: unless the view is stopped, or could not be started */
 	pg_atomic_uint32 resumes;	/* streamfuse.fragment.resumes, as the worker has taken note of it; worker */
+	bool		keeps_groups;	/* its groups cannot be spilled; worker */
+	/* Pins of ticks from this one on find groups in streamfuse.spilled, too; SF_TICK_MAX: there are none.  Worker. */
+	pg_atomic_uint64 spilled_from;
 
 	/* The store (state/store.c); written by the worker under lock, read by anybody under lock in shared mode. */
 	dsa_pointer windows;		/* array of dsa_pointer to SfWindow, ordered by start */
@@ -169,6 +172,8 @@ typedef struct SfDataflow
 	pg_atomic_uint32 vain_starts;	/* workers started since one got ready or left by itself; launcher adds, worker clears */
 
 	pg_atomic_uint64 published; /* last published tick; written by the worker only */
+	pg_atomic_uint32 spills;	/* groups have been spilled here, or were when the worker started; worker */
+	pg_atomic_uint64 spill_commits;	/* odd while a commit that changes streamfuse.spilled becomes visible; worker */
 	pg_atomic_uint32 ready;		/* 1 once the worker has recovered and published; 0 while it starts */
 	pg_atomic_uint32 woken;		/* set with the latch; the worker clears it when a round begins, before its snapshot */
 	pg_atomic_uint32 has_pending;	/* worker waits for transactions: every commit wakes it */

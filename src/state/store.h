@@ -302,6 +302,9 @@ extern SfTime sf_store_touched_since(SfStore *store);
  */
 extern SfGroup *sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
 
+/* Lets a group come back that has been spilled, so that it is there when it is touched.  A touch does that by itself. */
+extern void sf_store_bring_back(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+
 /*
  * Adds a group to a window that this tick has made, whether or not it has one of that key.  The window's groups are found
  * by no index then: a reader that asks for a key looks at all of them.
@@ -344,6 +347,10 @@ extern int	sf_store_sweep(SfStore *store, SfWindow *window, SfTime life, uint32 
 
 /* Bytes of places that are free: in use for the view, but without a group. */
 extern Size sf_store_free_bytes(SfStore *store);
+
+/* Bytes of places whose groups have been removed, and are not free yet; and does one of them wait for a commit? */
+extern Size sf_store_absent_bytes(SfStore *store);
+extern bool sf_store_absent_unsaved(SfStore *store);
 
 /* Form for many rows; arrays as for sf_layout_hash_batch. */
 extern void sf_store_touch_batch(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **keys, bool **nulls,
@@ -443,6 +450,12 @@ typedef struct SfGroupCopy
 extern SfStoreScan *sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layout, SfTick tick,
 										Snapshot snapshot, SfTime from, SfTime to);
 extern bool sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy);
+
+/*
+ * Groups that are not in memory are read from streamfuse.spilled, under a snapshot that goes with the tick (read/pin.h):
+ * behind those of the same window that are.
+ */
+extern void sf_store_scan_spilled(SfStoreScan *scan, Snapshot spilled);
 
 /*
  * Of panes: from here on the scan gives the groups of those that a window open at the tick is part of.  closed_until:

@@ -138,18 +138,23 @@ load_keys(SfLayout *layout, const char **data, const char *end, Datum *keys, boo
 	return life;
 }
 
-void
-sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end)
+/* Makes a group what its flat form says.  if_absent: NULL, and nothing is done, when it is there. */
+static SfGroup *
+load_group(SfStore *store, StoreWindow *window, const char **data, const char *end, bool if_absent)
 {
 	SfLayout *layout = store->layout;
 	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
 	SfTime life = load_keys(layout, data, end, keys, nulls);
-	SfGroup *group = sf_store_touch(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
-	bool there = life >= SF_LIFE_LEAST;
+	uint32 hash = sf_layout_hash(layout, keys, nulls);
+	SfGroup *group = if_absent ? sf_store_find(store, window, hash, keys, nulls) : NULL;
+	bool there = life >= (if_absent ? store->forgotten : SF_LIFE_LEAST);
 
+	if (group != NULL && sf_group_is_there(layout, group->data))
+		return NULL;
+	group = sf_store_touch_here(store, window, hash, keys, nulls);
 	if (!there)
-		sf_store_remove(store, window, group);
+		sf_store_remove(store, window->shared, group);
 	else if (layout->groups_leave)
 		*store_life(store, group) = life;
 	for (int i = 0; i < layout->naggs && there; i++)
@@ -157,6 +162,36 @@ sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const c
 			sf_aggregate_load(layout->aggs[i], &store->blobs, group->data + layout->state_offset[i], data, end);
 	pfree(keys);
 	pfree(nulls);
+	return group;
+}
+
+void
+sf_store_load_group(SfStore *store, SfWindow *window, const char **data, const char *end)
+{
+	(void) load_group(store, sf_store_mirror(store, window), data, end, false);
+}
+
+/* One that has been spilled comes back, unless it is there: NULL.  If its life is over, it is one that has been removed. */
+SfGroup *
+sf_store_load_absent(SfStore *store, StoreWindow *window, const char *data, const char *end)
+{
+	return load_group(store, window, &data, end, true);
+}
+
+/* The group that a flat form is of, if it is there. */
+SfGroup *
+sf_store_find_saved(SfStore *store, StoreWindow *window, const char *data, const char *end)
+{
+	SfLayout *layout = store->layout;
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	SfGroup *group;
+
+	(void) load_keys(layout, &data, end, keys, nulls);
+	group = sf_store_find(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls);
+	pfree(keys);
+	pfree(nulls);
+	return group != NULL && sf_group_is_there(layout, group->data) ? group : NULL;
 }
 
 char *

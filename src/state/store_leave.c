@@ -170,14 +170,46 @@ sf_store_take_place(SfStore *store, StoreWindow *window)
 	return group;
 }
 
+/* What a place takes, with its share of the index. */
+static Size
+place_bytes(const SfStore *store, const SfWindow *window)
+{
+	return store->group_size + sizeof(uint64) * window->nslots / Max(window->ngroups, 1);
+}
+
 Size
 sf_store_free_bytes(SfStore *store)
 {
 	Size bytes = 0;
 
 	for (int i = 0; i < store->nwindows; i++)
-		bytes += store->windows[i]->shared->nfree * store->group_size;
+		bytes += store->windows[i]->shared->nfree * place_bytes(store, store->windows[i]->shared);
 	return bytes;
+}
+
+Size
+sf_store_absent_bytes(SfStore *store)
+{
+	Size bytes = 0;
+
+	for (int i = 0; i < store->nwindows; i++)
+		bytes += (store->windows[i]->absent_end - store->windows[i]->absent_first) *
+		         place_bytes(store, store->windows[i]->shared);
+	return bytes;
+}
+
+bool
+sf_store_absent_unsaved(SfStore *store)
+{
+	for (int i = 0; i < store->nwindows; i++)
+	{
+		StoreWindow *window = store->windows[i];
+
+		if (window->absent_first < window->absent_end &&
+		    window->absent[window->absent_end - 1].version > window->shared->saved.tick)
+			return true;
+	}
+	return false;
 }
 
 /* Is nobody left who may ask for the group of this entry?  False also when there is nothing to be given back. */

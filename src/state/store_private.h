@@ -89,6 +89,8 @@ typedef struct UndoRecord		/* in DSA; followed by the pre-image and the bitmap o
 
 #define UNDO_SEGMENT_SIZE (64 * 1024)
 
+struct SfSpill;
+
 struct SfStore
 {
 	MemoryContext context;
@@ -118,6 +120,8 @@ struct SfStore
 	dsa_pointer tick_segment;	/* where this tick's records begin, if there are any */
 	Size		held_bytes;		/* in panes that only readers need */
 	uint64		reclaimed_xmin; /* closed windows were looked through for this horizon */
+
+	struct SfSpill *spill;		/* where groups may be that are not here, or NULL */
 
 	uint64	   *saved;			/* scratch, [naggs]: see sf_store_save_group */
 	Datum	   *keys;			/* scratch, [nkeys] */
@@ -230,6 +234,10 @@ extern void sf_store_free_window(SfStore *store, StoreWindow *window);
 
 /* store_touch.c */
 extern void sf_store_rebuild_slots(SfStore *store, StoreWindow *window);
+extern SfGroup *sf_store_find(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls);
+extern SfGroup *sf_store_touch_here(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys,
+									const bool *nulls);
+extern bool sf_store_has_hash(const SfStore *store, const StoreWindow *window, uint32 hash);
 extern void sf_store_take(SfStore *store, StoreWindow *window, SfGroup *group);
 extern SfGroup *sf_store_touch_head(SfStore *store);
 
@@ -240,6 +248,18 @@ extern void sf_store_revive(SfStore *store, SfGroup *group);
 extern SfGroup *sf_store_take_place(SfStore *store, StoreWindow *window);
 extern void sf_store_give_back_place(SfStore *store, StoreWindow *window, SfGroup *group);
 extern void sf_store_reclaim_groups(SfStore *store, SfTick oldest_tick);
+
+/* store_flat.c */
+extern SfGroup *sf_store_find_saved(SfStore *store, StoreWindow *window, const char *data, const char *end);
+extern SfGroup *sf_store_load_absent(SfStore *store, StoreWindow *window, const char *data, const char *end);
+
+/* spill.c */
+extern bool sf_spill_is_empty(const struct SfSpill *spill);
+extern void sf_spill_bring_back(struct SfSpill *spill, StoreWindow **windows, const uint32 *hashes, const int *rows,
+								int nrows);
+extern void sf_spill_publish(struct SfSpill *spill);
+extern void sf_spill_rollback(struct SfSpill *spill);
+extern void sf_spill_forget(struct SfSpill *spill);
 
 /* undo.c */
 extern void sf_undo_reserve(SfStore *store);

@@ -13,6 +13,7 @@
 #include "access/transam.h"
 #include "miscadmin.h"
 #include "state/pins.h"
+#include "state/spill.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -65,6 +66,12 @@ struct SfStoreScan
 	MemoryContext key_context;
 	Datum *found_keys; /* scratch */
 	bool *found_nulls;
+
+	/* Groups that are not in memory: rows of a window, behind those that are. */
+	Snapshot spilled;  /* NULL: none are read */
+	SfSpillScan *rows; /* of the window before `window`; NULL: none is being read */
+	bool key_found;    /* of one key: it was in memory */
+	dsa_pointer window_of_rows;
 
 	SfGroupCopy *batch;
 	int nbatch;
@@ -141,6 +148,20 @@ sf_store_scan_begin(MemoryContext context, SfFragment *fragment, SfLayout *layou
 	return scan;
 }
 
+static void
+end_rows(SfStoreScan *scan)
+{
+	if (scan->rows != NULL)
+		sf_spill_scan_end(scan->rows);
+	scan->rows = NULL;
+}
+
+void
+sf_store_scan_spilled(SfStoreScan *scan, Snapshot spilled)
+{
+	scan->spilled = spilled;
+}
+
 void
 sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to)
 {
@@ -148,6 +169,7 @@ sf_store_scan_restart(SfStoreScan *scan, SfTime from, SfTime to)
 	scan->to = to;
 	scan->positioned = false;
 	scan->nbatch = scan->next = 0;
+	end_rows(scan);
 }
 
 void
@@ -174,6 +196,7 @@ sf_store_scan_key(SfStoreScan *scan, const Datum *keys, const bool *nulls)
 void
 sf_store_scan_end(SfStoreScan *scan)
 {
+	end_rows(scan);
 	MemoryContextDelete(scan->batch_context);
 	MemoryContextDelete(scan->key_context);
 	if (scan->windows != NULL)
@@ -421,12 +444,20 @@ batch_is_full(const SfStoreScan *scan)
 	return scan->nbatch >= BATCH_GROUPS || scan->batch_bytes >= BATCH_BYTES;
 }
 
+/* Where a batch of groups in memory ends at the latest: each window's rows of spilled groups follow its groups. */
+static int
+batch_end(const SfStoreScan *scan)
+{
+	return scan->spilled != NULL ? Min(scan->window + 1, scan->end_window) : scan->end_window;
+}
+
 static void
 copy_all(SfStoreScan *scan)
 {
 	Size group_size = store_group_size(scan->layout);
+	int end = batch_end(scan);
 
-	for (; scan->window < scan->end_window; scan->window++, scan->position = 0)
+	for (; scan->window < end; scan->window++, scan->position = 0)
 	{
 		ScanWindow *window = &scan->windows[scan->window];
 		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
@@ -486,8 +517,9 @@ static void
 copy_candidates(SfStoreScan *scan)
 {
 	Size group_size = store_group_size(scan->layout);
+	int end = batch_end(scan);
 
-	for (; scan->window < scan->end_window && !batch_is_full(scan); scan->window++)
+	for (; scan->window < end && !batch_is_full(scan); scan->window++)
 	{
 		ScanWindow *window = &scan->windows[scan->window];
 		SfWindow *shared = dsa_get_address(scan->area, window->pointer);
@@ -537,21 +569,6 @@ sf_store_scan_closed_until(SfStoreScan *scan)
 	return closed_until;
 }
 
-static void
-next_batch(SfStoreScan *scan)
-{
-	MemoryContextReset(scan->batch_context);
-	scan->nbatch = scan->next = 0;
-	scan->batch_bytes = 0;
-	SF_FAULT("read-before-batch");
-	lock_for_read(scan);
-	if (scan->by_key)
-		copy_candidates(scan);
-	else
-		copy_all(scan);
-	LWLockRelease(&scan->fragment->lock);
-}
-
 static bool
 key_matches(SfStoreScan *scan, const SfGroupCopy *copy)
 {
@@ -559,6 +576,204 @@ key_matches(SfStoreScan *scan, const SfGroupCopy *copy)
 		return true;
 	sf_group_keys(scan->layout, scan->area, copy->data, scan->found_keys, scan->found_nulls);
 	return sf_layout_equal(scan->layout, scan->found_keys, scan->found_nulls, scan->keys, scan->nulls);
+}
+
+/* ---- spilled groups ---- */
+
+/* A group in memory with a row's hash, as of the scan's tick: does the row belong to it? */
+typedef struct Resident
+{
+	int row;    /* in the batch */
+	char *keys; /* copies of the key values and their null bitmap */
+} Resident;
+
+typedef struct Residents
+{
+	Resident *items;
+	int n;
+	int max;
+} Residents;
+
+/* A copy of a group's keys alone. */
+static char *
+copy_group_keys(SfStoreScan *scan, const char *data)
+{
+	SfLayout *layout = scan->layout;
+	char *copy = MemoryContextAlloc(scan->batch_context, layout->nulls_offset + sizeof(uint64));
+	uint64 nulls = *(const uint64 *) (data + layout->nulls_offset);
+
+	memcpy(copy, data, layout->nulls_offset + sizeof(uint64));
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		dsa_pointer *pointer = (dsa_pointer *) copy + i;
+		char *key;
+
+		if (layout->keys[i].typbyval || (nulls & (UINT64CONST(1) << i)) != 0)
+			continue;
+		key = dsa_get_address(scan->area, *pointer);
+		*pointer = SfLocalToPointer(
+		    copy_bytes(scan, key, datumGetSize(PointerGetDatum(key), false, layout->keys[i].typlen)));
+	}
+	return copy;
+}
+
+/* Groups in memory that have the hash of a row of the batch.  The caller holds the lock. */
+static void
+find_residents(SfStoreScan *scan, int row, Residents *residents)
+{
+	SfWindow *shared = dsa_get_address(scan->area, scan->window_of_rows);
+	uint32 hash = scan->batch[row].hash;
+	uint32 mask = shared->nslots - 1;
+	uint64 *slots;
+	dsa_pointer *chunks;
+
+	if (shared->ngroups == 0)
+		return;
+	slots = dsa_get_address(scan->area, shared->slots);
+	chunks = dsa_get_address(scan->area, shared->chunks);
+	for (uint32 i = hash & mask; slots[i] != 0; i = (i + 1) & mask)
+	{
+		uint32 place;
+		uint32 number = sf_chunk_of((uint32) slots[i] - 1, &place);
+		char *chunk;
+		const char *data;
+
+		if ((uint32) (slots[i] >> 32) != hash)
+			continue;
+		chunk = dsa_get_address(scan->area, chunks[number]);
+		data = live_version_at(scan, (SfGroup *) (chunk + place * store_group_size(scan->layout)));
+		if (data == NULL)
+			continue;
+		if (residents->n == residents->max)
+		{
+			residents->max = Max(16, residents->max * 2);
+			residents->items = residents->items == NULL
+			                       ? MemoryContextAlloc(scan->batch_context, sizeof(Resident) * residents->max)
+			                       : repalloc_huge(residents->items, sizeof(Resident) * residents->max);
+		}
+		residents->items[residents->n++] = (Resident){row, copy_group_keys(scan, data)};
+	}
+}
+
+static bool
+same_key(SfStoreScan *scan, const char *one, const char *other)
+{
+	Datum keys[SF_LAYOUT_MAX_KEYS];
+	bool nulls[SF_LAYOUT_MAX_KEYS];
+
+	sf_group_keys(scan->layout, scan->area, one, scan->found_keys, scan->found_nulls);
+	sf_group_keys(scan->layout, scan->area, other, keys, nulls);
+	return sf_layout_equal(scan->layout, scan->found_keys, scan->found_nulls, keys, nulls);
+}
+
+/* Rows whose groups are in memory as of the tick say nothing: they are taken out of the batch. */
+static void
+drop_resident_rows(SfStoreScan *scan)
+{
+	Residents residents = {0};
+	int kept = 0;
+
+	lock_for_read(scan);
+	for (int row = 0; row < scan->nbatch; row++)
+		find_residents(scan, row, &residents);
+	LWLockRelease(&scan->fragment->lock);
+
+	for (int i = 0; i < residents.n; i++)
+	{
+		SfGroupCopy *copy = &scan->batch[residents.items[i].row];
+
+		if (copy->data != NULL && same_key(scan, copy->data, residents.items[i].keys) &&
+		    !SF_BUG("resident-row-read-twice"))
+			copy->data = NULL;
+	}
+	for (int row = 0; row < scan->nbatch; row++)
+		if (scan->batch[row].data != NULL)
+			scan->batch[kept++] = scan->batch[row];
+	scan->nbatch = kept;
+}
+
+static void
+load_row(SfStoreScan *scan, const SfSpilledRow *row)
+{
+	const char *data = row->data;
+	MemoryContext old = MemoryContextSwitchTo(scan->batch_context);
+	SfGroupCopy *copy = &scan->batch[scan->nbatch++];
+	SfTime life;
+
+	copy->start = row->start;
+	copy->end = row->end;
+	scan->batch_bytes += scan->layout->data_size + (row->data_end - data);
+	copy->data = sf_group_load_key(scan->layout, &data, row->data_end, &copy->hash);
+	life = sf_group_life(scan->layout, copy->data);
+	if (life < scan->forgotten)
+		scan->nbatch--;
+	else
+		sf_group_load_states(scan->layout, copy->data, life, &data, row->data_end);
+	MemoryContextSwitchTo(old);
+}
+
+/* The rows of the window that the scan has just been through. */
+static void
+begin_rows(SfStoreScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+	const ScanWindow *window = &scan->windows[scan->window - 1];
+
+	scan->window_of_rows = window->pointer;
+	scan->rows = sf_spill_scan_begin(scan->fragment->id, window->start, false, scan->by_key ? &scan->hash : NULL,
+	                                 scan->spilled);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+next_rows(SfStoreScan *scan)
+{
+	SfSpilledRow row;
+
+	while (!batch_is_full(scan) && scan->nbatch < scan->max_batch)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!sf_spill_scan_next(scan->rows, &row))
+		{
+			end_rows(scan);
+			break;
+		}
+		load_row(scan, &row);
+	}
+	drop_resident_rows(scan);
+}
+
+/* ---- one after the other ---- */
+
+static void
+next_groups(SfStoreScan *scan)
+{
+	int window = scan->window;
+
+	lock_for_read(scan);
+	if (scan->by_key)
+		copy_candidates(scan);
+	else
+		copy_all(scan);
+	LWLockRelease(&scan->fragment->lock);
+	if (scan->spilled != NULL && scan->window > window)
+		begin_rows(scan);
+}
+
+static void
+next_batch(SfStoreScan *scan)
+{
+	MemoryContextReset(scan->batch_context);
+	scan->nbatch = scan->next = 0;
+	scan->batch_bytes = 0;
+	SF_FAULT("read-before-batch");
+	if (scan->rows != NULL && scan->key_found)
+		end_rows(scan);
+	scan->key_found = false;
+	if (scan->rows != NULL)
+		next_rows(scan);
+	else if (scan->window < scan->end_window)
+		next_groups(scan);
 }
 
 bool
@@ -571,10 +786,12 @@ sf_store_scan_next(SfStoreScan *scan, SfGroupCopy *copy)
 		while (scan->next < scan->nbatch)
 		{
 			*copy = scan->batch[scan->next++];
-			if (key_matches(scan, copy))
-				return true;
+			if (!key_matches(scan, copy))
+				continue;
+			scan->key_found = scan->by_key;
+			return true;
 		}
-		if (scan->window >= scan->end_window)
+		if (scan->window >= scan->end_window && scan->rows == NULL)
 			return false;
 		CHECK_FOR_INTERRUPTS();
 		next_batch(scan);

@@ -170,8 +170,8 @@ insert_group(SfStore *store, StoreWindow *window, uint32 hash)
 
 /* ---- touching one group ---- */
 
-static SfGroup *
-find_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+SfGroup *
+sf_store_find(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
 {
 	for (uint32 i = hash & window->mask; window->slots[i] != 0; i = (i + 1) & window->mask)
 	{
@@ -185,6 +185,17 @@ find_group(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, 
 			return group;
 	}
 	return NULL;
+}
+
+/* Is there a group with this hash? */
+bool
+sf_store_has_hash(const SfStore *store, const StoreWindow *window, uint32 hash)
+{
+	for (uint32 i = hash & window->mask; window->slots[i] != 0; i = (i + 1) & window->mask)
+		if ((uint32) (window->slots[i] >> 32) == hash &&
+		    sf_group_is_there(store->layout, store_group(store, window, (uint32) window->slots[i] - 1)->data))
+			return true;
+	return false;
 }
 
 /* A flat copy of a key in the window's memory. */
@@ -313,17 +324,64 @@ take_group(SfStore *store, StoreWindow *window, SfGroup *group)
 		sf_store_revive(store, group);
 }
 
-SfGroup *
-sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+/*
+ * Groups that have been spilled come back before they are touched: those of `missing` rows, which were not found at all,
+ * and of `found` ones that stand in their places and have been removed.  The latter are there then.
+ */
+static void
+bring_back(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, SfGroup **groups, const int *found, int nfound,
+           const int *missing, int nmissing)
+{
+	int rows[2 * TOUCH_ROWS];
+	int nrows = 0;
+
+	for (int i = 0; i < nmissing; i++)
+		rows[nrows++] = missing[i];
+	for (int i = 0; i < nfound; i++)
+		if (!sf_group_is_there(store->layout, groups[found[i]]->data))
+			rows[nrows++] = found[i];
+	if (nrows > 0)
+		sf_spill_bring_back(store->spill, mirrors, hashes, rows, nrows);
+}
+
+static inline bool
+looks_for_spilled(const SfStore *store)
+{
+	return unlikely(store->spill != NULL) && !sf_spill_is_empty(store->spill);
+}
+
+void
+sf_store_bring_back(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
 {
 	StoreWindow *mirror = sf_store_mirror(store, window);
-	SfGroup *group = find_group(store, mirror, hash, keys, nulls);
+	const int row = 0;
+	SfGroup *group;
+
+	if (!looks_for_spilled(store))
+		return;
+	group = sf_store_find(store, mirror, hash, keys, nulls);
+	if (group == NULL || !sf_group_is_there(store->layout, group->data))
+		sf_spill_bring_back(store->spill, &mirror, &hash, &row, 1);
+}
+
+/* Without looking for it among those that have been spilled. */
+SfGroup *
+sf_store_touch_here(SfStore *store, StoreWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	SfGroup *group = sf_store_find(store, window, hash, keys, nulls);
 
 	Assert(store->in_tick);
 	if (group == NULL)
-		return add_group(store, mirror, hash, keys, nulls);
-	take_group(store, mirror, group);
+		return add_group(store, window, hash, keys, nulls);
+	take_group(store, window, group);
 	return group;
+}
+
+SfGroup *
+sf_store_touch(SfStore *store, SfWindow *window, uint32 hash, const Datum *keys, const bool *nulls)
+{
+	sf_store_bring_back(store, window, hash, keys, nulls);
+	return sf_store_touch_here(store, sf_store_mirror(store, window), hash, keys, nulls);
 }
 
 /* Its pre-image is the worker's own: there is one since the tick changed it, and it stays for the tick to be undone. */
@@ -573,6 +631,8 @@ touch_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **key
 		else if (!store_is_taken(store, groups[i]))
 			found[nfound++] = i;
 	}
+	if (looks_for_spilled(store))
+		bring_back(store, mirrors, hashes, groups, found, nfound, missing, nmissing);
 	if (nfound > 0)
 		save_groups(store, mirrors, groups, found, nfound);
 	for (int j = 0; j < nmissing; j++)
@@ -662,6 +722,8 @@ touch_int_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, const D
 		else if (!store_is_taken(store, groups[i]))
 			found[nfound++] = i;
 	}
+	if (looks_for_spilled(store))
+		bring_back(store, mirrors, hashes, groups, found, nfound, missing, nmissing);
 	if (nfound > 0)
 		save_groups(store, mirrors, groups, found, nfound);
 	if (nmissing > 0)

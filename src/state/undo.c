@@ -186,6 +186,8 @@ sf_store_publish(SfStore *store)
 		window->grown = false;
 		store->grown = window->next_grown;
 	}
+	if (store->spill != NULL)
+		sf_spill_publish(store->spill);
 	store->in_tick = false;
 }
 
@@ -419,6 +421,8 @@ sf_store_rollback(SfStore *store)
 		return;
 	SF_FAULT("undo-before");
 	undo_after(store, store->tick - 1);
+	if (store->spill != NULL)
+		sf_spill_rollback(store->spill);
 
 	/* The number was not published: the next try takes it again. */
 	store->tick--;
@@ -756,4 +760,6 @@ sf_store_reset(SfStore *store)
 	store->grown = NULL;
 	store->in_tick = false;
 	store->generation++;
+	if (store->spill != NULL)
+		sf_spill_forget(store->spill);
 }

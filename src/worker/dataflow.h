@@ -18,6 +18,7 @@
 #include "plan/fragment.h"
 #include "plan/view.h"
 #include "state/progress.h"
+#include "state/spill.h"
 #include "state/store.h"
 #include "stream/settings.h"
 
@@ -54,11 +55,13 @@ struct SfMember
 	SfStore    *store;
 	SfFlow	   *flow;
 	SfCloser   *closer;			/* like the flow */
+	SfSpill    *spill;			/* like the flow, but that it outlives it */
 	SfProgress	progress;
 	Oid			owner;
 	SfSource   *sources[SF_MAX_STREAMS];	/* of row.streams; all NULL before it is started */
 	bool		stale;			/* an invalidation came: compile again before the next tick */
 	bool		skip_errors;	/* on_error = 'skip' */
+	uint64		max_state;		/* bytes; 0: none */
 	bool		begun;			/* in the current tick */
 	int64		state_ttl;		/* microseconds; SF_TTL_NONE: groups over all time are not forgotten */
 	bool		in_tick;		/* begun in the current tick and not rolled back */
@@ -81,6 +84,8 @@ struct SfMember
 	TimestampTz closed_since;	/* first close not yet committed; 0: none */
 	TimestampTz dirty_since;	/* first change not yet checkpointed; 0: none */
 	uint64		dirty_rows;
+	Size		to_spill;		/* groups of so many bytes are to leave memory with the next commit (pressure.c) */
+	bool		free_places;	/* groups have left: their places are free once a commit has said so */
 	bool		backfilled;		/* history has been worked in, if it failed afterwards or not */
 	bool		cannot_commit;	/* its rows were refused: only its failure is written */
 	bool		must_commit;	/* a status or a punctuation waits to be durable */
@@ -281,6 +286,13 @@ extern void sf_report_fillings(SfWorker *worker);
 
 /* feed.c: one member takes a batch; when it is not in the tick any more, it has raised or is to take it again */
 extern void sf_member_take_batch(SfMember *member, Oid stream, SfBatch *batch);
+
+/*
+ * pressure.c: which views give up memory with the next commit, for others or to keep to their own bound.  True: groups
+ * are on their way out, and the next tick is not to be waited for.
+ */
+extern bool sf_relieve(SfWorker *worker);
+extern bool sf_member_can_spill(const SfMember *member);
 
 /* tick.c: one tick in the caller's transaction environment (it starts and ends its own); true when there is more to take in already. */
 extern bool sf_tick(SfWorker *worker);

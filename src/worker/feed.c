@@ -114,11 +114,11 @@ name_row(SfMember *member, const SfFailedRow *row)
 	MemoryContextSwitchTo(old);
 }
 
-/* Are the rows of one tick more than there is memory for, while they wait to be committed? */
+/* Are the rows of one tick more than there is memory for, where rows wait for a commit or groups make room? */
 static bool
 is_too_much(const SfMember *member)
 {
-	return member->definition->stateless && !sf_member_takes_small_ticks(member) &&
+	return (member->definition->stateless || sf_member_can_spill(member)) && !sf_member_takes_small_ticks(member) &&
 	       (member->failure->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
 	        member->failure->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED);
 }

@@ -90,6 +90,7 @@ allocate_fragment(SfWorker *worker, const SfFragmentRow *row)
 	pg_atomic_init_u64(&fragment->memory_from, SF_TICK_NONE);
 	pg_atomic_init_u64(&fragment->memory_until, SF_TICK_MAX);
 	pg_atomic_init_u32(&fragment->resumes, row->resumes);
+	pg_atomic_init_u64(&fragment->spilled_from, SF_TICK_MAX);
 	fragment->windows = InvalidDsaPointer;
 	fragment->undo_head = fragment->undo_tail = InvalidDsaPointer;
 	fragment->evicted_xid = InvalidFullTransactionId;
@@ -162,6 +163,7 @@ sf_member_create(SfWorker *worker, const SfFragmentRow *row)
 	if (!member->taken_over)
 		member->shared_pointer = allocate_fragment(worker, row);
 	member->shared = dsa_get_address(sf_area(), member->shared_pointer);
+	member->spill = sf_spill_create(own, member->shared);
 
 	MemoryContextSwitchTo(worker->context);
 	worker->members = lappend(worker->members, member);
@@ -223,6 +225,7 @@ drop_compiled(SfMember *member)
 	member->compiled = NULL;
 	member->definition = NULL;
 	member->store = NULL;
+	sf_spill_attach(member->spill, NULL);
 	member->flow = NULL;
 	member->closer = NULL;
 }
@@ -310,11 +313,14 @@ sf_member_compile(SfMember *member)
 	sf_view_options_get(member->row.view, &options);
 	member->skip_errors = options.skip_errors;
 	member->state_ttl = options.state_ttl;
+	member->max_state = options.max_state;
 	member->owner = view_owner(member->row.view);
 	member->compiled = AllocSetContextCreate(member->context, "streamfuse compiled view", ALLOCSET_DEFAULT_SIZES);
 	sf_owner_enter(member, true, &scope);
 	member->definition = sf_define(member->compiled, sf_view_query(member->row.view), member->row.view);
 	member->store = sf_store_create(member->compiled, member->shared, member->definition->layout);
+	sf_spill_attach(member->spill, member->store);
+	member->shared->keeps_groups = !sf_spill_is_on(member->spill) || member->state_ttl != SF_TTL_NONE;
 	for (int i = 0; i < member->row.nstreams; i++)
 		check_rights(member, member->row.streams[i]);
 	sessions = sf_sessions_create(member->compiled, member->definition, member->store, sf_view_timeout_start);
@@ -325,20 +331,36 @@ sf_member_compile(SfMember *member)
 	sf_owner_leave(&scope);
 }
 
+/* A page of rows may need several pages for new groups and pre-images: those of some ticks fit above the high mark. */
+static uint64
+spilling_pages(const SfMember *member)
+{
+	uint64 limit = (uint64) sf_state_memory_mb * 1024 * 1024;
+
+	if (member->max_state > 0)
+		limit = Min(limit, member->max_state);
+	return limit / BLCKSZ / 64;
+}
+
 int
 sf_members_most_pages(List *members)
 {
 	uint64 part = (uint64) sf_state_memory_mb * (1024 * 1024 / BLCKSZ) / 16;
+	uint64 pages = SF_TICK_PAGES;
 	ListCell *cell;
 
 	foreach (cell, members)
 	{
 		SfMember *member = lfirst(cell);
 
-		if (member->definition != NULL && member->definition->stateless)
-			return Min((uint64) SF_TICK_PAGES, Max(part, 16));
+		if (member->definition == NULL)
+			continue;
+		if (member->definition->stateless)
+			pages = Min(pages, Max(part, 16));
+		else if (sf_member_can_spill(member))
+			pages = Min(pages, Max(spilling_pages(member), 4));
 	}
-	return SF_TICK_PAGES;
+	return (int) pages;
 }
 
 void

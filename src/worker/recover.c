@@ -44,6 +44,7 @@ typedef struct SavedProgress
 	bool failed;              /* and not resumed since */
 	TimestampTz committed_at; /* 0: never */
 	TimestampTz failed_at;
+	SfSpilled spilled;
 } SavedProgress;
 
 static void
@@ -94,6 +95,8 @@ read_saved_progress(SfMember *member, SavedProgress *saved)
 		                                                      : DatumGetTimestampTz(values[SF_PROGRESS_COMMITTED_AT]);
 		saved->failed_at = nulls[SF_PROGRESS_FAILED_AT] ? 0 : DatumGetTimestampTz(values[SF_PROGRESS_FAILED_AT]);
 		member->progress.counters.rows_failed = DatumGetInt64(values[SF_PROGRESS_ROWS_FAILED]);
+		saved->spilled = (SfSpilled){DatumGetInt64(values[SF_PROGRESS_SPILLED_GROUPS]),
+		                             DatumGetInt64(values[SF_PROGRESS_SPILLED_BYTES])};
 		saved->backfilled = DatumGetBool(values[SF_PROGRESS_BACKFILLED]);
 		saved->failed = DatumGetBool(values[SF_PROGRESS_FAILED]) &&
 		                (uint32) DatumGetInt32(values[SF_PROGRESS_RESUMES]) == member->row.resumes;
@@ -189,6 +192,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
 	{
 		status = SF_FRAGMENT_BACKFILLING;
 		load_state(member, tick);
+		sf_spill_load(member->spill, &saved.spilled, tick);
 		SF_FAULT("recover-loaded");
 		sf_store_publish(member->store);
 	}
@@ -207,7 +211,7 @@ recover_from_tables(SfWorker *worker, SfMember *member, SfTick tick)
  * and missed and failed rows that are already there are not counted twice.
  */
 static void
-settle_with_tables(SfMember *member)
+settle_with_tables(SfMember *member, SfTick published)
 {
 	SfCounters counters = member->progress.counters;
 	SfTime closed_until = member->progress.closed_until;
@@ -248,6 +252,7 @@ settle_with_tables(SfMember *member)
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(catalog, AccessShareLock);
+	sf_spill_load(member->spill, &saved.spilled, published + 1);
 }
 
 /* Of a fragment found in memory: failed unless it was resumed since; paused when the catalog says so. */
@@ -280,7 +285,7 @@ take_over(SfWorker *worker, SfMember *member)
 	if (!sf_progress_read(member->shared, published + SF_BUG("torn-publish"), member->context, &member->progress,
 	                      &sources))
 		return NIL;
-	settle_with_tables(member);
+	settle_with_tables(member, published);
 	settle_status(member);
 	member->dirty_since = member->closed_since = GetCurrentTimestamp();
 	member->must_commit = true;

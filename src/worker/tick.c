@@ -107,6 +107,8 @@ begin_members(SfWorker *worker, SfSource *source, SfTick tick)
 		sf_store_begin(member->store, tick);
 		sf_flow_begin(member->flow, worker->tick_time);
 		member->begun = member->in_tick = true;
+		/* May raise: it is undone like one whose rows do. */
+		sf_spill_remove(member->spill);
 	}
 }
 

@@ -87,6 +87,9 @@ detach_from_dataflow(int code, Datum arg)
 
 	Latch *launcher;
 
+	/* A commit that was about to become visible does not. */
+	if (pg_atomic_read_u64(&dataflow->spill_commits) % 2 == 1)
+		pg_atomic_fetch_add_u64(&dataflow->spill_commits, 1);
 	/* Before a successor can set it. */
 	pg_atomic_write_u32(&dataflow->ready, 0);
 	LWLockAcquire(&sf_shared->lock, LW_EXCLUSIVE);
@@ -271,11 +274,13 @@ work(void)
 	if (pg_atomic_exchange_u32(&dataflow->ready, 1) == 0)
 		ConditionVariableBroadcast(&dataflow->progress);
 
+	(void) sf_relieve(&the_worker);
 	if (sf_commit_due(&the_worker, &wait_ms))
 	{
 		sf_report_activity(&the_worker, SF_ACTIVITY_COMMIT, "commit");
 		sf_commit(&the_worker);
 		wait_ms = -1;
+		more |= sf_relieve(&the_worker);
 		if (sf_commit_due(&the_worker, &wait_ms))
 			wait_ms = LOCK_RETRY_MS;
 	}

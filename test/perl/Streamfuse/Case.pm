@@ -182,7 +182,8 @@ sub setup
 	my @columns = @{ $case->{columns} };
 	my (@types, @values);
 
-	$self->{server}->configure(test_tick_pages => $case->{tick_pages}, test_lag_pages => $case->{lag_pages}, test_sweep => $case->{sweep} ? 'on' : 'off');
+	$self->{server}->configure(test_tick_pages => $case->{tick_pages}, test_lag_pages => $case->{lag_pages}, test_sweep => $case->{sweep} ? 'on' : 'off',
+		test_spill => $case->{spill} ? 'on' : 'off');
 	for my $name (@columns)
 	{
 		push @types, column($name)->{type};

@@ -535,6 +535,7 @@ sub make_case
 	$case->{tick_pages} = pick(0, 0, 0, 1, 3);
 	$case->{lag_pages} = pick(0, 1, 1, 2);
 	$case->{sweep} = chance(0.5) ? 1 : 0;
+	$case->{spill} = $case->{seed} % 2;
 	$case->{generic} = chance(0.3) ? 1 : 0;
 	$case->{nviews} = pick(1, 1, 2, 2, 3);
 	$case->{views} = [ map { make_view($case, "v$_", @{ $case->{columns} }, $_ == $case->{nviews} && $_ > 1 ? ('extra') : ()) } 1 .. $case->{nviews} ];

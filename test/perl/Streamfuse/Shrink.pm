@@ -100,7 +100,7 @@ sub simplify
 		my $i = $_;
 		$self->keep(sub { $_[0]{reads} = [ $_[0]{reads}[$i] ]; return 1 })
 	} 0 .. $#{ $case->{reads} };
-	for my $flag (qw(lockstep partitions wide constraint tick_pages lag_pages sweep generic disorder)) { $self->keep(sub { $_[0]{$flag} = 0; return 1 }); }
+	for my $flag (qw(lockstep partitions wide constraint tick_pages lag_pages sweep spill generic disorder)) { $self->keep(sub { $_[0]{$flag} = 0; return 1 }); }
 	$self->keep(sub { $_[0]{zone} = 'UTC'; return 1 });
 	$self->keep(sub { $_[0]{time} = 'timestamptz'; return 1 });
 	for my $v (0 .. $#{ $case->{views} })

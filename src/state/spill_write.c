@@ -1,0 +1,404 @@
+/*
+ * spill_write.c
+ *		A commit's part in spilling: which groups are cold, their rows, and the rows of groups that have come back.
+ *
+ * The search for cold groups goes round through the places of the windows.  A group is cold when it has not been touched
+ * since the search was there the last time; where that is not enough, the next round takes whatever it meets.
+ *
+ * Nothing that the worker remembers changes before the transaction has committed: what it has done is in an SfSpillWrite.
+ */
+#include "state/spill_private.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "fault.h"
+#include "state/catalog.h"
+
+/* Rows that are written together, unless one is so large that it may be compressed or moved out of line. */
+#define WRITE_ROWS 64
+#define LARGEST_TOGETHER 1800
+
+/* A row that has been written for a group, or deleted (then the place is that of the twin). */
+typedef struct Change
+{
+	TwinKey key;
+	ItemPointerData tid;
+	int32 length;
+	SfTick version;
+} Change;
+
+typedef struct Changes
+{
+	Change *items;
+	int n;
+	int max;
+} Changes;
+
+struct SfSpillWrite
+{
+	MemoryContext context;
+	Changes deleted;
+	Changes written;
+	SfSpilled spilled; /* in the table once this has committed */
+	Size bytes;        /* that the groups written have in memory */
+
+	/* Where the search for cold groups is, then. */
+	SfTime hand_start;
+	uint32 hand_group;
+	SfTick hand_tick;
+};
+
+/* What is needed while the rows are written. */
+typedef struct Writer
+{
+	SfSpill *spill;
+	SfSpillWrite *write;
+	Relation table;
+	CatalogIndexState indexes;
+	TupleTableSlot *slots[WRITE_ROWS];
+	int nslots; /* to be written together: the last ones of write->written */
+	StringInfoData payload;
+} Writer;
+
+static Change *
+add_change(SfSpillWrite *write, Changes *changes)
+{
+	if (changes->n == changes->max)
+	{
+		changes->max = Max(256, changes->max * 2);
+		if (changes->items == NULL)
+			changes->items = MemoryContextAlloc(write->context, sizeof(Change) * changes->max);
+		else
+			changes->items = repalloc_huge(changes->items, sizeof(Change) * changes->max);
+	}
+	return &changes->items[changes->n++];
+}
+
+/* ---- rows that are out of date ---- */
+
+/* A group that has been closed, and has left memory with its window, is in the output table. */
+static bool
+is_out_of_date(SfSpill *spill, const Twin *twin)
+{
+	StoreWindow *window = sf_store_mirror_at_start(spill->store, twin->key.start);
+
+	return window != NULL && store_group(spill->store, window, twin->key.id)->version != twin->version;
+}
+
+static void
+delete_out_of_date(Writer *writer)
+{
+	SfSpillWrite *write = writer->write;
+	HASH_SEQ_STATUS status;
+	Twin *twin;
+
+	hash_seq_init(&status, writer->spill->twins);
+	while ((twin = hash_seq_search(&status)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!is_out_of_date(writer->spill, twin))
+			continue;
+		if (!SF_BUG("spilled-row-not-deleted"))
+			CatalogTupleDelete(writer->table, &twin->tid);
+		*add_change(write, &write->deleted) = (Change){twin->key, twin->tid, twin->length, twin->version};
+		write->spilled.groups--;
+		write->spilled.bytes -= twin->length;
+	}
+}
+
+/* ---- cold groups ---- */
+
+/* What a group gives back when it leaves: its place, keys and blobs. */
+static Size
+group_bytes(const SfStore *store, SfGroup *group)
+{
+	SfLayout *layout = store->layout;
+	Size bytes = store->group_size;
+
+	for (int i = 0; i < layout->nkeys; i++)
+	{
+		dsa_pointer key = ((dsa_pointer *) group->data)[i];
+
+		if (!layout->keys[i].typbyval && DsaPointerIsValid(key))
+			bytes += MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
+	}
+	for (int i = 0; i < layout->nblobs; i++)
+	{
+		dsa_pointer blob = *(dsa_pointer *) (group->data + layout->blob_offset[i]);
+
+		if (DsaPointerIsValid(blob))
+			bytes += offsetof(SfBlob, data) + ((SfBlob *) store_address(store, blob))->capacity;
+	}
+	return bytes;
+}
+
+static void
+flush_rows(Writer *writer)
+{
+	SfSpillWrite *write = writer->write;
+	Change *changes = write->written.items + write->written.n - writer->nslots;
+
+	CatalogTuplesMultiInsertWithInfo(writer->table, writer->slots, writer->nslots, writer->indexes);
+	for (int i = 0; i < writer->nslots; i++)
+	{
+		changes[i].tid = writer->slots[i]->tts_tid;
+		ExecClearTuple(writer->slots[i]);
+	}
+	writer->nslots = 0;
+	SF_FAULT("spill-rows-written");
+}
+
+static HeapTuple
+form_row(Writer *writer, const SfWindow *window, uint32 hash)
+{
+	Datum values[SF_SPILLED_NATTS];
+	bool nulls[SF_SPILLED_NATTS] = {0};
+
+	SET_VARSIZE(writer->payload.data, writer->payload.len);
+	values[SF_SPILLED_FRAGMENT] = Int32GetDatum(writer->spill->fragment->id);
+	values[SF_SPILLED_HASH] = Int32GetDatum((int32) hash);
+	values[SF_SPILLED_WINDOW_START] = TimestampTzGetDatum(window->start);
+	values[SF_SPILLED_WINDOW_END] = TimestampTzGetDatum(window->end);
+	values[SF_SPILLED_PAYLOAD] = PointerGetDatum(writer->payload.data);
+	return heap_form_tuple(RelationGetDescr(writer->table), values, nulls);
+}
+
+static void
+write_group(Writer *writer, StoreWindow *window, SfGroup *group)
+{
+	SfSpill *spill = writer->spill;
+	SfSpillWrite *write = writer->write;
+	Change *change;
+	HeapTuple tuple;
+
+	resetStringInfo(&writer->payload);
+	appendStringInfoSpaces(&writer->payload, VARHDRSZ);
+	(void) sf_store_save_group(spill->store, group, true, false, &writer->payload);
+	tuple = form_row(writer, window->shared, group->hash);
+	if (writer->payload.len > LARGEST_TOGETHER)
+	{
+		flush_rows(writer);
+		CatalogTupleInsertWithInfo(writer->table, tuple, writer->indexes);
+	}
+	change = add_change(write, &write->written);
+	*change = (Change){twin_key(window->start, group->id), tuple->t_self, writer->payload.len - VARHDRSZ,
+	                   group->version};
+	write->spilled.groups++;
+	write->spilled.bytes += change->length;
+	write->bytes += group_bytes(spill->store, group);
+	if (writer->payload.len > LARGEST_TOGETHER)
+		heap_freetuple(tuple);
+	else
+	{
+		ExecStoreHeapTuple(tuple, writer->slots[writer->nslots++], true);
+		if (writer->nslots == WRITE_ROWS)
+			flush_rows(writer);
+	}
+	sf_spill_filter_add(spill, window->start, group->hash);
+}
+
+/* Is it in memory without being on its way out? */
+static bool
+may_leave(const Writer *writer, const StoreWindow *window, SfGroup *group)
+{
+	Twin *twin;
+
+	if (!sf_group_is_there(writer->spill->store->layout, group->data))
+		return false;
+	twin = sf_spill_twin(writer->spill, window->start, group->id);
+	return twin == NULL || twin->version != group->version;
+}
+
+/* The windows that groups may leave: open ones of rows. */
+static StoreWindow *
+window_from(SfStore *store, SfTime start)
+{
+	for (int i = 0; i < store->nwindows; i++)
+	{
+		StoreWindow *window = store->windows[i];
+
+		if (window->start >= start && window->shared->role == SF_WINDOW_OF_ROWS &&
+		    window->shared->closed == SF_TICK_NONE)
+			return window;
+	}
+	return NULL;
+}
+
+/* What one pass of the search takes: groups last touched after the one tick and up to the other, before a place. */
+typedef struct Pass
+{
+	SfTick after;
+	SfTick until;
+	SfTime end_start; /* of the window that it ends in, before this group; or SF_TIME_INFINITY */
+	uint32 end_group;
+} Pass;
+
+/* Goes on with the search until groups with so many bytes are written; false: the pass is through. */
+static bool
+search(Writer *writer, const Pass *pass, Size bytes)
+{
+	SfStore *store = writer->spill->store;
+	SfSpillWrite *write = writer->write;
+	StoreWindow *window = window_from(store, write->hand_start);
+
+	for (; window != NULL && window->start <= pass->end_start; window = window_from(store, window->start + 1))
+	{
+		uint32 end = window->shared->ngroups;
+
+		if (window->start == pass->end_start)
+			end = Min(end, pass->end_group);
+		if (window->start != write->hand_start)
+			write->hand_group = 0;
+		write->hand_start = window->start;
+		for (; write->hand_group < end; write->hand_group++)
+		{
+			SfGroup *group = store_group(store, window, write->hand_group);
+
+			if (write->bytes >= bytes)
+				return true;
+			if (write->hand_group % 1024 == 0)
+				CHECK_FOR_INTERRUPTS();
+			if (group->version > pass->after && group->version <= pass->until && may_leave(writer, window, group))
+				write_group(writer, window, group);
+		}
+	}
+	return write->bytes >= bytes;
+}
+
+static void
+search_from_start(Writer *writer)
+{
+	writer->write->hand_start = SF_TIME_MINUS_INFINITY;
+	writer->write->hand_group = 0;
+	writer->write->hand_tick = writer->spill->store->tick;
+}
+
+/* No two passes take the same group. */
+static void
+write_cold(Writer *writer, Size bytes)
+{
+	SfSpillWrite *write = writer->write;
+	SfTick cold = write->hand_tick;
+	Pass rest = {SF_TICK_NONE, cold, SF_TIME_INFINITY, 0};
+	Pass begin = {SF_TICK_NONE, cold, write->hand_start, write->hand_group};
+	Pass others = {cold, writer->spill->store->tick, SF_TIME_INFINITY, 0};
+
+	if (!search(writer, &rest, bytes))
+	{
+		search_from_start(writer);
+		if (!search(writer, &begin, bytes))
+		{
+			search_from_start(writer);
+			(void) search(writer, &others, bytes);
+		}
+	}
+	flush_rows(writer);
+}
+
+/* ---- the commit ---- */
+
+static void
+begin_writer(Writer *writer)
+{
+	writer->table = table_open(sf_catalog_relation("spilled"), RowExclusiveLock);
+	writer->indexes = CatalogOpenIndexes(writer->table);
+	initStringInfo(&writer->payload);
+	for (int i = 0; i < WRITE_ROWS; i++)
+		writer->slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(writer->table), &TTSOpsHeapTuple);
+}
+
+static void
+end_writer(Writer *writer)
+{
+	for (int i = 0; i < WRITE_ROWS; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	pfree(writer->payload.data);
+	CatalogCloseIndexes(writer->indexes);
+	table_close(writer->table, NoLock);
+}
+
+SfSpillWrite *
+sf_spill_write(SfSpill *spill, Size bytes, MemoryContext context)
+{
+	SfSpillWrite *write;
+	Writer writer = {.spill = spill};
+
+	if (spill->store == NULL || spill->store->spill == NULL || (bytes == 0 && hash_get_num_entries(spill->twins) == 0))
+		return NULL;
+	write = MemoryContextAllocZero(context, sizeof(SfSpillWrite));
+	write->context = context;
+	write->spilled = spill->spilled;
+	write->hand_start = spill->hand_start;
+	write->hand_group = spill->hand_group;
+	write->hand_tick = spill->hand_tick;
+	writer.write = write;
+	begin_writer(&writer);
+	delete_out_of_date(&writer);
+	if (write->deleted.n > 0)
+		SF_FAULT("spill-deleted");
+	if (bytes > 0)
+		write_cold(&writer, bytes);
+	end_writer(&writer);
+	return write;
+}
+
+bool
+sf_spill_wrote(const SfSpillWrite *write)
+{
+	return write != NULL && write->deleted.n + write->written.n > 0;
+}
+
+SfSpilled
+sf_spill_total(const SfSpill *spill, const SfSpillWrite *write)
+{
+	return write != NULL ? write->spilled : spill->spilled;
+}
+
+static void
+queue_leaving(SfSpill *spill, const TwinKey *key)
+{
+	if (spill->nleaving == spill->max_leaving)
+	{
+		spill->max_leaving = Max(1024, spill->max_leaving * 2);
+		if (spill->leaving == NULL)
+			spill->leaving = MemoryContextAlloc(spill->context, sizeof(TwinKey) * spill->max_leaving);
+		else
+			spill->leaving = repalloc_huge(spill->leaving, sizeof(TwinKey) * spill->max_leaving);
+	}
+	spill->leaving[spill->nleaving++] = *key;
+}
+
+void
+sf_spill_settle(SfSpill *spill, SfSpillWrite *write)
+{
+	if (write == NULL)
+		return;
+	for (int i = 0; i < write->deleted.n; i++)
+		sf_spill_drop_twin(spill, &write->deleted.items[i].key);
+	for (int i = 0; i < write->written.n; i++)
+	{
+		Change *change = &write->written.items[i];
+		Twin *twin = sf_spill_add_twin(spill, change->key.start, change->key.id);
+
+		twin->tid = change->tid;
+		twin->length = change->length;
+		twin->version = change->version;
+		queue_leaving(spill, &change->key);
+	}
+	if (write->written.n > 0)
+		sf_spill_show(spill, spill->store->tick + 1);
+	spill->leaving_bytes += write->bytes;
+	spill->spilled = write->spilled;
+	spill->hand_start = write->hand_start;
+	spill->hand_group = write->hand_group;
+	spill->hand_tick = write->hand_tick;
+}
