@@ -56,6 +56,7 @@ sf_flow_select_sessions(SfFlow *flow, SfBatch *batch)
 	SfTime closed_until = flow->progress->closed_until;
 	SfTime start = 0;
 	SfTime end = 0;
+	SfTime span_end = 0;
 	bool is_last = false; /* sessions of the pane may end beyond all time */
 
 	for (int row = flow->at; row < batch->nrows; row++)
@@ -77,12 +78,12 @@ sf_flow_select_sessions(SfFlow *flow, SfBatch *batch)
 			sf_session_check_time(time);
 			(void) sf_session_end(time, gap);
 			sf_window_of(&flow->pane, time, &start, &end);
-			is_last = !IS_VALID_TIMESTAMP(end + gap);
+			is_last = pg_add_s64_overflow(end, gap, &span_end) || !IS_VALID_TIMESTAMP(span_end);
 		}
 		flow->starts[n] = start;
 		if (time < closed_until && !is_on_time(flow, batch, row, time, &flow->starts[n]))
 		{
-			flow->late[flow->nlate++] = (SfLateRow){row, start, is_last ? SF_TIME_INFINITY : end + gap};
+			flow->late[flow->nlate++] = (SfLateRow){row, start, is_last ? SF_TIME_INFINITY : span_end};
 			continue;
 		}
 		flow->selected[n] = row;

@@ -192,4 +192,18 @@ TABLE endless;
 SELECT event_time, message FROM streamfuse.errors;
 SELECT * FROM streamfuse.verify('endless');
 
+-- Gaps of all lengths there are.
+CREATE MATERIALIZED VIEW ages WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, k, count(*) FROM two_times, session(at, '1400000000 hours') WHERE isfinite(at) GROUP BY 1, 2, 3;
+CREATE MATERIALIZED VIEW moments WITH (streamfuse.continuous) AS
+SELECT window_start, window_end, count(*) FROM two_times, session(at, '00:00:00.000001') WHERE isfinite(at) GROUP BY 1, 2;
+SELECT streamfuse.flush() IS NOT NULL AS flushed;
+INSERT INTO two_times VALUES (1, '2024-05-01 00:00:00.000001', now()), (1, '2024-05-01 00:01', now()), (1, '2024-04-30', now()), (2, '2024-05-01 00:02', now());
+SELECT streamfuse.flush() IS NOT NULL AS flushed;
+TABLE ages ORDER BY k;
+TABLE moments ORDER BY window_start;
+SELECT view, window_start, window_end, missed FROM streamfuse.dirty_windows WHERE view IN ('ages'::regclass, 'moments'::regclass) ORDER BY 1, 2;
+SELECT * FROM streamfuse.verify('ages');
+SELECT * FROM streamfuse.verify('moments');
+
 DROP TABLE clicks, beats, two_times CASCADE;
