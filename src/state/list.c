@@ -23,6 +23,7 @@
 #include "fault.h"
 
 #define MIN_SEGMENT 256
+#define MIN_SET_SEGMENT 128
 #define MAX_SEGMENT (32 * 1024)
 #define MAX_SET_SEGMENT (16 * 1024 * 1024)
 
@@ -34,12 +35,12 @@ typedef struct Segment /* in DSA, or in local memory */
 	uint64 before; /* entries in all before it */
 	uint64 capacity;
 	uint64 start;  /* bytes in all before it */
-	uint64 nslots; /* of the table behind the data; 0: none */
 	uint64 *table; /* local memory only: one that was made later */
+	uint32 nslots; /* of the table behind the data; 0: none */
 
 	/* The place of an entry that has been looked for; the next one mostly is behind it. */
-	uint64 found; /* its number among the segment's, from 0, which is where none has been */
-	uint64 found_at;
+	uint32 found; /* its number among the segment's, from 0, which is where none has been */
+	uint32 found_at;
 	char data[FLEXIBLE_ARRAY_MEMBER] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 } Segment;
 
@@ -82,7 +83,7 @@ static dsa_pointer
 make_segment(SfBlobSpace *space, const SfList *list, uint32 needed, bool is_set)
 {
 	Size most = is_set ? Max(MAX_SET_SEGMENT, list->bytes / 4) : MAX_SEGMENT;
-	Size size = MIN_SEGMENT;
+	Size size = is_set ? MIN_SET_SEGMENT : MIN_SEGMENT;
 	uint64 nslots = 0;
 	dsa_pointer pointer;
 	Segment *segment;
@@ -508,7 +509,7 @@ sf_list_contains(SfBlobSpace *space, const SfList *list, SfSetCode code, SfEntry
 	if (list->count == 0)
 		return false;
 	segment = segment_at(space->area, list->last);
-	if (segment->nslots == 0 && space->area == NULL && segment->capacity > MIN_SEGMENT)
+	if (segment->nslots == 0 && space->area == NULL && segment->capacity > MIN_SET_SEGMENT)
 	{
 		segment->nslots = table_size(list->count);
 		segment->table = MemoryContextAllocHuge(GetMemoryChunkContext(segment), segment->nslots * sizeof(uint64));
