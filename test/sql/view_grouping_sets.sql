@@ -130,6 +130,21 @@ SELECT category, region, n, small_sum, cardinality(customers) FROM small_sums OR
 SELECT rows_in + rows_failed AS rows, rows_failed FROM streamfuse.stat_views WHERE view = 'small_sums'::regclass;
 RESET client_min_messages;
 
+-- Groups of all sets that do not fit into memory come back from disk.
+CREATE TABLE hits (a int, b int, v int) USING stream;
+CREATE MATERIALIZED VIEW many WITH (streamfuse.continuous, streamfuse.max_state = '2MB') AS
+SELECT a, b, grouping(a, b) AS level, count(*) AS n, sum(v) AS s FROM hits GROUP BY CUBE (a, b);
+INSERT INTO hits SELECT g % 10000, g % 7, g FROM generate_series(1, 50000) g;
+SELECT streamfuse.flush('hits');
+SELECT streamfuse.checkpoint();
+INSERT INTO hits SELECT g % 10000, g % 11, g FROM generate_series(1, 50000) g;
+SELECT streamfuse.flush('hits');
+SELECT spilled_groups > 0 AS spilled FROM streamfuse.stat_views WHERE view = 'many'::regclass;
+SELECT * FROM streamfuse.verify('many');
+SELECT level, count(*), sum(n) FROM many GROUP BY level ORDER BY level;
+SELECT n, s FROM many WHERE a = 5 AND level = 1;
+DROP TABLE hits CASCADE;
+
 -- The window is in every set; what is no column is in none.
 CREATE MATERIALIZED VIEW refused WITH (streamfuse.continuous) AS
 SELECT window_start, category, count(*) FROM orders, tumble(event_time, '1 minute') GROUP BY ROLLUP (window_start, category);
