@@ -16,16 +16,13 @@
 static void
 report_out_of_state_memory(const SfFragment *fragment, Size size)
 {
-	ereport(ERROR,
-	        (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-	         errmsg("continuous view state exceeds streamfuse.state_memory"),
-	         errdetail("%zu more bytes were needed; %llu of %llu bytes are in use.", size,
-	                   (unsigned long long) pg_atomic_read_u64(&sf_shared->state_bytes),
-	                   (unsigned long long) sf_state_memory_mb * 1024 * 1024),
-	         fragment->keeps_groups
-	             ? errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open. Only groups over "
-	                       "all time go to disk, of views without state_ttl and aggregates that keep their rows.")
-	             : errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open.")));
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+	                errmsg("continuous view state exceeds streamfuse.state_memory"),
+	                errdetail("%zu more bytes were needed; %llu of %llu bytes are in use.%s", size,
+	                          (unsigned long long) pg_atomic_read_u64(&sf_shared->state_bytes),
+	                          (unsigned long long) sf_state_memory_mb * 1024 * 1024,
+	                          fragment->keeps_groups ? " Groups of this view cannot go to disk." : ""),
+	                errhint("Raise streamfuse.state_memory, or let the views keep fewer groups open.")));
 }
 
 /* The account follows the allocation, which may raise an error of its own when the system has no memory. */

@@ -36,6 +36,7 @@ my ($status, $out, $error) = $node->psql('postgres', q{SELECT streamfuse.flush('
 isnt($status, 0, 'the view does not get there');
 like($error, qr/"by_user" has not caught up in time/, 'flush says so');
 like($error, qr/streamfuse\.state_memory|memory/, 'and why');
+like(slurp_file($node->logfile), qr/Groups of this view cannot go to disk/, 'the log says that its groups stay in memory');
 $node->poll_query_until('postgres', q{SELECT attempts >= 4 FROM streamfuse.stat_views WHERE view = 'by_user'::regclass})
 	or die 'it is not tried again';
 is(sql(q{SELECT status || ' ' || sqlstate FROM streamfuse.stat_views WHERE view = 'by_user'::regclass}), 'retrying 53400',
@@ -63,6 +64,23 @@ sql(q{SELECT streamfuse.flush('by_user')});
 is(sql('SELECT count(DISTINCT user_id), sum(count) FROM by_user'), '300000|300101', 'with more memory it counts all');
 is(sql(q{SELECT status, error IS NULL, attempts FROM streamfuse.stat_views WHERE view = 'by_user'::regclass}), 'running|t|0', 'and is well');
 is(sql(q{SELECT count(*) FROM streamfuse.verify('by_user')}), '0', 'as its query would');
+
+# Groups over all time do not wait for room: those that are cold go to disk.
+sql(q{DROP MATERIALIZED VIEW by_user});
+sql(q{ALTER SYSTEM SET streamfuse.state_memory = '12MB'});
+sql('SELECT pg_reload_conf()');
+$node->poll_query_until('postgres', q{SELECT current_setting('streamfuse.state_memory') = '12MB'}) or die;
+sql(q{
+	CREATE TABLE clicks (user_id bigint, page int) USING stream;
+	CREATE MATERIALIZED VIEW all_users WITH (streamfuse.continuous) AS SELECT user_id, count(*), max(page) FROM clicks GROUP BY user_id;
+	SELECT streamfuse.flush('all_users')});
+sql("INSERT INTO clicks SELECT g, g % 7 FROM generate_series($_ * 50000 + 1, ($_ + 1) * 50000) g") for 0 .. 5;
+sql('INSERT INTO clicks SELECT g, g % 9 FROM generate_series(1, 300000, 10) g');
+sql(q{SELECT streamfuse.flush('all_users')});
+is(sql('SELECT count(*), sum(count) FROM all_users'), '300000|330000', 'more groups over all time than there is memory for');
+is(sql(q{SELECT count(*) FROM streamfuse.verify('all_users')}), '0', 'are as its query would have them');
+cmp_ok(sql(q{SELECT spilled_groups FROM streamfuse.stat_views WHERE view = 'all_users'::regclass}), '>', 200000, 'most of them on disk');
+cmp_ok(sql(q{SELECT sum(bytes) FROM streamfuse.stat_views}), '<', 12 * 1024 * 1024, 'and the bound is kept');
 
 $node->stop;
 done_testing();
