@@ -4,8 +4,8 @@
  *
  * The batch is worked column by column.  First all expressions are evaluated into arrays over the selected rows, in the
  * memory of one ExprContext that is reset per batch; then windows and groups are found and touched; then each aggregate
- * folds its column in.  A batch is of one branch, which has expressions of its own.  Where a key or an argument is a plain column and no row was left out, the batch's own array is
- * used as it is.
+ * folds its column in.  A batch is of one branch, which has expressions of its own.  Where a key or an argument is a
+ * plain column and no row was left out, the batch's own array is used as it is.
  *
  * Evaluation goes row by row, and `at` is the place of the row it is at; so an error has stopped at that row, and to go
  * on behind it is to go on at the next place.  Folding by columns knows no row.  After an error there, some batches are

@@ -325,6 +325,7 @@ define_branch(SfDefinition *definition, const SfSelect *select, SfBranch *branch
 	List *quals = select->quals;
 
 	branch->stream = select->stream;
+	branch->written = list_concat_copy(select->columns, select->quals);
 	if (definition->time != NULL)
 	{
 		branch->time = branch_expression(select, definition->time);

@@ -4,17 +4,17 @@
  *
  * A query of the maintained shape is
  *		SELECT <row-wise top> FROM stream, tumble(time, size, …) [WHERE filter] GROUP BY window columns, keys [HAVING …]
- * or the same with hop(), cumulate() or session(), or with date_trunc, date_bin or the date of the event time in the place of
- * the window columns, and no function in FROM; or without a window: groups over all time, and one row where there is no
- * GROUP BY.  GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
+ * or the same with hop(), cumulate() or session(), or with date_trunc, date_bin or the date of the event time in the
+ * place of the window columns, and no function in FROM; or without a window: groups over all time, and one row where
+ * there is no GROUP BY.  GROUP BY may have several grouping sets (grouping.c).  Or, stateless,
  *		SELECT <expressions over a row> FROM stream [, tumble(time, size, …)] [WHERE filter]
  * In the place of the stream may be a subquery that filters and maps one, or a UNION ALL of such subqueries (branch.c); and
  * such a UNION ALL may be the query.
  * Everything else is refused here, by name, so that DDL, worker and readers agree on what a definition can be.
  *
  * Expressions below the aggregates are rewritten over one row of what is read: its Vars get varno 1, the window columns
- * become INNER_VAR 1 and 2.  Each branch makes of them expressions over a row of its stream.  Expressions above are rewritten over the group row: varno 1, columns window_start,
- * window_end, keys, aggregates.
+ * become INNER_VAR 1 and 2.  Each branch makes of them expressions over a row of its stream.  Expressions above are
+ * rewritten over the group row: varno 1, columns window_start, window_end, keys, aggregates.
  */
 #include "plan/fragment.h"
 

@@ -46,6 +46,7 @@ typedef struct SfBranch
 	List	   *keys;			/* Expr, as in the definition */
 	List	  **inputs;			/* [naggs]: Expr, as in the layout's aggregates */
 	Expr	  **agg_filters;	/* [naggs]: FILTER, or NULL */
+	List	   *written;		/* what its own SELECT names, asked for above or not: the view's owner may read it */
 } SfBranch;
 
 typedef struct SfDefinition

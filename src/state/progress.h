@@ -1,6 +1,6 @@
 /*
  * progress.h
- *		How far a fragment is: what of its stream is counted, its watermark, its counters, windows that missed rows.
+ *		How far a fragment is: what of its streams is counted, its watermark, its counters, windows that missed rows.
  *
  * The worker keeps this in its own memory, puts a flat copy into DSA with every tick that changes it (for its successor
  * and for verify), and writes it to streamfuse.progress in the transaction that makes a tick durable.

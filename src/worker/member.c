@@ -281,8 +281,13 @@ static void
 check_rights(SfMember *member, Oid stream)
 {
 	/* What the query does not name is ours to look at. */
-	Bitmapset *columns = sf_flow_columns(member->definition, stream, member->definition->has_window);
+	const SfDefinition *definition = member->definition;
+	Bitmapset *columns = sf_flow_columns(definition, stream, definition->has_window);
 	int column = -1;
+
+	for (int i = 0; i < definition->nbranches; i++)
+		if (definition->branches[i].stream == stream)
+			sf_flow_collect_columns((Node *) definition->branches[i].written, &columns);
 
 	if (check_enable_rls(stream, member->owner, true) == RLS_ENABLED)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

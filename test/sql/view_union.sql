@@ -182,6 +182,13 @@ CREATE MATERIALIZED VIEW clerks WITH (streamfuse.continuous) AS SELECT count(*) 
 SELECT streamfuse.flush('clerks');
 SELECT n > 20 AS counted FROM clerks;
 RESET ROLE;
+REVOKE SELECT (till) ON shop FROM regress_sf_clerk;
+INSERT INTO shop VALUES (7, 'map', 1, '2026-01-01 13:41');
+SELECT streamfuse.flush('clerks');
+GRANT SELECT (till) ON shop TO regress_sf_clerk;
+SELECT streamfuse.resume('clerks');
+SELECT streamfuse.flush('clerks');
+SELECT n = (SELECT count(*) FROM web) + (SELECT count(*) FROM shop) AS all_counted FROM clerks;
 DROP MATERIALIZED VIEW clerks;
 CREATE TABLE secret (id int) USING stream;
 ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
