@@ -239,29 +239,28 @@ held_since(const SfFigures *figures)
 	return figures->standing.behind_since != 0 ? figures->standing.behind_since : figures->standing.last_rows;
 }
 
-/* The watermark that the last commit has made durable. */
-static SfTime
-committed_watermark(int32 fragment)
+/* A number or time that the last commit has made durable, or what there is before the first. */
+static int64
+committed(const Model *model, int column, int64 before)
 {
 	SfCatalog *progress = sf_catalog_open("progress", AccessShareLock);
-	SfTime watermark = SF_TIME_MINUS_INFINITY;
+	int64 value = before;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(fragment));
+	ScanKeyInit(&key, SF_PROGRESS_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(model->row->id));
 	scan = sf_catalog_scan_begin(progress, "progress_pkey", 1, &key, NULL);
 	tuple = sf_catalog_scan_next(scan);
 	if (HeapTupleIsValid(tuple))
 	{
 		bool isnull;
 
-		watermark = DatumGetTimestampTz(
-		    heap_getattr(tuple, SF_PROGRESS_WATERMARK + 1, RelationGetDescr(sf_catalog_table(progress)), &isnull));
+		value = DatumGetInt64(heap_getattr(tuple, column + 1, RelationGetDescr(sf_catalog_table(progress)), &isnull));
 	}
 	sf_catalog_scan_end(scan);
 	sf_catalog_close(progress, AccessShareLock);
-	return watermark;
+	return value;
 }
 
 /* Of several streams the view's watermark is held by the one whose own is lowest. */
@@ -277,7 +276,8 @@ add_watermark(SfExplainNode *node, const Model *model, const SfStreamSettings *s
 	if (!OidIsValid(model->view))
 		return;
 	if (model->row != NULL)
-		watermark = source != NULL ? source->watermark : committed_watermark(model->row->id);
+		watermark = source != NULL ? source->watermark
+		                           : committed(model, SF_PROGRESS_WATERMARK, SF_TIME_MINUS_INFINITY);
 	if (model->row != NULL)
 		sf_explain_add(node, sf_explain_string("watermark", "Watermark", time_text(watermark, type)));
 	if (source != NULL && source->max_event != SF_TIME_MINUS_INFINITY)
@@ -665,6 +665,19 @@ option_object(Oid view)
 	return sf_explain_list(SF_EXPLAIN_OBJECT, "options", "Options", members);
 }
 
+/* What has left memory, as of the last commit. */
+static SfExplainProperty *
+disk_object(const Model *model)
+{
+	int64 groups = committed(model, SF_PROGRESS_SPILLED_GROUPS, 0);
+
+	return groups == 0 ? NULL
+	                   : sf_explain_list(SF_EXPLAIN_OBJECT, "disk", "Disk",
+	                                     list_make2(sf_explain_number("groups", NULL, groups),
+	                                                sf_explain_number("bytes", NULL,
+	                                                                  committed(model, SF_PROGRESS_SPILLED_BYTES, 0))));
+}
+
 static SfExplainProperty *
 memory_object(const SfFigures *figures, const SfDefinition *definition)
 {
@@ -701,6 +714,8 @@ add_view(SfExplainNode *node, const Model *model)
 	}
 	if (figures->found)
 		sf_explain_add(node, memory_object(figures, model->definition));
+	if (model->row != NULL)
+		sf_explain_add(node, disk_object(model));
 }
 
 static List *

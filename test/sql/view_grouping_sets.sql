@@ -140,6 +140,8 @@ SELECT streamfuse.checkpoint();
 INSERT INTO hits SELECT g % 10000, g % 11, g FROM generate_series(1, 50000) g;
 SELECT streamfuse.flush('hits');
 SELECT spilled_groups > 0 AS spilled FROM streamfuse.stat_views WHERE view = 'many'::regclass;
+SELECT (d->>'groups')::bigint > 0 AS groups, (d->>'bytes')::bigint > 0 AS bytes
+FROM (SELECT explain::jsonb->'disk' FROM streamfuse.explain('many', 'json')) e (d);
 SELECT * FROM streamfuse.verify('many');
 SELECT level, count(*), sum(n) FROM many GROUP BY level ORDER BY level;
 SELECT n, s FROM many WHERE a = 5 AND level = 1;
