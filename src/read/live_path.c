@@ -18,6 +18,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -31,6 +32,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/restrictinfo.h"
+#include "parser/parse_coerce.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 #include "utils/syscache.h"
@@ -137,6 +139,29 @@ same_equality(Oid a, Oid b)
 	return get_collation_isdeterministic(a) && get_collation_isdeterministic(b);
 }
 
+/*
+ * The value of the key's type that equals `value` by the operator, or NULL.  A value of another type, as 1 is where the key
+ * is bigint, is cast where that loses nothing: to an operator of the family by which the keys are hashed, the value and
+ * its implicit cast are the same.
+ */
+static Node *
+as_key(LivePlanner *planner, const SfKeyColumn *key, Oid op, Node *value)
+{
+	TypeCacheEntry *type = lookup_type_cache(key->type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_OPFAMILY);
+	Oid other = exprType(value);
+	Oid cast;
+
+	if (op == type->eq_opr)
+		return value;
+	if (!OidIsValid(type->hash_opf) ||
+	    get_opfamily_member(type->hash_opf, type->hash_opintype, other, HTEqualStrategyNumber) != op ||
+	    find_coercion_pathway(key->type, other, COERCION_IMPLICIT, &cast) != COERCION_PATH_FUNC ||
+	    func_volatile(cast) != PROVOLATILE_IMMUTABLE || get_func_nargs(cast) != 1)
+		return NULL;
+	return eval_const_expressions(planner->root, (Node *) makeFuncExpr(cast, key->type, list_make1(value), InvalidOid,
+	                                                                   InvalidOid, COERCE_IMPLICIT_CAST));
+}
+
 static void
 add_key_clause(LivePlanner *planner, RestrictInfo *info)
 {
@@ -150,8 +175,8 @@ add_key_clause(LivePlanner *planner, RestrictInfo *info)
 	if (!split_comparison(planner, info->clause, &column, &op, &value) || column <= 2)
 		return;
 	key = &layout->keys[column - 3];
-	if (op != lookup_type_cache(key->type, TYPECACHE_EQ_OPR)->eq_opr ||
-	    !same_equality(key->collation, ((OpExpr *) info->clause)->inputcollid))
+	value = as_key(planner, key, op, value);
+	if (value == NULL || !same_equality(key->collation, ((OpExpr *) info->clause)->inputcollid))
 		return;
 
 	found = palloc(sizeof(KeyClause));
