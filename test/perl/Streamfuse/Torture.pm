@@ -33,7 +33,7 @@ my $OWN_WORKER = 'SELECT pid FROM streamfuse.stat_workers WHERE datname = curren
 my %FIELD = (commits => 0, mark => 8, clock => 16, stop_writers => 24, stop_readers => 32);
 my $CONTROL_SIZE = 40 + 16 * 8;
 
-# The views: Q without its GROUP BY for counting, what identifies a row, and the row.
+# The views: Q without its GROUP BY for counting, what identifies a row, and the row; folds: groups a row of FROM is in.
 my %VIEWS = (
 	by_key => {
 		columns => 'window_start, window_end, key, count(*) AS rows, sum(amount) AS total, min(id) AS first, max(key) AS top',
@@ -64,7 +64,34 @@ my %VIEWS = (
 		identity => q{concat(window_start, ' ', key)},
 		row => q{concat_ws('/', rows, ids)},
 	},
+	sliding => {
+		columns => 'window_start, key, count(*) AS rows, max(amount) AS largest',
+		from => q{events, hop(event_time, '20 seconds', '10 seconds')},
+		group => 'window_start, window_end, key',
+		identity => q{concat(window_start, ' ', key)},
+		row => q{concat_ws('/', rows, largest)},
+		overlaps => 1,
+	},
+	subtotals => {
+		columns => 'window_start, key, grouping(key) AS all_keys, count(*) AS rows, count(DISTINCT amount) AS amounts',
+		from => q{events, tumble(event_time, '30 seconds')},
+		group => 'window_start, window_end, ROLLUP (key)',
+		identity => q{concat(window_start, ' ', all_keys, key)},
+		row => q{concat_ws('/', rows, amounts)},
+		folds => 2,
+	},
+	both_streams => {
+		columns => 'window_start, count(*) AS rows, sum(amount) AS total',
+		from => q{(SELECT id, amount, event_time FROM events UNION ALL SELECT id, amount, event_time FROM payments) e,
+		          tumble(event_time, '20 seconds')},
+		group => 'window_start, window_end',
+		identity => q{window_start::text},
+		row => q{concat_ws('/', rows, total)},
+	},
 );
+
+# Groups over all time; they go to disk, and come back (streamfuse.test_spill).
+my $ALL_TIME = 'SELECT key, id % 20 AS part, count(*) AS rows, sum(amount) AS total, max(id) AS last FROM events GROUP BY key, id % 20';
 
 # What a failed check means.
 my %MEANING = (
@@ -155,6 +182,7 @@ streamfuse.commit_interval = '20ms'
 streamfuse.checkpoint_interval = '300ms'
 streamfuse.test_lag_pages = 2
 streamfuse.test_tick_pages = 5
+streamfuse.test_spill = on
 streamfuse.restart_delay = '100ms'
 };
 }
@@ -308,6 +336,7 @@ sub start_epoch
 		my $options = $VIEWS{$name}{options} // '';
 		$self->sql("CREATE MATERIALIZED VIEW $name WITH (streamfuse.continuous$options) AS " . query_of($name));
 	}
+	$self->sql("CREATE MATERIALIZED VIEW all_time WITH (streamfuse.continuous) AS $ALL_TIME");
 	$self->sql('SELECT streamfuse.flush()');
 	return;
 }
@@ -523,6 +552,7 @@ my %PROVOCATION = (
 	'park-asked' => $NEW_DATABASE, 'park-leave' => $NEW_DATABASE,
 	'stopped-before-release' => $BROKEN_VIEW,
 	'flush-asked' => 'SELECT streamfuse.flush()',
+	'read-spilled-pinned' => 'SELECT count(*) FROM all_time',
 	'verify-before-snapshot' => q{SELECT * FROM streamfuse.verify('by_key')},
 	'verify-after-snapshot' => q{SELECT * FROM streamfuse.verify('by_key')},
 );
@@ -712,9 +742,13 @@ sub checks
 		           ('watermark', extract(epoch FROM committed_watermark)::bigint)) v (name, value)) n
 		USING (name) WHERE n.value IS NULL OR n.value < c.value;};
 
+	$sql .= qq{
+		SELECT 'differs all_time', count(*) FROM (
+			(TABLE all_time EXCEPT ALL ($ALL_TIME)) UNION ALL (($ALL_TIME) EXCEPT ALL TABLE all_time)) d;};
 	for my $name (sort keys %VIEWS)
 	{
 		my $view = $VIEWS{$name};
+		my $folds = $view->{folds} // 1;
 		my $batch = $view->{options} # closed windows only
 		  ? '(' . query_of($name) . qq{ HAVING window_end <= (SELECT closed_until FROM streamfuse.stat_views WHERE view = '$name'::regclass))}
 		  : '(' . query_of($name) . ')';
@@ -726,12 +760,9 @@ sub checks
 				UNION ALL (SELECT * FROM $batch q $clean EXCEPT ALL SELECT * FROM $name $clean)) d;
 			SELECT 'uncounted $name', count(*) FROM (
 				SELECT window_start FROM (
-					SELECT window_start, rows AS n FROM $name UNION ALL $missed
+					SELECT window_start, rows AS n FROM $name UNION ALL SELECT window_start, n * $folds FROM ($missed) m
 					UNION ALL SELECT window_start, -rows FROM $batch q) w
 				GROUP BY 1 HAVING sum(n) <> 0) u;
-			SELECT 'statistics $name', count(*) FROM streamfuse.stat_views
-			WHERE view = '$name'::regclass AND (rows_in + rows_missed <> (SELECT count(*) FROM $view->{from})
-			  OR rows_missed <> (SELECT coalesce(sum(n), 0) FROM ($missed) m));
 			CREATE TEMP TABLE now AS SELECT $view->{identity} AS identity, $view->{row} AS row FROM ${name}_closed;
 			CREATE TEMP TABLE shown AS SELECT $view->{identity} AS identity, $view->{row} AS row FROM $name;
 			CREATE TEMP TABLE told AS SELECT DISTINCT identity, row FROM seen WHERE view = '$name';
@@ -740,6 +771,11 @@ sub checks
 			SELECT 'seen_doubled $name', count(*) FROM (SELECT FROM now GROUP BY identity HAVING count(*) > 1) d;
 			SELECT 'seen_view $name', count(*) FROM (TABLE now EXCEPT ALL TABLE shown) d;
 			DROP TABLE now, shown, told;};
+		# A row is counted once, whatever number of windows it is in, and missed in some of them.
+		$sql .= qq{
+			SELECT 'statistics $name', count(*) FROM streamfuse.stat_views
+			WHERE view = '$name'::regclass AND (rows_in + rows_missed <> (SELECT count(*) FROM $view->{from})
+			  OR rows_missed <> (SELECT coalesce(sum(n), 0) FROM ($missed) m));} if !$view->{overlaps};
 	}
 	return $sql;
 }
