@@ -296,6 +296,10 @@ check_rights(SfMember *member, Oid stream)
 		                errhint("Let a role that bypasses row-level security own the view.")));
 	if (pg_class_aclcheck(stream, member->owner, ACL_SELECT) == ACLCHECK_OK)
 		return;
+	/* Where no column is named, as in SELECT count(*), the right to any will do. */
+	if (bms_is_empty(columns) &&
+	    pg_attribute_aclcheck_all(stream, member->owner, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(stream));
 	while ((column = bms_next_member(columns, column)) >= 0)
 		if (pg_attribute_aclcheck(stream, column + 1, member->owner, ACL_SELECT) != ACLCHECK_OK)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(stream));

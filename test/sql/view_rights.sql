@@ -50,6 +50,24 @@ SELECT count(*) FROM runs_as;
 SELECT count(*) FROM runs_as_closed;
 RESET ROLE;
 
+-- A view that names no column needs what its query does: the right to some column.
+SET ROLE regress_sf_analyst;
+CREATE MATERIALIZED VIEW counts WITH (streamfuse.continuous) AS SELECT count(*) FROM orders;
+RESET ROLE;
+SELECT streamfuse.flush('counts');
+REVOKE SELECT ON orders FROM regress_sf_analyst;
+GRANT SELECT (amount) ON orders TO regress_sf_analyst;
+INSERT INTO orders VALUES ('2026-01-01 00:07', 3);
+SELECT streamfuse.flush('counts');
+SELECT count FROM counts;
+REVOKE SELECT (amount) ON orders FROM regress_sf_analyst;
+INSERT INTO orders VALUES ('2026-01-01 00:08', 3);
+SELECT streamfuse.flush('counts');
+GRANT SELECT ON orders TO regress_sf_analyst;
+DROP MATERIALIZED VIEW counts;
+SELECT streamfuse.resume('runs_as');
+SELECT streamfuse.flush('runs_as');
+
 -- An owner who may not read the stream any more has no view of it: it stops.
 REVOKE SELECT ON orders FROM regress_sf_analyst;
 INSERT INTO orders VALUES ('2026-01-01 00:11', 3);
