@@ -30,6 +30,9 @@ typedef struct SfSessions SfSessions;
 extern SfSessions *sf_sessions_create(MemoryContext context, SfDefinition *definition, SfStore *store,
 									  void (*next_step) (void));
 
+/* Gives back what it has in memory, which is made anew when it is asked for. */
+extern void sf_sessions_forget(SfSessions *sessions);
+
 /* Rows of a tick come: from here on sessions are as they were when it began. */
 extern void sf_sessions_begin(SfSessions *sessions);
 

@@ -348,6 +348,7 @@ sf_sessions_close(SfSessions *sessions, SfProgress *progress, SfTick tick, SfTim
 	leave_panes(sessions, progress, tick, until);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(own);
+	sf_session_count_memory(sessions);
 	return nclosing;
 }
 
@@ -368,6 +369,7 @@ sf_sessions_next_end(SfSessions *sessions, SfTime closed_until)
 			if (end > closed_until)
 			{
 				sf_session_add_deadline(sessions, tail);
+				sf_session_count_memory(sessions);
 				return end;
 			}
 			(void) mark_closed(sessions, tail);

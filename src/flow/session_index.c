@@ -48,10 +48,26 @@ static bool same_key(parts_hash *parts, const char *a, const char *b);
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* ---- memory ---- */
+
+/* The index is as large as the groups it finds, so it counts as the view's state; as it is once or twice a tick. */
+void
+sf_session_count_memory(SfSessions *sessions)
+{
+	sf_state_count_local(sf_store_blobs(sessions->store)->fragment, MemoryContextMemAllocated(sessions->context, true));
+}
+
+static void
+count_nothing(void *fragment)
+{
+	sf_state_count_local(fragment, 0);
+}
+
 SfSessions *
 sf_sessions_create(MemoryContext context, SfDefinition *definition, SfStore *store, void (*next_step)(void))
 {
 	SfSessions *sessions;
+	MemoryContextCallback *callback;
 
 	if (definition->session == NULL)
 		return NULL;
@@ -65,6 +81,10 @@ sf_sessions_create(MemoryContext context, SfDefinition *definition, SfStore *sto
 	sessions->generation = sf_store_generation(store);
 	sessions->epoch = 1;
 	sessions->image = MemoryContextAllocZero(sessions->context, definition->layout->data_size);
+	callback = MemoryContextAllocZero(sessions->context, sizeof(MemoryContextCallback));
+	callback->func = count_nothing;
+	callback->arg = sf_store_blobs(store)->fragment;
+	MemoryContextRegisterResetCallback(sessions->context, callback);
 	return sessions;
 }
 
@@ -445,15 +465,24 @@ sf_session_parts(SessionPane *pane)
 
 /* ---- ticks ---- */
 
+void
+sf_sessions_forget(SfSessions *sessions)
+{
+	while (sessions->npanes > 0)
+		MemoryContextDelete(sessions->panes[--sessions->npanes]->context);
+	if (sessions->deadlines != NULL)
+		pfree(sessions->deadlines);
+	sessions->deadlines = NULL;
+	sessions->ndeadlines = sessions->max_deadlines = 0;
+	sessions->generation = sf_store_generation(sessions->store);
+	sf_session_count_memory(sessions);
+}
+
 static void
 forget_what_is_gone(SfSessions *sessions)
 {
-	if (sessions->generation == sf_store_generation(sessions->store))
-		return;
-	while (sessions->npanes > 0)
-		MemoryContextDelete(sessions->panes[--sessions->npanes]->context);
-	sessions->ndeadlines = 0;
-	sessions->generation = sf_store_generation(sessions->store);
+	if (sessions->generation != sf_store_generation(sessions->store))
+		sf_sessions_forget(sessions);
 }
 
 void
@@ -462,6 +491,7 @@ sf_sessions_begin(SfSessions *sessions)
 	forget_what_is_gone(sessions);
 	sessions->before = true;
 	sessions->epoch++;
+	sf_session_count_memory(sessions);
 }
 
 void

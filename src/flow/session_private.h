@@ -89,6 +89,9 @@ extern void sf_sessions_settle(SfSessions *sessions);
 extern SessionPane *sf_session_pane(SfSessions *sessions, SfTime start);
 extern void sf_session_forget_pane(SfSessions *sessions, SessionPane *pane);
 
+/* What the index takes counts as the view's state. */
+extern void sf_session_count_memory(SfSessions *sessions);
+
 /* All parts of a pane. */
 extern List *sf_session_parts(SessionPane *pane);
 

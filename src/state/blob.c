@@ -50,6 +50,16 @@ sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size)
 	pg_atomic_sub_fetch_u64(&space->fragment->bytes, size);
 }
 
+void
+sf_state_count_local(SfFragment *fragment, uint64 bytes)
+{
+	int64 more = (int64) (bytes - fragment->local_bytes);
+
+	fragment->local_bytes = bytes;
+	pg_atomic_fetch_add_u64(&sf_shared->state_bytes, more);
+	pg_atomic_fetch_add_u64(&fragment->bytes, more);
+}
+
 uint64
 sf_group_limit(void)
 {

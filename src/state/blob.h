@@ -57,6 +57,12 @@ extern uint64 sf_group_limit(void);
 extern dsa_pointer sf_state_allocate(SfBlobSpace *space, Size size);
 extern void sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size);
 
+/*
+ * So much memory of the worker's own is part of the fragment's state from now on.  Never raises: what is allocated next
+ * does.
+ */
+extern void sf_state_count_local(SfFragment *fragment, uint64 bytes);
+
 /* A datum of any type in flat form (detoasted, expanded objects flattened), and back.  Null is the caller's matter. */
 extern void sf_blob_store_datum(SfBlobSpace *space, dsa_pointer *pointer, Datum value, int16 typlen);
 extern Datum sf_blob_get_datum(SfBlobSpace *space, dsa_pointer pointer, int16 typlen); /* palloc'd copy */

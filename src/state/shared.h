@@ -95,6 +95,7 @@ typedef struct SfFragment
 	pg_atomic_uint64 memory_until;	/* SF_TICK_MAX: unless the view is stopped, or could not be started */
 	pg_atomic_uint32 resumes;	/* streamfuse.fragment.resumes, as the worker has taken note of it; worker */
 	bool		keeps_groups;	/* its groups cannot be spilled; worker */
+	uint64		local_bytes;	/* of `bytes`: memory of the worker's own; worker */
 	/* Pins of ticks from this one on find groups in streamfuse.spilled, too; SF_TICK_MAX: there are none.  Worker. */
 	pg_atomic_uint64 spilled_from;
 
@@ -123,7 +124,7 @@ typedef struct SfFragment
 	pg_atomic_uint64 flush_checkpointed;	/* the same, and its changed state is durable */
 
 	/* Figures for statistics; written by the worker without a lock, each read on its own. */
-	pg_atomic_uint64 bytes;		/* DSA memory in use by this fragment */
+	pg_atomic_uint64 bytes;		/* DSA memory in use by this fragment, and what its worker has beside it */
 	pg_atomic_uint64 undo_bytes;
 	pg_atomic_uint64 groups;
 	pg_atomic_uint64 rows_in;

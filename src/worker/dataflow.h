@@ -55,6 +55,7 @@ struct SfMember
 	SfStore    *store;
 	SfFlow	   *flow;
 	SfCloser   *closer;			/* like the flow */
+	SfSessions *sessions;		/* like the flow; NULL: none */
 	SfSpill    *spill;			/* like the flow, but that it outlives it */
 	SfProgress	progress;
 	Oid			owner;

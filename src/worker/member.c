@@ -163,6 +163,8 @@ sf_member_create(SfWorker *worker, const SfFragmentRow *row)
 	if (!member->taken_over)
 		member->shared_pointer = allocate_fragment(worker, row);
 	member->shared = dsa_get_address(sf_area(), member->shared_pointer);
+	/* What a former worker had of its own is gone with it. */
+	sf_state_count_local(member->shared, 0);
 	member->spill = sf_spill_create(own, member->shared);
 
 	MemoryContextSwitchTo(worker->context);
@@ -192,6 +194,7 @@ free_positions(SfFragment *fragment)
 {
 	SfBlobSpace space = {.area = sf_area(), .fragment = fragment, .tick = SF_TICK_NONE};
 
+	sf_state_count_local(fragment, 0);
 	for (int i = 0; i < 2; i++)
 		if (DsaPointerIsValid(fragment->position[i].data))
 			sf_state_free(&space, fragment->position[i].data, fragment->position[i].capacity);
@@ -228,6 +231,7 @@ drop_compiled(SfMember *member)
 	sf_spill_attach(member->spill, NULL);
 	member->flow = NULL;
 	member->closer = NULL;
+	member->sessions = NULL;
 }
 
 /*
@@ -314,7 +318,6 @@ sf_member_compile(SfMember *member)
 {
 	SfOwnerScope scope;
 	SfViewOptions options;
-	SfSessions *sessions;
 
 	drop_compiled(member);
 	/* Before the catalogs are read: what changes meanwhile is compiled again in the next tick. */
@@ -332,11 +335,11 @@ sf_member_compile(SfMember *member)
 	member->shared->keeps_groups = !sf_spill_is_on(member->spill) || member->state_ttl != SF_TTL_NONE;
 	for (int i = 0; i < member->row.nstreams; i++)
 		check_rights(member, member->row.streams[i]);
-	sessions = sf_sessions_create(member->compiled, member->definition, member->store, sf_view_timeout_start);
-	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress, sessions,
-	                              member->row.begins_at);
-	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress, sessions,
-	                                  member->row.begins_at, sf_view_timeout_start);
+	member->sessions = sf_sessions_create(member->compiled, member->definition, member->store, sf_view_timeout_start);
+	member->flow = sf_flow_create(member->compiled, member->definition, member->store, &member->progress,
+	                              member->sessions, member->row.begins_at);
+	member->closer = sf_closer_create(member->compiled, member->definition, member->store, &member->progress,
+	                                  member->sessions, member->row.begins_at, sf_view_timeout_start);
 	sf_owner_leave(&scope);
 }
 
@@ -431,5 +434,7 @@ sf_member_reclaim(SfMember *member, SfTick oldest_tick)
 		sf_store_reset(member->store);
 	else
 		sf_store_discard(member->shared);
+	if (member->sessions != NULL)
+		sf_sessions_forget(member->sessions);
 	member->released = SF_TICK_NONE;
 }

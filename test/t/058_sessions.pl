@@ -122,9 +122,11 @@ agree($standby, 'postgres', 'promoted');
 $node = $standby;
 
 # A view that is paused is read from the state table, and goes on with what came meanwhile.
-$node->safe_psql('postgres', q{SELECT streamfuse.flush(); SELECT streamfuse.pause('units')});
+$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+my $counted = $node->safe_psql('postgres', 'SELECT sum(readings) FROM units');
+$node->safe_psql('postgres', q{SELECT streamfuse.pause('units')});
 $node->poll_query_until('postgres', q{SELECT status = 'paused' FROM streamfuse.stat_views WHERE view = 'units'::regclass}) or die 'not paused';
-is($node->safe_psql('postgres', 'SELECT sum(readings) FROM units'), $node->safe_psql('postgres', 'SELECT sum(readings) FROM units'), 'a paused view can be read');
+is($node->safe_psql('postgres', 'SELECT sum(readings) FROM units'), $counted, 'a paused view can be read');
 insert($node, 'postgres', 0) for 1 .. 6;
 $node->safe_psql('postgres', q{SELECT streamfuse.resume('units')});
 agree($node, 'postgres', 'resumed');
@@ -165,6 +167,35 @@ $node->safe_psql('postgres', 'SELECT streamfuse.flush()');
 is($node->safe_psql('postgres', q{SELECT * FROM streamfuse.verify('later')}), '', 'a view that begins later');
 is($node->safe_psql('postgres', q{SELECT min(window_start) > (SELECT max(taken) - interval '5 minutes' FROM readings) FROM later}), 't', 'has rows from then on');
 $node->safe_psql('postgres', 'DROP MATERIALIZED VIEW later');
+
+# What the worker finds the parts of sessions by counts as the view's state, as long as it has it.
+$node->safe_psql('postgres', q{
+	CREATE TABLE calls (line int, at timestamptz NOT NULL) USING stream;
+	SELECT streamfuse.set_watermark('calls', 'at', delay => '1 day');
+	CREATE MATERIALIZED VIEW talks WITH (streamfuse.continuous) AS
+	SELECT window_start, window_end, line, count(*) AS calls FROM calls, session(at, '1 minute') GROUP BY window_start, window_end, line;
+	INSERT INTO calls VALUES (0, '2026-01-01 11:00');
+	INSERT INTO calls SELECT i, '2026-01-01 12:00' FROM generate_series(1, 20000) i});
+sub talk_bytes
+{
+	$node->safe_psql('postgres', q{SELECT streamfuse.flush('talks')});
+	return $node->safe_psql('postgres', q{SELECT bytes FROM streamfuse.stat_views WHERE view = 'talks'::regclass});
+}
+my $far = talk_bytes();
+$node->safe_psql('postgres', q{SELECT streamfuse.advance_watermark('calls', '2026-01-01 12:00:30')});
+my $near = talk_bytes();
+cmp_ok($near - $far, '>', 20000 * 64, 'the index of sessions is counted when the watermark comes near them');
+terminate_worker($node);
+$node->safe_psql('postgres', q{INSERT INTO calls VALUES (1, '2026-01-01 12:00:40')});
+cmp_ok(abs(talk_bytes() - $near), '<', 20000 * 16, 'and no more than once where another worker has made its own');
+$node->safe_psql('postgres', q{SELECT streamfuse.pause('talks')});
+$node->poll_query_until('postgres', q{SELECT bytes < 100000 FROM streamfuse.stat_views WHERE view = 'talks'::regclass}) or die 'nothing is given back';
+$node->safe_psql('postgres', q{SELECT streamfuse.resume('talks')});
+cmp_ok(talk_bytes(), '>', $far, 'a paused view gives it back until it is resumed');
+$node->safe_psql('postgres', q{SELECT streamfuse.advance_watermark('calls', '2026-01-02')});
+cmp_ok(talk_bytes(), '<', $far, 'and closed sessions leave it');
+is($node->safe_psql('postgres', q{SELECT * FROM streamfuse.verify('talks')}), '', 'talks are verified');
+$node->safe_psql('postgres', 'DROP TABLE calls CASCADE');
 
 # A dump has closed sessions; in the restored view the open ones are formed again from the stored rows.
 my $dump = $node->backup_dir . '.sql';
