@@ -45,6 +45,18 @@ copy_windows(SfFragment *fragment, SfFigures *figures)
 	}
 }
 
+/* The worker keeps two: what was the published one may be gone when it is looked at, and then there is a newer one. */
+static void
+copy_sources(SfDataflow *dataflow, SfFragment *fragment, SfFigures *figures)
+{
+	SfTick published;
+
+	do
+		published = pg_atomic_read_u64(&dataflow->published);
+	while (!sf_progress_read(fragment, published, CurrentMemoryContext, NULL, &figures->sources) &&
+	       published != pg_atomic_read_u64(&dataflow->published));
+}
+
 void
 sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 {
@@ -77,8 +89,7 @@ sf_figures_get(SfDataflow *dataflow, Oid view, SfFigures *figures)
 	figures->groups = pg_atomic_read_u64(&fragment->groups);
 	figures->bytes = pg_atomic_read_u64(&fragment->bytes);
 	figures->undo_bytes = pg_atomic_read_u64(&fragment->undo_bytes);
-	(void) sf_progress_read(fragment, pg_atomic_read_u64(&dataflow->published), CurrentMemoryContext, NULL,
-	                        &figures->sources);
+	copy_sources(dataflow, fragment, figures);
 	sf_fragment_release(dataflow);
 }
 
