@@ -187,6 +187,8 @@ selects_of_simple(Query *query, bool existing)
 		SfSelect *select = palloc0(sizeof(SfSelect));
 
 		select->stream = from->stream;
+		/* Of it the columns may select a part. */
+		select->unused = list_concat_copy(from->unused, from->columns);
 		select->quals = list_concat_copy(from->quals, (List *) sf_select_expression(from, varno, (Node *) quals));
 		foreach (inner, query->targetList)
 		{
@@ -325,7 +327,7 @@ define_branch(SfDefinition *definition, const SfSelect *select, SfBranch *branch
 	List *quals = select->quals;
 
 	branch->stream = select->stream;
-	branch->written = list_concat_copy(select->columns, select->quals);
+	branch->written = list_concat(list_concat_copy(select->columns, select->quals), select->unused);
 	if (definition->time != NULL)
 	{
 		branch->time = branch_expression(select, definition->time);

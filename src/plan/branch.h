@@ -23,6 +23,7 @@ typedef struct SfSelect
 	Oid			stream;
 	List	   *columns;		/* Expr, for each column of the subquery; NIL: the stream itself is read */
 	List	   *quals;
+	List	   *unused;			/* Expr: what the subqueries in it select beside that */
 } SfSelect;
 
 /*
