@@ -27,17 +27,24 @@ report_out_of_state_memory(const SfFragment *fragment, Size size)
 
 /* The account follows the allocation, which may raise an error of its own when the system has no memory. */
 dsa_pointer
-sf_state_allocate(SfBlobSpace *space, Size size)
+sf_state_allocate_beyond(SfBlobSpace *space, Size size)
 {
-	uint64 limit = (uint64) sf_state_memory_mb * 1024 * 1024;
 	dsa_pointer pointer;
 
-	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size > limit)
-		report_out_of_state_memory(space->fragment, size);
 	pointer = dsa_allocate_extended(space->area, size, size > MaxAllocSize ? DSA_ALLOC_HUGE : 0);
 	pg_atomic_fetch_add_u64(&sf_shared->state_bytes, size);
 	pg_atomic_fetch_add_u64(&space->fragment->bytes, size);
 	return pointer;
+}
+
+dsa_pointer
+sf_state_allocate(SfBlobSpace *space, Size size)
+{
+	uint64 limit = (uint64) sf_state_memory_mb * 1024 * 1024;
+
+	if (pg_atomic_read_u64(&sf_shared->state_bytes) + size > limit)
+		report_out_of_state_memory(space->fragment, size);
+	return sf_state_allocate_beyond(space, size);
 }
 
 void

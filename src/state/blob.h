@@ -55,6 +55,9 @@ extern uint64 sf_group_limit(void);
 
 /* Accounted allocation for the store: raises ERRCODE_OUT_OF_MEMORY as above. */
 extern dsa_pointer sf_state_allocate(SfBlobSpace *space, Size size);
+
+/* The same past streamfuse.state_memory: for what is needed to give memory back. */
+extern dsa_pointer sf_state_allocate_beyond(SfBlobSpace *space, Size size);
 extern void sf_state_free(SfBlobSpace *space, dsa_pointer pointer, Size size);
 
 /*

@@ -46,6 +46,8 @@ sf_spill_create(MemoryContext context, SfFragment *fragment)
 	spill->context = own;
 	spill->fragment = fragment;
 	spill->hand_start = SF_TIME_MINUS_INFINITY;
+	spill->forget_before = SF_LIFE_LEAST;
+	spill->forget_hash = SF_SPILL_FORGET_DONE;
 	spill->twins = hash_create("streamfuse twins", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	return spill;
 }
@@ -242,7 +244,7 @@ sf_spill_show(SfSpill *spill, SfTick tick)
 bool
 sf_spill_is_leaving(const SfSpill *spill)
 {
-	return spill->left < spill->nleaving;
+	return spill->left < spill->nleaving && !spill->stuck;
 }
 
 #ifdef STREAMFUSE_TEST
@@ -283,6 +285,7 @@ sf_spill_remove(SfSpill *spill)
 	SfStore *store = spill->store;
 	uint64 limit = removal_limit();
 
+	spill->stuck = false;
 	for (; spill->left_in_tick < spill->nleaving; spill->left_in_tick++)
 	{
 		TwinKey *key = &spill->leaving[spill->left_in_tick];
@@ -295,8 +298,12 @@ sf_spill_remove(SfSpill *spill)
 		group = store_group(store, window, key->id);
 		if (group->version != twin->version)
 			continue;
+		sf_undo_reserve_first(store);
 		if (!undo_has_room(store) && pg_atomic_read_u64(&sf_shared->state_bytes) + UNDO_SEGMENT_SIZE > limit)
+		{
+			spill->stuck = spill->nchanged == 0;
 			break;
+		}
 		reserve_change(spill);
 		sf_store_remove(store, window->shared, group);
 		twin->removed = store->tick;
@@ -349,7 +356,7 @@ probe_end(Probe *probe)
 
 /* The row in the slot becomes a group, unless it is the twin of one. */
 static void
-load_row(SfSpill *spill, StoreWindow *window, TupleTableSlot *slot)
+load_row(SfSpill *spill, StoreWindow *window, TupleTableSlot *slot, Oid file)
 {
 	bool isnull;
 	bytea *payload = DatumGetByteaPP(slot_getattr(slot, SF_SPILLED_PAYLOAD + 1, &isnull));
@@ -367,6 +374,7 @@ load_row(SfSpill *spill, StoreWindow *window, TupleTableSlot *slot)
 		twin = sf_spill_add_twin(spill, window->start, group->id);
 		twin->born = spill->store->tick;
 		twin->tid = slot->tts_tid;
+		twin->file = file;
 		twin->length = end - (char *) VARDATA_ANY(payload);
 	}
 	twin->removed = SF_TICK_NONE;
@@ -417,11 +425,37 @@ sf_spill_bring_back(SfSpill *spill, StoreWindow **windows, const uint32 *hashes,
 				continue;
 			probe_for(&probe, wanted[i].window->start, wanted[i].hash);
 			while (index_getnext_slot(probe.scan, ForwardScanDirection, probe.slot))
-				load_row(spill, wanted[i].window, probe.slot);
+				load_row(spill, wanted[i].window, probe.slot, probe.table->rd_rel->relfilenode);
 		}
 		probe_end(&probe);
 	}
 	pfree(wanted);
+}
+
+/* The row of a twin after the table has been rewritten, which moves rows.  The caller holds a lock on the table. */
+void
+sf_spill_find_row(SfSpill *spill, Twin *twin)
+{
+	StoreWindow *window = sf_store_mirror_at_start(spill->store, twin->key.start);
+	SfGroup *group = store_group(spill->store, window, twin->key.id);
+	bool found = false;
+	Probe probe;
+
+	probe_begin(&probe, spill->fragment->id, 3);
+	probe_for(&probe, window->start, group->hash);
+	while (!found && index_getnext_slot(probe.scan, ForwardScanDirection, probe.slot))
+	{
+		bool isnull;
+		bytea *payload = DatumGetByteaPP(slot_getattr(probe.slot, SF_SPILLED_PAYLOAD + 1, &isnull));
+		const char *data = VARDATA_ANY(payload);
+
+		found = sf_store_is_saved(spill->store, group, data, data + VARSIZE_ANY_EXHDR(payload));
+	}
+	if (!found)
+		elog(ERROR, "row of a spilled group of fragment %d is gone", spill->fragment->id);
+	twin->tid = probe.slot->tts_tid;
+	twin->file = probe.table->rd_rel->relfilenode;
+	probe_end(&probe);
 }
 
 /* ---- at the start ---- */
@@ -456,6 +490,7 @@ look_for_twin(SfSpill *spill, StoreWindow *window, Probe *probe)
 	{
 		twin = sf_spill_add_twin(spill, window->start, group->id);
 		twin->tid = probe->slot->tts_tid;
+		twin->file = probe->table->rd_rel->relfilenode;
 		twin->length = VARSIZE_ANY_EXHDR(payload);
 	}
 }
@@ -499,6 +534,8 @@ sf_spill_load(SfSpill *spill, const SfSpilled *spilled, SfTick tick)
 	sf_spill_forget(spill);
 	spill->spilled = *spilled;
 	spill->hand_start = SF_TIME_MINUS_INFINITY;
+	spill->forget_before = SF_LIFE_LEAST;
+	spill->forget_hash = SF_SPILL_FORGET_DONE;
 	if (spill->store->spill == NULL)
 		return;
 	probe_begin(&probe, spill->fragment->id, 1);

@@ -24,6 +24,7 @@ typedef struct Twin
 {
 	TwinKey		key;
 	ItemPointerData tid;
+	Oid			file;			/* of the table, that tid is a place in: VACUUM FULL makes another */
 	int32		length;			/* of the payload */
 	SfTick		version;		/* the row says what the group was in this version; SF_TICK_NONE: it is out of date */
 	SfTick		born;			/* tick that found it, SF_TICK_NONE once that is published */
@@ -47,6 +48,7 @@ struct SfSpill
 	int			max_leaving;
 	int			left;			/* so many of them have been looked at in published ticks, */
 	int			left_in_tick;	/* and with this one */
+	bool		stuck;			/* in the last tick none could: there was no memory for pre-images */
 	Size		leaving_bytes;	/* what they have in memory */
 
 	/* Which keys have a row, or had one: those of the other keys are not looked for. */
@@ -55,11 +57,18 @@ struct SfSpill
 	int64		filter_size;	/* of so many that it is made for */
 	Size		filter_bytes;
 
+	/* Where the search for rows of forgotten groups is, and what had been forgotten when it began. */
+	int64		forget_hash;
+	SfTime		forget_before;
+
 	/* Where the search for cold groups is. */
 	SfTime		hand_start;
 	uint32		hand_group;
 	SfTick		hand_tick;		/* groups untouched since then are cold: it has been here at that time */
 };
+
+/* No row is left that the search has not been at. */
+#define SF_SPILL_FORGET_DONE (INT64CONST(1) << 32)
 
 static inline TwinKey
 twin_key(SfTime start, uint32 id)
@@ -71,6 +80,7 @@ extern void sf_spill_filter_add(SfSpill *spill, SfTime start, uint32 hash);
 extern void sf_spill_show(SfSpill *spill, SfTick tick);
 extern Twin *sf_spill_twin(SfSpill *spill, SfTime start, uint32 id);
 extern Twin *sf_spill_add_twin(SfSpill *spill, SfTime start, uint32 id);
+extern void sf_spill_find_row(SfSpill *spill, Twin *twin);
 extern void sf_spill_drop_twin(SfSpill *spill, const TwinKey *key);
 
 #endif							/* SF_SPILL_PRIVATE_H */

@@ -9,13 +9,16 @@
  */
 #include "state/spill_private.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -26,6 +29,9 @@
 /* Rows that are written together, unless one is so large that it may be compressed or moved out of line. */
 #define WRITE_ROWS 64
 #define LARGEST_TOGETHER 1800
+
+/* Rows that a commit looks at for groups that are forgotten. */
+#define FORGET_ROWS 4096
 
 /* A row that has been written for a group, or deleted (then the place is that of the twin). */
 typedef struct Change
@@ -48,8 +54,14 @@ struct SfSpillWrite
 	MemoryContext context;
 	Changes deleted;
 	Changes written;
+	Oid file;          /* of the table that they are in */
 	SfSpilled spilled; /* in the table once this has committed */
 	Size bytes;        /* that the groups written have in memory */
+	int64 forgotten;   /* rows deleted whose groups are not in memory */
+
+	/* Where the search for those is, then. */
+	int64 forget_hash;
+	SfTime forget_before;
 
 	/* Where the search for cold groups is, then. */
 	SfTime hand_start;
@@ -107,12 +119,94 @@ delete_out_of_date(Writer *writer)
 		CHECK_FOR_INTERRUPTS();
 		if (!is_out_of_date(writer->spill, twin))
 			continue;
+		if (twin->file != write->file)
+			sf_spill_find_row(writer->spill, twin);
 		if (!SF_BUG("spilled-row-not-deleted"))
 			CatalogTupleDelete(writer->table, &twin->tid);
 		*add_change(write, &write->deleted) = (Change){twin->key, twin->tid, twin->length, twin->version};
 		write->spilled.groups--;
 		write->spilled.bytes -= twin->length;
 	}
+}
+
+/* ---- rows of forgotten groups ---- */
+
+/* When a state_ttl comes to a view whose groups are in the table: those that nobody asks for leave it, too. */
+static bool
+has_forgotten(const SfSpill *spill)
+{
+	return spill->spilled.groups > 0 && (spill->forget_hash < SF_SPILL_FORGET_DONE ||
+	                                     sf_store_forgotten_before(spill->store) > spill->forget_before);
+}
+
+/* Deletes the row if its group is forgotten; one that has a place in memory is left to its twin, or to the next search. */
+static void
+delete_if_forgotten(Writer *writer, HeapTuple tuple)
+{
+	SfSpill *spill = writer->spill;
+	SfSpillWrite *write = writer->write;
+	bool isnull;
+	Datum payload = heap_getattr(tuple, SF_SPILLED_PAYLOAD + 1, RelationGetDescr(writer->table), &isnull);
+	bytea *bytes = DatumGetByteaPP(payload);
+	const char *data = VARDATA_ANY(bytes);
+	int length = VARSIZE_ANY_EXHDR(bytes);
+
+	if (!sf_store_is_forgotten(spill->store, sf_store_mirror_at_start(spill->store, SF_TIME_MINUS_INFINITY),
+	                           write->forget_before, data, data + length))
+		return;
+	CatalogTupleDelete(writer->table, &tuple->t_self);
+	write->spilled.groups--;
+	write->spilled.bytes -= length;
+	write->forgotten++;
+}
+
+/* Goes through the rows in the order of their hashes, some in each commit. */
+static void
+delete_forgotten(Writer *writer)
+{
+	SfSpill *spill = writer->spill;
+	SfSpillWrite *write = writer->write;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamfuse row", ALLOCSET_DEFAULT_SIZES);
+	Relation index = index_open(sf_catalog_relation("spilled_key"), AccessShareLock);
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	int64 hash = SF_SPILL_FORGET_DONE;
+
+	if (write->forget_hash == SF_SPILL_FORGET_DONE)
+	{
+		write->forget_hash = PG_INT32_MIN;
+		write->forget_before = sf_store_forgotten_before(spill->store);
+	}
+	ScanKeyInit(&keys[0], SF_SPILLED_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(spill->fragment->id));
+	ScanKeyInit(&keys[1], SF_SPILLED_WINDOW_START + 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
+	            TimestampTzGetDatum(SF_TIME_MINUS_INFINITY));
+	ScanKeyInit(&keys[2], SF_SPILLED_HASH + 1, BTGreaterEqualStrategyNumber, F_INT4GE,
+	            Int32GetDatum((int32) write->forget_hash));
+	scan = systable_beginscan_ordered(writer->table, index, NULL, 3, keys);
+	for (int n = 0; (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL; n++)
+	{
+		bool isnull;
+		MemoryContext old;
+		int32 found = DatumGetInt32(heap_getattr(tuple, SF_SPILLED_HASH + 1, RelationGetDescr(writer->table), &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		/* The next commit goes on with the next hash. */
+		if (n >= FORGET_ROWS && found != hash)
+		{
+			hash = found;
+			break;
+		}
+		hash = found;
+		old = MemoryContextSwitchTo(context);
+		delete_if_forgotten(writer, tuple);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	write->forget_hash = tuple != NULL ? hash : SF_SPILL_FORGET_DONE;
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	MemoryContextDelete(context);
 }
 
 /* ---- cold groups ---- */
@@ -332,7 +426,8 @@ sf_spill_write(SfSpill *spill, Size bytes, MemoryContext context)
 	SfSpillWrite *write;
 	Writer writer = {.spill = spill};
 
-	if (spill->store == NULL || spill->store->spill == NULL || (bytes == 0 && hash_get_num_entries(spill->twins) == 0))
+	if (spill->store == NULL || spill->store->spill == NULL ||
+	    (bytes == 0 && hash_get_num_entries(spill->twins) == 0 && !has_forgotten(spill)))
 		return NULL;
 	write = MemoryContextAllocZero(context, sizeof(SfSpillWrite));
 	write->context = context;
@@ -340,11 +435,16 @@ sf_spill_write(SfSpill *spill, Size bytes, MemoryContext context)
 	write->hand_start = spill->hand_start;
 	write->hand_group = spill->hand_group;
 	write->hand_tick = spill->hand_tick;
+	write->forget_hash = spill->forget_hash;
+	write->forget_before = spill->forget_before;
 	writer.write = write;
 	begin_writer(&writer);
+	write->file = writer.table->rd_rel->relfilenode;
 	delete_out_of_date(&writer);
 	if (write->deleted.n > 0)
 		SF_FAULT("spill-deleted");
+	if (has_forgotten(spill))
+		delete_forgotten(&writer);
 	if (bytes > 0)
 		write_cold(&writer, bytes);
 	end_writer(&writer);
@@ -354,7 +454,7 @@ sf_spill_write(SfSpill *spill, Size bytes, MemoryContext context)
 bool
 sf_spill_wrote(const SfSpillWrite *write)
 {
-	return write != NULL && write->deleted.n + write->written.n > 0;
+	return write != NULL && write->deleted.n + write->written.n + write->forgotten > 0;
 }
 
 SfSpilled
@@ -390,6 +490,7 @@ sf_spill_settle(SfSpill *spill, SfSpillWrite *write)
 		Twin *twin = sf_spill_add_twin(spill, change->key.start, change->key.id);
 
 		twin->tid = change->tid;
+		twin->file = write->file;
 		twin->length = change->length;
 		twin->version = change->version;
 		queue_leaving(spill, &change->key);
@@ -401,4 +502,6 @@ sf_spill_settle(SfSpill *spill, SfSpillWrite *write)
 	spill->hand_start = write->hand_start;
 	spill->hand_group = write->hand_group;
 	spill->hand_tick = write->hand_tick;
+	spill->forget_hash = write->forget_hash;
+	spill->forget_before = write->forget_before;
 }

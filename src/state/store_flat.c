@@ -152,6 +152,17 @@ load_group(SfStore *store, StoreWindow *window, const char **data, const char *e
 
 	if (group != NULL && sf_group_is_there(layout, group->data))
 		return NULL;
+
+	/* A log may tell of many more groups that are gone than there is memory for. */
+	if (!there && !if_absent && window->shared->born == store->tick)
+	{
+		group = sf_store_find(store, window, hash, keys, nulls);
+		if (group != NULL)
+			sf_store_remove_unseen(store, window, group);
+		pfree(keys);
+		pfree(nulls);
+		return NULL;
+	}
 	group = sf_store_touch_here(store, window, hash, keys, nulls);
 	if (!there)
 		sf_store_remove(store, window->shared, group);
@@ -192,6 +203,39 @@ sf_store_find_saved(SfStore *store, StoreWindow *window, const char *data, const
 	pfree(keys);
 	pfree(nulls);
 	return group != NULL && sf_group_is_there(layout, group->data) ? group : NULL;
+}
+
+/* Is the group of a flat form neither in memory nor of a life that still goes on? */
+bool
+sf_store_is_forgotten(SfStore *store, StoreWindow *window, SfTime before, const char *data, const char *end)
+{
+	SfLayout *layout = store->layout;
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	bool over = load_keys(layout, &data, end, keys, nulls) < before;
+
+	if (over && window != NULL)
+		over = sf_store_find(store, window, sf_layout_hash(layout, keys, nulls), keys, nulls) == NULL;
+	pfree(keys);
+	pfree(nulls);
+	return over;
+}
+
+/* Is a flat form of this group, whatever it says of its states? */
+bool
+sf_store_is_saved(SfStore *store, SfGroup *group, const char *data, const char *end)
+{
+	SfLayout *layout = store->layout;
+	Datum *keys = palloc(sizeof(Datum) * Max(layout->nkeys, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(layout->nkeys, 1));
+	bool same;
+
+	(void) load_keys(layout, &data, end, keys, nulls);
+	sf_group_keys(layout, store->blobs.area, group->data, store->keys, store->nulls);
+	same = sf_layout_equal(layout, store->keys, store->nulls, keys, nulls);
+	pfree(keys);
+	pfree(nulls);
+	return same;
 }
 
 char *

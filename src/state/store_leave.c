@@ -88,6 +88,17 @@ sf_store_remove(SfStore *store, SfWindow *window, SfGroup *group)
 	store_count(&store->fragment->groups, -1);
 }
 
+/* In the tick that made the window: nobody has seen the group, and its place is free at once. */
+void
+sf_store_remove_unseen(SfStore *store, StoreWindow *window, SfGroup *group)
+{
+	Assert(store->in_tick && window->shared->born == store->tick);
+	store_count(&store->fragment->groups, -(int64) sf_group_is_there(store->layout, group->data));
+	LWLockAcquire(&store->fragment->lock, LW_EXCLUSIVE);
+	sf_store_give_back_place(store, window, group);
+	LWLockRelease(&store->fragment->lock);
+}
+
 /* What a former worker, or a former handle, had in its queue. */
 void
 sf_store_find_absent(SfStore *store)
@@ -165,7 +176,10 @@ sf_store_take_place(SfStore *store, StoreWindow *window)
 	Assert(*store_life(store, group) == SF_LIFE_FREE);
 	shared->free_head = group->hash;
 	shared->nfree--;
-	sf_undo_save(store, window, group);
+	if (shared->born == store->tick)
+		group->version = store->tick; /* the window is undone as a whole */
+	else
+		sf_undo_save(store, window, group);
 	store->nrevived++;
 	return group;
 }
@@ -279,8 +293,8 @@ sf_store_reclaim_groups(SfStore *store, SfTick oldest_tick)
 /* ---- forgetting ---- */
 
 /* The head's life says which lives are over. */
-static SfTime
-forgotten_before(SfStore *store)
+SfTime
+sf_store_forgotten_before(SfStore *store)
 {
 	StoreWindow *head = sf_store_mirror_at_start(store, store_head_start(store->layout));
 
@@ -292,7 +306,7 @@ forgotten_before(SfStore *store)
 void
 sf_store_begin_lives(SfStore *store)
 {
-	store->forgotten = SF_BUG("forgotten-group-goes-on") ? SF_LIFE_LEAST : forgotten_before(store);
+	store->forgotten = SF_BUG("forgotten-group-goes-on") ? SF_LIFE_LEAST : sf_store_forgotten_before(store);
 }
 
 void
@@ -300,7 +314,7 @@ sf_store_forget_before(SfStore *store, SfTime life)
 {
 	Assert(store->in_tick && store->layout->groups_leave);
 	life = Max(life, SF_LIFE_LEAST);
-	if (life != forgotten_before(store))
+	if (life != sf_store_forgotten_before(store))
 		*store_life(store, sf_store_touch_head(store)) = life;
 }
 

@@ -242,7 +242,9 @@ extern void sf_store_take(SfStore *store, StoreWindow *window, SfGroup *group);
 extern SfGroup *sf_store_touch_head(SfStore *store);
 
 /* store_leave.c */
+extern SfTime sf_store_forgotten_before(SfStore *store);
 extern void sf_store_begin_lives(SfStore *store);
+extern void sf_store_remove_unseen(SfStore *store, StoreWindow *window, SfGroup *group);
 extern void sf_store_find_absent(SfStore *store);
 extern void sf_store_revive(SfStore *store, SfGroup *group);
 extern SfGroup *sf_store_take_place(SfStore *store, StoreWindow *window);
@@ -251,6 +253,8 @@ extern void sf_store_reclaim_groups(SfStore *store, SfTick oldest_tick);
 
 /* store_flat.c */
 extern SfGroup *sf_store_find_saved(SfStore *store, StoreWindow *window, const char *data, const char *end);
+extern bool sf_store_is_saved(SfStore *store, SfGroup *group, const char *data, const char *end);
+extern bool sf_store_is_forgotten(SfStore *store, StoreWindow *window, SfTime before, const char *data, const char *end);
 extern SfGroup *sf_store_load_absent(SfStore *store, StoreWindow *window, const char *data, const char *end);
 
 /* spill.c */
@@ -263,6 +267,7 @@ extern void sf_spill_forget(struct SfSpill *spill);
 
 /* undo.c */
 extern void sf_undo_reserve(SfStore *store);
+extern void sf_undo_reserve_first(SfStore *store);
 extern void sf_undo_save(SfStore *store, StoreWindow *window, SfGroup *group);
 
 #endif /* SF_STORE_PRIVATE_H */

@@ -115,7 +115,7 @@ window_has_room(const SfStore *store, const StoreWindow *window)
 	SfWindow *shared = window->shared;
 
 	if (shared->nfree > 0)
-		return undo_has_room(store);
+		return shared->born == store->tick || undo_has_room(store);
 	return shared->ngroups < sf_chunks_room(shared->nchunks) && (shared->ngroups + 1) * 2 <= shared->nslots;
 }
 
@@ -127,7 +127,8 @@ window_reserve(SfStore *store, StoreWindow *window)
 
 	if (shared->nfree > 0)
 	{
-		sf_undo_reserve(store);
+		if (shared->born != store->tick)
+			sf_undo_reserve(store);
 		return;
 	}
 	if (shared->ngroups == PG_UINT32_MAX / 4)
@@ -642,6 +643,8 @@ touch_rows(SfStore *store, SfWindow **windows, const uint32 *hashes, Datum **key
 		groups[i] = find_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
 		if (groups[i] == NULL)
 			groups[i] = add_row_group(store, mirrors[i], hashes[i], keys, nulls, first + i);
+		else if (!store_is_taken(store, groups[i])) /* has come back, and its life was over */
+			sf_store_revive(store, groups[i]);
 	}
 }
 
@@ -691,7 +694,12 @@ add_int_groups(SfStore *store, StoreWindow **mirrors, const uint32 *hashes, cons
 
 		groups[i] = find_int_group(store, mirrors[i], hashes[i], keys[i]);
 		if (groups[i] != NULL)
+		{
+			/* One that has come back, and whose life was over, is there no more. */
+			if (!store_is_taken(store, groups[i]))
+				sf_store_revive(store, groups[i]);
 			continue;
+		}
 		if (!window_has_room(store, mirrors[i]))
 		{
 			LWLockRelease(lock);

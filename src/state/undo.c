@@ -46,9 +46,8 @@ segment_bytes(const UndoSegment *segment)
 	return offsetof(UndoSegment, records) + segment->size;
 }
 
-/* Room for one more record at the tail.  Allocates: not under the lock. */
-void
-sf_undo_reserve(SfStore *store)
+static void
+reserve(SfStore *store, bool beyond)
 {
 	SfFragment *fragment = store->fragment;
 	Size size = Max(UNDO_SEGMENT_SIZE - offsetof(UndoSegment, records), store->record_size);
@@ -57,7 +56,8 @@ sf_undo_reserve(SfStore *store)
 
 	if (undo_has_room(store))
 		return;
-	pointer = sf_state_allocate(&store->blobs, offsetof(UndoSegment, records) + size);
+	pointer = beyond ? sf_state_allocate_beyond(&store->blobs, offsetof(UndoSegment, records) + size)
+	                 : sf_state_allocate(&store->blobs, offsetof(UndoSegment, records) + size);
 	segment = store_address(store, pointer);
 	segment->next = InvalidDsaPointer;
 	segment->last_tick = store->undo_tail != NULL ? store->undo_tail->last_tick : SF_TICK_NONE;
@@ -72,6 +72,21 @@ sf_undo_reserve(SfStore *store)
 	fragment->undo_tail = pointer;
 	LWLockRelease(&fragment->lock);
 	store->undo_tail = segment;
+}
+
+/* Room for one more record at the tail.  Allocates: not under the lock. */
+void
+sf_undo_reserve(SfStore *store)
+{
+	reserve(store, false);
+}
+
+/* A log that has no segment gets its first one, however full memory is: without it nothing can leave. */
+void
+sf_undo_reserve_first(SfStore *store)
+{
+	if (store->undo_tail == NULL)
+		reserve(store, true);
 }
 
 /* Saves the group's pre-image and stamps it with the tick.  The caller holds fragment->lock and has reserved room. */
@@ -395,6 +410,8 @@ undo_after(SfStore *store, SfTick published)
 		StoreWindow *window = store->windows[i];
 
 		window->grown = false;
+		while (window->absent_end > window->absent_first && window->absent[window->absent_end - 1].version > published)
+			window->absent_end--;
 		if (window->shared->born > published)
 		{
 			sf_store_forget_mirror(store, i);

@@ -41,6 +41,7 @@ typedef struct SfTrouble
 	int			own_errors;		/* those that do not pass by themselves; bounded by streamfuse.restart_attempts */
 	int			delay_ms;		/* the last one after an error that may pass */
 	TimestampTz retry_at;
+	bool		out_of_memory;	/* the last error was that */
 } SfTrouble;
 
 /* A fragment as the worker holds it. */
@@ -164,6 +165,7 @@ extern bool sf_member_has_sources(const SfMember *member);
 extern SfTime sf_member_watermark(const SfMember *member);
 extern bool sf_member_was_reset(const SfMember *member);	/* in this tick: the watermark of one of its streams */
 extern bool sf_member_is_complete(const SfMember *member);	/* the tick took in all that its snapshot sees */
+extern bool sf_member_makes_room(const SfMember *member);
 extern bool sf_member_takes_small_ticks(const SfMember *member);
 extern uint64 sf_member_tick_rows(const SfMember *member);
 extern uint64 sf_member_pages_read(const SfMember *member);

@@ -6,9 +6,12 @@
  * its groups can leave memory; a view that passes its own bound, max_state, pays in any case.  Three steps follow
  * (state/spill.h): a commit writes the groups' rows, the next tick removes them, and the commit after it says so, from
  * when their places are free.  The room between the high mark and the limit is for the ticks in between, and ticks take
- * no more than a part of it (sf_members_most_pages).  One that still runs out is undone and tried in smaller pieces.
+ * no more than a part of it (sf_members_most_pages).  One that still runs out is undone and tried in smaller pieces, and
+ * at last without rows.
  */
 #include "worker/dataflow.h"
+
+#include "fault.h"
 
 #define MB (UINT64CONST(1024) * 1024)
 
@@ -35,6 +38,19 @@ sf_member_can_spill(const SfMember *member)
 {
 	return member->store != NULL && !sf_member_stopped(member) && member->state_ttl == SF_TTL_NONE &&
 	       sf_spill_is_on(member->spill);
+}
+
+/*
+ * Groups that leave in a tick come back when its rows find no memory.  So where memory is full, or a tick has run out in
+ * small pieces, the next one takes no rows, and what is to leave leaves.
+ */
+bool
+sf_member_makes_room(const SfMember *member)
+{
+	bool full = pg_atomic_read_u64(&sf_shared->state_bytes) >= sf_state_memory_mb * MB;
+
+	return (full || member->tick_trouble.out_of_memory) && sf_spill_is_leaving(member->spill) &&
+	       !SF_BUG("no-tick-without-rows");
 }
 
 /* What a view has in memory, but for what is free or about to be. */

@@ -123,6 +123,8 @@ static void
 try_again(SfWorker *worker, SfMember *member, SfTrouble *trouble, const ErrorData *error, long delay_ms)
 {
 	trouble->attempts++;
+	trouble->out_of_memory = error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+	                         error->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
 	trouble->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
 	report(member, error, "continuous view \"%s\" has raised an error: %s", delay_ms);
 	if (trouble == &member->tick_trouble)

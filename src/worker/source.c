@@ -54,6 +54,8 @@ tick_pages(const SfSource *source)
 {
 	int most = sf_members_most_pages(source->members);
 
+	if (list_length(source->members) == 1 && sf_member_makes_room(linitial(source->members)))
+		return 0;
 	if (source->small)
 		return Min(SF_SMALL_TICK_PAGES, Max(most / 16, 1));
 #ifdef STREAMFUSE_TEST

@@ -399,5 +399,45 @@ cmp_ok($bytes_later, '<=', 1.2 * $bytes, 'memory is flat');
 cmp_ok($log_later, '<=', 1.5 * $log, 'the log is flat');
 is($node->safe_psql('postgres', 'SELECT count(*), sum(n) FROM ids'), (50 * 101) . '|' . (50 * 101), 'and who is idle is not seen');
 
+# Sets of a group that is over, begun anew and added to in one tick that is undone, twice: what was there is as it was.
+$node->safe_psql('postgres', q{
+	CREATE TABLE inputs (id int, v int, at timestamptz NOT NULL) USING stream;
+	SELECT streamfuse.set_watermark('inputs', 'at', delay => '0 s');
+	CREATE MATERIALIZED VIEW sets WITH (streamfuse.continuous, streamfuse.state_ttl = '100 s') AS
+	SELECT id, count(*) AS n, count(DISTINCT v) AS d, string_agg(DISTINCT v::text, ',') AS vs, array_agg(v ORDER BY v DESC) AS all_vs
+	FROM inputs GROUP BY id;
+	SELECT streamfuse.flush()});
+my $at = q{timestamptz '2024-01-01'};
+my $sets = q{SELECT n, d, vs, all_vs, count(*) FROM sets WHERE id <= 60 GROUP BY 1, 2, 3, 4};
+sub insert_sets
+{
+	my ($second, $values) = @_;
+
+	$node->safe_psql('postgres', qq{INSERT INTO inputs SELECT g, v, $at + $second * interval '1 s' FROM generate_series(1, 60) g, $values v;
+		SELECT streamfuse.flush()});
+	return;
+}
+insert_sets(0, 'generate_series(1, 300)');
+my $reader = $node->background_psql('postgres', on_error_stop => 1);
+$reader->query_safe('BEGIN; DECLARE c CURSOR FOR SELECT id, n, d FROM sets');
+$node->safe_psql('postgres', "INSERT INTO inputs VALUES (1000, 1, $at + interval '200 s'); SELECT streamfuse.flush()");
+for my $point ('close-marked', 'apply-touched')
+{
+	fault($node, $point, 'passing error', 2);
+	insert_sets($point eq 'close-marked' ? 201 : 401, 'unnest(ARRAY[5, 41, 41, 5])');
+	is($node->safe_psql('postgres', $sets), '4|2|41,5|{41,41,5,5}|60', "$point: sets begin anew");
+	insert_sets($point eq 'close-marked' ? 202 : 402, 'unnest(ARRAY[5, 301])');
+	is($node->safe_psql('postgres', $sets), '6|3|301,41,5|{301,41,41,5,5,5}|60', "$point: and go on");
+	$node->safe_psql('postgres', "INSERT INTO inputs VALUES (1000, 1, $at + interval '400 s'); SELECT streamfuse.flush()") if $point eq 'close-marked';
+}
+terminate_worker($node);
+insert_sets(403, 'unnest(ARRAY[301, 302])');
+is($node->safe_psql('postgres', $sets), '8|4|301,302,41,5|{302,301,301,41,41,5,5,5}|60', 'also for the next worker');
+is(scalar(grep { /^\d+\|300\|300$/ } split /\n/, $reader->query_safe('FETCH ALL FROM c')), 60, 'a reader of the first tick finds what was there');
+$reader->quit;
+$node->stop('immediate');
+$node->start;
+$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
+is($node->safe_psql('postgres', $sets), '8|4|301,302,41,5|{302,301,301,41,41,5,5,5}|60', 'and after a crash');
 $node->stop;
 done_testing();
