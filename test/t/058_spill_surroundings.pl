@@ -153,20 +153,20 @@ is(sql(q{SELECT count(*) FROM streamfuse.verify('visitors')}), '0', 'as its quer
 # ---- what is to be loaded after a crash is what was there, however many have been there since the log begins ----
 
 sql('DROP TABLE visits CASCADE');
-sql(q{ALTER SYSTEM SET streamfuse.state_memory = '12MB'});
+sql("ALTER SYSTEM SET streamfuse.$_") for ('state_memory = \'12MB\'', 'test_tick_pages = 0', 'test_lag_pages = 0', 'checkpoint_interval = \'10s\'', 'commit_interval = 100');
 $node->restart;
 sql(q{
-	CREATE TABLE visits (visitor int, page int) USING stream;
+	CREATE TABLE visits (visitor bigint, page int) USING stream;
 	CREATE MATERIALIZED VIEW visitors WITH (streamfuse.continuous) AS SELECT visitor, count(*) AS n, max(page) AS last FROM visits GROUP BY visitor;
 	SELECT streamfuse.flush()});
 sql("INSERT INTO visits SELECT g, 1 FROM generate_series($_ * 40000 + 1, ($_ + 1) * 40000) g") for 0 .. 9;
-for my $round (1 .. 3)
+for my $round (1 .. 4)
 {
-	sql(q{INSERT INTO visits SELECT g, 1 FROM generate_series(100, 400000, 7) g; SELECT streamfuse.flush(timeout => '60 s')});
+	sql(q{INSERT INTO visits SELECT g, 1 FROM generate_series(100, 400000, 2) g; SELECT streamfuse.flush(timeout => '60 s')});
 	$node->stop('immediate');
 	$node->start;
 	sql(q{SELECT streamfuse.flush(timeout => '60 s')});
-	is(sql('SELECT count(*), sum(n) FROM visitors'), '400000|' . (400000 + $round * 57129), "crash $round: all are there");
+	is(sql('SELECT count(*), sum(n) FROM visitors'), '400000|' . (400000 + $round * 199951), "crash $round: all are there");
 }
 verified('visitors', 'as its query would');
 done_testing();
