@@ -24,7 +24,7 @@ sub make_case
 		counts => 0, shows_end => 0, final => 0, order => 0, index => 0, data => 1 };
 	my $insert = sub { my ($salt, $n) = @_; return { op => 'insert', s => 'w1', salt => $salt, n => $n, from => $salt * 3600, step => 60, back => 0 } };
 
-	return { seed => 1, unit => 3600, zone => 'UTC', time => 'timestamptz', columns => [ 'i', 'n', 't', 'u' ], wide => 0, partitions => 0, constraint => 0,
+	return { seed => 1, unit => 3600, zone => 'UTC', from => '2004-03-27 20:00', time => 'timestamptz', columns => [ 'i', 'n', 't', 'u' ], wide => 0, partitions => 0, constraint => 0,
 		delay => 0, disorder => 0, lockstep => 0, tick_pages => 0, lag_pages => 0, generic => 0, nviews => 1, views => [$view], reads => [],
 		steps => [ $insert->(1, 30), { op => 'create_view', view => 1 }, $insert->(2, 100), { op => 'begin', s => 'w2' }, $insert->(3, 50),
 			{ op => 'vacuum', how => 'VACUUM' }, { op => 'check' }, @falsehoods, { op => 'check' } ] };

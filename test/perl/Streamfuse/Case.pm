@@ -154,7 +154,7 @@ sub base
 {
 	my $self = shift;
 
-	return $self->{case}{time} eq 'timestamp' ? q{TIMESTAMP '2004-03-27 20:00'} : q{TIMESTAMPTZ '2004-03-27 20:00+00'};
+	return $self->{case}{time} eq 'timestamp' ? "TIMESTAMP '$self->{case}{from}'" : "TIMESTAMPTZ '$self->{case}{from}+00'";
 }
 
 # A moment of event time, so many seconds after the beginning.

@@ -516,13 +516,16 @@ sub make_read
 
 # ---- the case ----
 
+# Hours before clocks go forward in Europe, back in Europe and New York, forward in New York; before a leap day ends.
+my @moments = ('2004-03-27 20:00', '2004-10-30 20:00', '2004-04-04 02:00', '2004-02-29 20:00');
+
 sub make_case
 {
 	my $seed = shift;
 
 	seed($seed);
 	my $window = pick(@windows);
-	my $case = { seed => $seed, unit => $window->[1], window => $window, zone => pick(@zones), clock => 0, salts => 0 };
+	my $case = { seed => $seed, unit => $window->[1], window => $window, zone => pick(@zones), from => $moments[ int($seed / 2) % @moments ], clock => 0, salts => 0 };
 	$case->{time} = chance(0.85) ? 'timestamptz' : 'timestamp';
 	$case->{window} = [ q{'1 day'}, 86400 ] if $case->{time} eq 'timestamp' && $window->[0] =~ /timezone/;
 	$case->{columns} = [ sort { $a cmp $b } some(2, 6, grep { $_ ne 'extra' } sort keys %columns) ];
