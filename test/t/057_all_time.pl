@@ -103,11 +103,10 @@ for my $point ('commit-after-state', 'commit-before', 'commit-after', 'tick-befo
 {
 	for my $action ('exit', 'kill')
 	{
-		fault($node, $point, $action, 1);
-		eval { insert_rows(300); };
-		$next = $node->safe_psql('postgres', 'SELECT max(id) FROM events') if poll($node, 'SELECT true', 't');
-		eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); };
-		$action eq 'kill' ? fault_crash($node, $point) : fault_hit($node, $point);
+		strike($node, $point, $action, sub {
+			eval { insert_rows(300); };
+			$next = $node->safe_psql('postgres', 'SELECT max(id) FROM events') if poll($node, 'SELECT true', 't');
+			eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); }; });
 		check("$action at $point");
 	}
 }

@@ -93,11 +93,9 @@ check('taken over');
 # Between one set and the next: the tick is undone in all sets.
 for my $action ('error', 'passing error', 'exit', 'kill')
 {
-	fault($node, 'apply-set-touched', $action, 1);
-	eval { insert_rows(200); };
-	$next = $node->safe_psql('postgres', 'SELECT max(id) FROM events') if poll($node, 'SELECT true', 't');
-	$action eq 'kill' ? fault_crash($node, 'apply-set-touched') : fault_hit($node, 'apply-set-touched');
-	fault($node, 'apply-set-touched', 'none');
+	strike($node, 'apply-set-touched', $action, sub {
+		eval { insert_rows(200); };
+		$next = $node->safe_psql('postgres', 'SELECT max(id) FROM events') if poll($node, 'SELECT true', 't'); });
 	check("$action between sets");
 }
 

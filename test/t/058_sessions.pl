@@ -74,21 +74,15 @@ insert($node, 'postgres', 0) for 1 .. 12;
 agree($node, 'postgres', 'at first');
 
 # A worker that dies leaves panes and half a close in shared memory; a server leaves what was committed.
-my %actions = (
-	'close-assembled' => [qw(error exit kill)], 'close-marked' => [qw(error exit kill)], 'tick-before-publish' => [qw(error kill)],
-	'publish-stored' => [qw(exit kill)], 'commit-tagged' => [qw(error exit kill)], 'commit-before' => [qw(error kill)],
-	'commit-after' => [qw(exit kill)]);
-for my $point (sort keys %actions)
+for my $point (sort keys %AROUND_CLOSE)
 {
-	for my $action (@{ $actions{$point} })
+	for my $action (@{ $AROUND_CLOSE{$point} })
 	{
-		fault($node, $point, $action, 1);
-		# The server may be gone before they have been acknowledged.  What closes is there each time: a sensor of its own.
-		eval { insert($node, 'postgres', 1); insert($node, 'postgres', 0);
-			$node->safe_psql('postgres', "INSERT INTO readings VALUES (100 + $minute, 1, 'x', timestamptz '2026-01-01' + interval '$minute minutes' - interval '2 minutes')");
-			insert($node, 'postgres', 0); };
-		if ($action eq 'kill') { fault_crash($node, $point); }
-		else { fault_hit($node, $point); fault($node, $point, 'none'); }
+		# What closes is there each time: a sensor of its own.
+		strike($node, $point, $action, sub {
+			eval { insert($node, 'postgres', 1); insert($node, 'postgres', 0);
+				$node->safe_psql('postgres', "INSERT INTO readings VALUES (100 + $minute, 1, 'x', timestamptz '2026-01-01' + interval '$minute minutes' - interval '2 minutes')");
+				insert($node, 'postgres', 0); }; });
 		agree($node, 'postgres', "$action at $point");
 	}
 }

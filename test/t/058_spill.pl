@@ -188,11 +188,10 @@ for my $point ('spill-rows-written', 'spill-deleted', 'spill-removed', 'spill-ca
 {
 	for my $action ('exit', 'kill')
 	{
-		fault($node, $point, $action, 1);
-		eval { touch(1, 6000, 2); };
-		eval { $node->psql('postgres', 'SELECT streamfuse.flush()'); };
-		eval { touch(5000, 9000, 2); };
-		$action eq 'kill' ? fault_crash($node, $point) : fault_hit($node, $point);
+		strike($node, $point, $action, sub {
+			eval { touch(1, 6000, 2); };
+			eval { $node->psql('postgres', 'SELECT streamfuse.flush()'); };
+			eval { touch(5000, 9000, 2); }; });
 		touch(1, 9000, 5);
 		check("$action at $point");
 		is(sql($twice), '0', "$action at $point: each group once");

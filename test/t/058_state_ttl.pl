@@ -175,12 +175,11 @@ for my $point ('tick-before-publish', 'publish-stored', 'commit-after-state', 'c
 	{
 		insert_rows($second, 1, 30);
 		$second += 101;
-		fault($node, $point, $action, 1);
-		eval { $node->psql('postgres', qq{
-			INSERT INTO events SELECT g, timestamptz '2024-01-01' + $second * interval '1 s' FROM generate_series(20, 50) g}); };
-		expect_rows($second, 20 .. 50);
-		eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); };
-		$action eq 'kill' ? fault_crash($node, $point) : fault_hit($node, $point);
+		strike($node, $point, $action, sub {
+			eval { $node->psql('postgres', qq{
+				INSERT INTO events SELECT g, timestamptz '2024-01-01' + $second * interval '1 s' FROM generate_series(20, 50) g}); };
+			expect_rows($second, 20 .. 50);
+			eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); }; });
 		$node->safe_psql('postgres', 'SELECT streamfuse.flush()');
 		check("$action at $point");
 	}

@@ -98,11 +98,10 @@ for my $point ('tick-in-apply', 'tick-before-close', 'progress-put', 'tick-befor
 {
 	for my $action ('exit', 'kill')
 	{
-		fault($node, $point, $action, 1);
-		eval { insert_rows(1 + 40 * ($round % 5), 1 + 60 * ($round % 3)); };
-		poll($node, 'SELECT true', 't');
-		eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); };
-		$action eq 'kill' ? fault_crash($node, $point) : fault_hit($node, $point);
+		strike($node, $point, $action, sub {
+			eval { insert_rows(1 + 40 * ($round % 5), 1 + 60 * ($round % 3)); };
+			poll($node, 'SELECT true', 't');
+			eval { $node->psql('postgres', 'SELECT streamfuse.checkpoint()'); }; });
 		# What a crash has taken with it is no time of either stream.
 		insert_rows(5, 5);
 		check("$action at $point");

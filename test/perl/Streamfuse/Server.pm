@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(start_server poll need_fault_points fault fault_hit fault_crash terminate_worker terminate_launcher same_rows start_query finish_query);
+our @EXPORT = qw(start_server poll need_fault_points fault fault_hit fault_crash strike %AROUND_CLOSE terminate_worker terminate_launcher same_rows start_query finish_query);
 
 # A running server with the extension in database postgres; lines go to its postgresql.conf.
 sub start_server
@@ -89,6 +89,26 @@ sub fault_crash
 
 	poll($node, "SELECT fault_action('$point')", 'none')
 	  or die "the server did not come back after $point";
+	return;
+}
+
+# What can happen where windows close: points, and the actions at each.
+our %AROUND_CLOSE = (
+	'close-assembled' => [qw(error exit kill)], 'close-marked' => [qw(error exit kill)], 'tick-before-publish' => [qw(error kill)],
+	'publish-stored' => [qw(exit kill)], 'commit-tagged' => [qw(error exit kill)], 'commit-before' => [qw(error kill)],
+	'commit-after' => [qw(exit kill)]);
+
+# Arms the point to take effect once, and returns when it has; nothing is armed then.  What is done meanwhile meets a server
+# that may be gone.
+sub strike
+{
+	my ($node, $point, $action, $meanwhile) = @_;
+
+	fault($node, $point, $action, 1);
+	$meanwhile->();
+	return fault_crash($node, $point) if $action eq 'kill';
+	fault_hit($node, $point);
+	fault($node, $point, 'none');
 	return;
 }
 
