@@ -57,6 +57,21 @@ typedef enum SfReadBackfilling
 	SF_BACKFILLING_ERROR,
 } SfReadBackfilling;
 
+/*
+ * Makes room for at least n elements in an array of the context's, NULL while it has none; `max` is its room, `least` what it
+ * begins with.  Raises when there is no memory, and the array is as it was.
+ */
+#define sf_reserve(context, array, max, n, least) \
+	do { \
+		if ((n) > (max)) \
+		{ \
+			Size room_ = Max((Size) (n), Max((Size) (least), 2 * (Size) (max))); \
+			(array) = (array) == NULL ? MemoryContextAllocHuge(context, room_ * sizeof(*(array))) \
+									  : repalloc_huge(array, room_ * sizeof(*(array))); \
+			(max) = room_; \
+		} \
+	} while (0)
+
 /* True when the library was preloaded, i.e. shared memory and workers are there. */
 extern bool sf_is_preloaded(void);
 

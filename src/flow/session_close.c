@@ -207,13 +207,7 @@ collect(Closing *closing, SfProgress *progress, SfTime until)
 		progress->last_closed = Max(progress->last_closed, end);
 		if (end <= progress->adopted_until)
 			continue;
-		if (closing->nclosing == closing->max_closing)
-		{
-			closing->max_closing = Max(64, closing->max_closing * 2);
-			closing->closing = closing->closing == NULL
-			                       ? palloc(sizeof(ClosingSession) * closing->max_closing)
-			                       : repalloc_huge(closing->closing, sizeof(ClosingSession) * closing->max_closing);
-		}
+		sf_reserve(CurrentMemoryContext, closing->closing, closing->max_closing, closing->nclosing + 1, 64);
 		closing->closing[closing->nclosing++] = (ClosingSession){head, tail};
 		closing->least_start = Min(closing->least_start, head->first);
 	}

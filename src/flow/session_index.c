@@ -90,44 +90,18 @@ sf_sessions_create(MemoryContext context, SfDefinition *definition, SfStore *sto
 
 /* ---- keys ---- */
 
-/* The session's keys of a group. */
-static void
-session_keys(SfSessions *sessions, const char *data, Datum *keys, bool *nulls)
+static dsa_area *
+area_of(const SfSessions *sessions)
 {
-	const SfSessionSpec *spec = sessions->definition->session;
-	Datum all_keys[SF_LAYOUT_MAX_KEYS];
-	bool all_nulls[SF_LAYOUT_MAX_KEYS];
-
-	sf_group_keys(sessions->definition->layout, sf_store_blobs(sessions->store)->area, data, all_keys, all_nulls);
-	for (int i = 0; i < spec->nkeys; i++)
-	{
-		keys[i] = all_keys[spec->keys[i]];
-		nulls[i] = all_nulls[spec->keys[i]];
-	}
+	return sf_store_blobs(sessions->store)->area;
 }
 
 static bool
 same_key(parts_hash *parts, const char *a, const char *b)
 {
 	SfSessions *sessions = ((SessionPane *) parts->private_data)->sessions;
-	Datum keys[2][SF_LAYOUT_MAX_KEYS];
-	bool nulls[2][SF_LAYOUT_MAX_KEYS];
 
-	session_keys(sessions, a, keys[0], nulls[0]);
-	session_keys(sessions, b, keys[1], nulls[1]);
-	return sf_layout_equal(sessions->definition->session->layout, keys[0], nulls[0], keys[1], nulls[1]);
-}
-
-static uint32
-group_hash(SfSessions *sessions, const SfGroup *group)
-{
-	Datum keys[SF_LAYOUT_MAX_KEYS];
-	bool nulls[SF_LAYOUT_MAX_KEYS];
-
-	if (sessions->definition->session->by_group)
-		return group->hash;
-	session_keys(sessions, group->data, keys, nulls);
-	return sf_layout_hash(sessions->definition->session->layout, keys, nulls);
+	return sf_session_same_keys(sessions->definition, area_of(sessions), a, b);
 }
 
 /* Keys as a group has them, to be looked up. */
@@ -196,15 +170,8 @@ push_deadline(SfSessions *sessions, SfTime at, SessionPart *part)
 	SessionDeadline *heap;
 	int i;
 
-	if (sessions->ndeadlines == sessions->max_deadlines)
-	{
-		sessions->max_deadlines = Max(MIN_DEADLINES, sessions->max_deadlines * 2);
-		if (sessions->deadlines == NULL)
-			sessions->deadlines = MemoryContextAlloc(sessions->context,
-			                                         sizeof(SessionDeadline) * sessions->max_deadlines);
-		else
-			sessions->deadlines = repalloc_huge(sessions->deadlines, sizeof(SessionDeadline) * sessions->max_deadlines);
-	}
+	sf_reserve(sessions->context, sessions->deadlines, sessions->max_deadlines, sessions->ndeadlines + 1,
+	           MIN_DEADLINES);
 	heap = sessions->deadlines;
 	for (i = sessions->ndeadlines++; i > 0 && heap[(i - 1) / 2].at > at; i = (i - 1) / 2)
 		heap[i] = heap[(i - 1) / 2];
@@ -360,7 +327,7 @@ put_into_parts(SfSessions *sessions, SessionPane *pane)
 	while (pane->seen < pane->window->ngroups)
 	{
 		SfGroup *group = sf_store_group_at(sessions->store, pane->window, pane->seen);
-		uint32 hash = group_hash(sessions, group);
+		uint32 hash = sf_session_hash(sessions->definition, area_of(sessions), group->data, group->hash);
 		SessionPart *part = find_part(pane, group->data, hash);
 		SfTime first;
 		SfTime last;
@@ -398,14 +365,7 @@ add_pane(SfSessions *sessions, SfWindow *window)
 	pane->window = window;
 	pane->start = window->start;
 	pane->parts = parts_create(context, Max(window->ngroups, 16), pane);
-	if (sessions->npanes == sessions->max_panes)
-	{
-		sessions->max_panes = Max(MIN_PANES, sessions->max_panes * 2);
-		if (sessions->panes == NULL)
-			sessions->panes = MemoryContextAlloc(sessions->context, sizeof(SessionPane *) * sessions->max_panes);
-		else
-			sessions->panes = repalloc_huge(sessions->panes, sizeof(SessionPane *) * sessions->max_panes);
-	}
+	sf_reserve(sessions->context, sessions->panes, sessions->max_panes, sessions->npanes + 1, MIN_PANES);
 	memmove(sessions->panes + place + 1, sessions->panes + place, sizeof(SessionPane *) * (sessions->npanes - place));
 	sessions->panes[place] = pane;
 	sessions->npanes++;

@@ -1,6 +1,10 @@
 /*
  * define_output.c
  *		The output table of a definition: the view's columns, then what it takes to find and read a closed group again.
+ *
+ * The last step of define.c, once target, keys and window are known.  The view's columns come first and in its order, so
+ * that reading closed windows is a plain scan of them; names of the others give way to the view's.  The same definition
+ * gives the same columns in every process, and a restored table is told by them.
  */
 #include "plan/fragment.h"
 

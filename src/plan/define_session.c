@@ -94,3 +94,41 @@ sf_session_span(const SfDefinition *definition, const char *data, SfTime *first,
 	Assert(no_first == no_last);
 	return !no_first;
 }
+
+static void
+session_keys(const SfDefinition *definition, dsa_area *area, const char *data, Datum *keys, bool *nulls)
+{
+	const SfSessionSpec *session = definition->session;
+	Datum all_keys[SF_LAYOUT_MAX_KEYS];
+	bool all_nulls[SF_LAYOUT_MAX_KEYS];
+
+	sf_group_keys(definition->layout, area, data, all_keys, all_nulls);
+	for (int i = 0; i < session->nkeys; i++)
+	{
+		keys[i] = all_keys[session->keys[i]];
+		nulls[i] = all_nulls[session->keys[i]];
+	}
+}
+
+bool
+sf_session_same_keys(const SfDefinition *definition, dsa_area *area, const char *a, const char *b)
+{
+	Datum keys[2][SF_LAYOUT_MAX_KEYS];
+	bool nulls[2][SF_LAYOUT_MAX_KEYS];
+
+	session_keys(definition, area, a, keys[0], nulls[0]);
+	session_keys(definition, area, b, keys[1], nulls[1]);
+	return sf_layout_equal(definition->session->layout, keys[0], nulls[0], keys[1], nulls[1]);
+}
+
+uint32
+sf_session_hash(const SfDefinition *definition, dsa_area *area, const char *data, uint32 hash)
+{
+	Datum keys[SF_LAYOUT_MAX_KEYS];
+	bool nulls[SF_LAYOUT_MAX_KEYS];
+
+	if (definition->session->by_group)
+		return hash;
+	session_keys(definition, area, data, keys, nulls);
+	return sf_layout_hash(definition->session->layout, keys, nulls);
+}

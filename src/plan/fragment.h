@@ -133,6 +133,13 @@ sf_is_windowless(const SfDefinition *definition)
 /* The least and the greatest time of a group's rows, or of its session's; false: it has none yet. */
 extern bool sf_session_span(const SfDefinition *definition, const char *data, SfTime *first, SfTime *last);
 
+/*
+ * Are two groups of one session key, and the hash of that key of a group which has `hash` by all of its keys.  Run the
+ * types' operators: never under a lock.
+ */
+extern bool sf_session_same_keys(const SfDefinition *definition, dsa_area *area, const char *a, const char *b);
+extern uint32 sf_session_hash(const SfDefinition *definition, dsa_area *area, const char *data, uint32 hash);
+
 /* Is a key of the session alone? */
 static inline bool
 sf_is_session_key(const SfDefinition *definition, int key)

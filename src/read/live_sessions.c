@@ -132,37 +132,12 @@ sf_live_sessions_restart(SfLiveSessions *sessions)
 
 /* ---- keys ---- */
 
-static void
-all_keys(SfLiveSessions *sessions, const char *data, Datum *keys, bool *nulls)
-{
-	sf_group_keys(sessions->definition->layout, sessions->source.blobs.area, data, keys, nulls);
-}
-
-static void
-session_keys(SfLiveSessions *sessions, const char *data, Datum *keys, bool *nulls)
-{
-	const SfSessionSpec *spec = sessions->definition->session;
-	Datum all[SF_LAYOUT_MAX_KEYS];
-	bool all_nulls[SF_LAYOUT_MAX_KEYS];
-
-	all_keys(sessions, data, all, all_nulls);
-	for (int i = 0; i < spec->nkeys; i++)
-	{
-		keys[i] = all[spec->keys[i]];
-		nulls[i] = all_nulls[spec->keys[i]];
-	}
-}
-
 static bool
 same_session(void *arg, const char *a, const char *b)
 {
 	SfLiveSessions *sessions = arg;
-	Datum keys[2][SF_LAYOUT_MAX_KEYS];
-	bool nulls[2][SF_LAYOUT_MAX_KEYS];
 
-	session_keys(sessions, a, keys[0], nulls[0]);
-	session_keys(sessions, b, keys[1], nulls[1]);
-	return sf_layout_equal(sessions->definition->session->layout, keys[0], nulls[0], keys[1], nulls[1]);
+	return sf_session_same_keys(sessions->definition, sessions->source.blobs.area, a, b);
 }
 
 /* By the keys, and where there are, by the times: those of groups that are given out. */
@@ -170,29 +145,13 @@ static bool
 same_group(void *arg, const char *a, const char *b)
 {
 	SfLiveSessions *sessions = arg;
-	Datum keys[2][SF_LAYOUT_MAX_KEYS];
-	bool nulls[2][SF_LAYOUT_MAX_KEYS];
 	SfTime first[2];
 	SfTime last[2];
 
 	if (sf_session_span(sessions->definition, a, &first[0], &last[0]) &&
 	    sf_session_span(sessions->definition, b, &first[1], &last[1]) && (first[0] != first[1] || last[0] != last[1]))
 		return false;
-	all_keys(sessions, a, keys[0], nulls[0]);
-	all_keys(sessions, b, keys[1], nulls[1]);
-	return sf_layout_equal(sessions->definition->layout, keys[0], nulls[0], keys[1], nulls[1]);
-}
-
-static uint32
-session_hash(SfLiveSessions *sessions, const SfGroupCopy *group)
-{
-	Datum keys[SF_LAYOUT_MAX_KEYS];
-	bool nulls[SF_LAYOUT_MAX_KEYS];
-
-	if (sessions->definition->session->by_group)
-		return group->hash;
-	session_keys(sessions, group->data, keys, nulls);
-	return sf_layout_hash(sessions->definition->session->layout, keys, nulls);
+	return sf_group_same_keys(sessions->definition->layout, sessions->source.blobs.area, a, b);
 }
 
 /* ---- groups that are given out ---- */
@@ -226,7 +185,7 @@ given_hash(SfLiveSessions *sessions, const LiveSession *session, const char *dat
 	bool nulls[SF_LAYOUT_MAX_KEYS];
 	uint32 hash;
 
-	all_keys(sessions, data, keys, nulls);
+	sf_group_keys(sessions->definition->layout, sessions->source.blobs.area, data, keys, nulls);
 	hash = sf_layout_hash(sessions->definition->layout, keys, nulls);
 	return hash_combine(
 	    hash, hash_combine(sf_int_hash(Int64GetDatum(session->first)), sf_int_hash(Int64GetDatum(session->last))));
@@ -252,14 +211,7 @@ is_given(SfLiveSessions *sessions, const LiveSession *session, LivePart *part)
 static void
 give(SfLiveSessions *sessions, const LiveSession *session, LivePart *part)
 {
-	if (sessions->ngroups == sessions->max_groups)
-	{
-		sessions->max_groups = Max(64, sessions->max_groups * 2);
-		if (sessions->groups == NULL)
-			sessions->groups = MemoryContextAlloc(sessions->context, sizeof(SfGroupCopy) * sessions->max_groups);
-		else
-			sessions->groups = repalloc_huge(sessions->groups, sizeof(SfGroupCopy) * sessions->max_groups);
-	}
+	sf_reserve(sessions->context, sessions->groups, sessions->max_groups, sessions->ngroups + 1, 64);
 	sessions->groups[sessions->ngroups++] = (SfGroupCopy){session->first, session->last, part->hash, part->states};
 }
 
@@ -379,7 +331,8 @@ take_group(SfLiveSessions *sessions, const SfGroupCopy *group)
 
 	if (!sf_session_span(sessions->definition, group->data, &first, &last))
 		return;
-	session = open_insert_hash(sessions->open, group->data, session_hash(sessions, group), &found);
+	session = open_insert_hash(sessions->open, group->data,
+	                           sf_session_hash(sessions->definition, blobs->area, group->data, group->hash), &found);
 	if (!found)
 	{
 		session->parts = session->fresh = NULL;

@@ -88,13 +88,7 @@ struct SfStandbyScan
 static bool
 same_group(groups_hash *groups, const char *a, const char *b)
 {
-	SfLayout *layout = groups->private_data;
-	Datum keys[2][64];
-	bool nulls[2][64];
-
-	sf_group_keys(layout, NULL, a, keys[0], nulls[0]);
-	sf_group_keys(layout, NULL, b, keys[1], nulls[1]);
-	return sf_layout_equal(layout, keys[0], nulls[0], keys[1], nulls[1]);
+	return sf_group_same_keys(groups->private_data, NULL, a, b);
 }
 
 /* Finds the view's fragment and how far it is closed, as the snapshot sees it. */

@@ -342,3 +342,14 @@ sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, b
 			keys[i] = PointerGetDatum(dsa_get_address(area, stored[i]));
 	}
 }
+
+bool
+sf_group_same_keys(SfLayout *layout, dsa_area *area, const char *a, const char *b)
+{
+	Datum keys[2][SF_LAYOUT_MAX_KEYS];
+	bool nulls[2][SF_LAYOUT_MAX_KEYS];
+
+	sf_group_keys(layout, area, a, keys[0], nulls[0]);
+	sf_group_keys(layout, area, b, keys[1], nulls[1]);
+	return sf_layout_equal(layout, keys[0], nulls[0], keys[1], nulls[1]);
+}

@@ -177,13 +177,7 @@ sf_progress_init(SfProgress *progress, MemoryContext context)
 static void
 reserve_missed(SfProgress *progress, int n)
 {
-	if (n <= progress->max_missed)
-		return;
-	progress->max_missed = Max(8, Max(n, 2 * progress->max_missed));
-	if (progress->missed == NULL)
-		progress->missed = MemoryContextAlloc(progress->context, progress->max_missed * sizeof(SfMissed));
-	else
-		progress->missed = repalloc_huge(progress->missed, progress->max_missed * sizeof(SfMissed));
+	sf_reserve(progress->context, progress->missed, progress->max_missed, n, 8);
 }
 
 /* The list is kept ordered by start and end, so that a burst of late rows costs a binary search each. */
@@ -225,15 +219,8 @@ reserve_failed(SfProgress *progress, int nfailed, int messages_size)
 	if (progress->messages.data == NULL)
 		initStringInfo(&progress->messages);
 	enlargeStringInfo(&progress->messages, messages_size);
-	if (nfailed > progress->max_failed)
-	{
-		progress->max_failed = Max(64, Max(nfailed, 2 * progress->max_failed));
-		if (progress->failed == NULL)
-			progress->failed = palloc(progress->max_failed * sizeof(SfFailedRow));
-		else
-			progress->failed = repalloc_huge(progress->failed, progress->max_failed * sizeof(SfFailedRow));
-	}
 	MemoryContextSwitchTo(old);
+	sf_reserve(progress->context, progress->failed, progress->max_failed, nfailed, 64);
 }
 
 /* Where the message is to be found; rows that fail together mostly fail with the same. */

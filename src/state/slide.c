@@ -68,13 +68,8 @@ same_key(queues_hash *queues, const char *a, const char *b)
 {
 	SfSlide *slide = queues->private_data;
 	SfLayout *layout = slide->layout;
-	dsa_area *area = layout->nkeys > 0 ? sf_area() : NULL;
-	Datum keys[2][SF_LAYOUT_MAX_KEYS];
-	bool nulls[2][SF_LAYOUT_MAX_KEYS];
 
-	sf_group_keys(layout, area, a, keys[0], nulls[0]);
-	sf_group_keys(layout, area, b, keys[1], nulls[1]);
-	return sf_layout_equal(layout, keys[0], nulls[0], keys[1], nulls[1]);
+	return sf_group_same_keys(layout, layout->nkeys > 0 ? sf_area() : NULL, a, b);
 }
 
 static void
@@ -135,14 +130,7 @@ append_item(SfSlide *slide, SlideQueue *queue, SfTime segment, char *data)
 		queue->settled -= queue->first;
 		queue->first = 0;
 	}
-	else if (queue->nitems == queue->max_items)
-	{
-		queue->max_items = Max(4, queue->max_items * 2);
-		if (queue->items == NULL)
-			queue->items = MemoryContextAlloc(slide->context, queue->max_items * sizeof(SlideItem));
-		else
-			queue->items = repalloc_huge(queue->items, queue->max_items * sizeof(SlideItem));
-	}
+	sf_reserve(slide->context, queue->items, queue->max_items, queue->nitems + 1, 4);
 	queue->items[queue->nitems++] = (SlideItem){segment, data};
 }
 

@@ -45,9 +45,9 @@ sf_spill_create(MemoryContext context, SfFragment *fragment)
 
 	spill->context = own;
 	spill->fragment = fragment;
-	spill->hand_start = SF_TIME_MINUS_INFINITY;
-	spill->forget_before = SF_LIFE_LEAST;
-	spill->forget_hash = SF_SPILL_FORGET_DONE;
+	spill->search.hand_start = SF_TIME_MINUS_INFINITY;
+	spill->search.forget_before = SF_LIFE_LEAST;
+	spill->search.forget_hash = SF_SPILL_FORGET_DONE;
 	spill->twins = hash_create("streamfuse twins", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	return spill;
 }
@@ -167,13 +167,7 @@ sf_spill_drop_twin(SfSpill *spill, const TwinKey *key)
 static void
 reserve_change(SfSpill *spill)
 {
-	if (spill->nchanged < spill->max_changed)
-		return;
-	spill->max_changed = Max(256, spill->max_changed * 2);
-	if (spill->changed == NULL)
-		spill->changed = MemoryContextAlloc(spill->context, sizeof(Twin *) * spill->max_changed);
-	else
-		spill->changed = repalloc_huge(spill->changed, sizeof(Twin *) * spill->max_changed);
+	sf_reserve(spill->context, spill->changed, spill->max_changed, spill->nchanged + 1, 256);
 }
 
 void
@@ -533,9 +527,9 @@ sf_spill_load(SfSpill *spill, const SfSpilled *spilled, SfTick tick)
 
 	sf_spill_forget(spill);
 	spill->spilled = *spilled;
-	spill->hand_start = SF_TIME_MINUS_INFINITY;
-	spill->forget_before = SF_LIFE_LEAST;
-	spill->forget_hash = SF_SPILL_FORGET_DONE;
+	spill->search.hand_start = SF_TIME_MINUS_INFINITY;
+	spill->search.forget_before = SF_LIFE_LEAST;
+	spill->search.forget_hash = SF_SPILL_FORGET_DONE;
 	if (spill->store->spill == NULL)
 		return;
 	probe_begin(&probe, spill->fragment->id, 1);

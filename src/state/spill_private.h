@@ -31,6 +31,19 @@ typedef struct Twin
 	SfTick		removed;		/* tick that removed its group from memory, SF_TICK_NONE: it is there */
 } Twin;
 
+/* How far commits have come in going round. */
+typedef struct SfSpillSearch
+{
+	/* For rows of forgotten groups, and what had been forgotten when it began. */
+	int64		forget_hash;
+	SfTime		forget_before;
+
+	/* For cold groups. */
+	SfTime		hand_start;
+	uint32		hand_group;
+	SfTick		hand_tick;		/* groups untouched since then are cold: it has been here at that time */
+} SfSpillSearch;
+
 struct SfSpill
 {
 	MemoryContext context;
@@ -57,14 +70,7 @@ struct SfSpill
 	int64		filter_size;	/* of so many that it is made for */
 	Size		filter_bytes;
 
-	/* Where the search for rows of forgotten groups is, and what had been forgotten when it began. */
-	int64		forget_hash;
-	SfTime		forget_before;
-
-	/* Where the search for cold groups is. */
-	SfTime		hand_start;
-	uint32		hand_group;
-	SfTick		hand_tick;		/* groups untouched since then are cold: it has been here at that time */
+	SfSpillSearch search;		/* as of the last commit */
 };
 
 /* No row is left that the search has not been at. */

@@ -17,7 +17,6 @@
 #include "catalog/indexing.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -58,15 +57,7 @@ struct SfSpillWrite
 	SfSpilled spilled; /* in the table once this has committed */
 	Size bytes;        /* that the groups written have in memory */
 	int64 forgotten;   /* rows deleted whose groups are not in memory */
-
-	/* Where the search for those is, then. */
-	int64 forget_hash;
-	SfTime forget_before;
-
-	/* Where the search for cold groups is, then. */
-	SfTime hand_start;
-	uint32 hand_group;
-	SfTick hand_tick;
+	SfSpillSearch search;
 };
 
 /* What is needed while the rows are written. */
@@ -84,14 +75,7 @@ typedef struct Writer
 static Change *
 add_change(SfSpillWrite *write, Changes *changes)
 {
-	if (changes->n == changes->max)
-	{
-		changes->max = Max(256, changes->max * 2);
-		if (changes->items == NULL)
-			changes->items = MemoryContextAlloc(write->context, sizeof(Change) * changes->max);
-		else
-			changes->items = repalloc_huge(changes->items, sizeof(Change) * changes->max);
-	}
+	sf_reserve(write->context, changes->items, changes->max, changes->n + 1, 256);
 	return &changes->items[changes->n++];
 }
 
@@ -135,8 +119,8 @@ delete_out_of_date(Writer *writer)
 static bool
 has_forgotten(const SfSpill *spill)
 {
-	return spill->spilled.groups > 0 && (spill->forget_hash < SF_SPILL_FORGET_DONE ||
-	                                     sf_store_forgotten_before(spill->store) > spill->forget_before);
+	return spill->spilled.groups > 0 && (spill->search.forget_hash < SF_SPILL_FORGET_DONE ||
+	                                     sf_store_forgotten_before(spill->store) > spill->search.forget_before);
 }
 
 /* Deletes the row if its group is forgotten; one that has a place in memory is left to its twin, or to the next search. */
@@ -152,7 +136,7 @@ delete_if_forgotten(Writer *writer, HeapTuple tuple)
 	int length = VARSIZE_ANY_EXHDR(bytes);
 
 	if (!sf_store_is_forgotten(spill->store, sf_store_mirror_at_start(spill->store, SF_TIME_MINUS_INFINITY),
-	                           write->forget_before, data, data + length))
+	                           write->search.forget_before, data, data + length))
 		return;
 	CatalogTupleDelete(writer->table, &tuple->t_self);
 	write->spilled.groups--;
@@ -173,16 +157,16 @@ delete_forgotten(Writer *writer)
 	HeapTuple tuple;
 	int64 hash = SF_SPILL_FORGET_DONE;
 
-	if (write->forget_hash == SF_SPILL_FORGET_DONE)
+	if (write->search.forget_hash == SF_SPILL_FORGET_DONE)
 	{
-		write->forget_hash = PG_INT32_MIN;
-		write->forget_before = sf_store_forgotten_before(spill->store);
+		write->search.forget_hash = PG_INT32_MIN;
+		write->search.forget_before = sf_store_forgotten_before(spill->store);
 	}
 	ScanKeyInit(&keys[0], SF_SPILLED_FRAGMENT + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(spill->fragment->id));
 	ScanKeyInit(&keys[1], SF_SPILLED_WINDOW_START + 1, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
 	            TimestampTzGetDatum(SF_TIME_MINUS_INFINITY));
 	ScanKeyInit(&keys[2], SF_SPILLED_HASH + 1, BTGreaterEqualStrategyNumber, F_INT4GE,
-	            Int32GetDatum((int32) write->forget_hash));
+	            Int32GetDatum((int32) write->search.forget_hash));
 	scan = systable_beginscan_ordered(writer->table, index, NULL, 3, keys);
 	for (int n = 0; (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL; n++)
 	{
@@ -203,7 +187,7 @@ delete_forgotten(Writer *writer)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
-	write->forget_hash = tuple != NULL ? hash : SF_SPILL_FORGET_DONE;
+	write->search.forget_hash = tuple != NULL ? hash : SF_SPILL_FORGET_DONE;
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	MemoryContextDelete(context);
@@ -216,15 +200,9 @@ static Size
 group_bytes(const SfStore *store, SfGroup *group)
 {
 	SfLayout *layout = store->layout;
-	Size bytes = store->group_size;
+	dsa_pointer keys;
+	Size bytes = store->group_size + sf_store_key_bytes(store, group->data, &keys);
 
-	for (int i = 0; i < layout->nkeys; i++)
-	{
-		dsa_pointer key = ((dsa_pointer *) group->data)[i];
-
-		if (!layout->keys[i].typbyval && DsaPointerIsValid(key))
-			bytes += MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
-	}
 	for (int i = 0; i < layout->nblobs; i++)
 	{
 		dsa_pointer blob = *(dsa_pointer *) (group->data + layout->blob_offset[i]);
@@ -342,7 +320,7 @@ search(Writer *writer, const Pass *pass, Size bytes)
 {
 	SfStore *store = writer->spill->store;
 	SfSpillWrite *write = writer->write;
-	StoreWindow *window = window_from(store, write->hand_start);
+	StoreWindow *window = window_from(store, write->search.hand_start);
 
 	for (; window != NULL && window->start <= pass->end_start; window = window_from(store, window->start + 1))
 	{
@@ -350,16 +328,16 @@ search(Writer *writer, const Pass *pass, Size bytes)
 
 		if (window->start == pass->end_start)
 			end = Min(end, pass->end_group);
-		if (window->start != write->hand_start)
-			write->hand_group = 0;
-		write->hand_start = window->start;
-		for (; write->hand_group < end; write->hand_group++)
+		if (window->start != write->search.hand_start)
+			write->search.hand_group = 0;
+		write->search.hand_start = window->start;
+		for (; write->search.hand_group < end; write->search.hand_group++)
 		{
-			SfGroup *group = store_group(store, window, write->hand_group);
+			SfGroup *group = store_group(store, window, write->search.hand_group);
 
 			if (write->bytes >= bytes)
 				return true;
-			if (write->hand_group % 1024 == 0)
+			if (write->search.hand_group % 1024 == 0)
 				CHECK_FOR_INTERRUPTS();
 			if (group->version > pass->after && group->version <= pass->until && may_leave(writer, window, group))
 				write_group(writer, window, group);
@@ -371,9 +349,9 @@ search(Writer *writer, const Pass *pass, Size bytes)
 static void
 search_from_start(Writer *writer)
 {
-	writer->write->hand_start = SF_TIME_MINUS_INFINITY;
-	writer->write->hand_group = 0;
-	writer->write->hand_tick = writer->spill->store->tick;
+	writer->write->search.hand_start = SF_TIME_MINUS_INFINITY;
+	writer->write->search.hand_group = 0;
+	writer->write->search.hand_tick = writer->spill->store->tick;
 }
 
 /* No two passes take the same group. */
@@ -381,9 +359,9 @@ static void
 write_cold(Writer *writer, Size bytes)
 {
 	SfSpillWrite *write = writer->write;
-	SfTick cold = write->hand_tick;
+	SfTick cold = write->search.hand_tick;
 	Pass rest = {SF_TICK_NONE, cold, SF_TIME_INFINITY, 0};
-	Pass begin = {SF_TICK_NONE, cold, write->hand_start, write->hand_group};
+	Pass begin = {SF_TICK_NONE, cold, write->search.hand_start, write->search.hand_group};
 	Pass others = {cold, writer->spill->store->tick, SF_TIME_INFINITY, 0};
 
 	if (!search(writer, &rest, bytes))
@@ -432,11 +410,7 @@ sf_spill_write(SfSpill *spill, Size bytes, MemoryContext context)
 	write = MemoryContextAllocZero(context, sizeof(SfSpillWrite));
 	write->context = context;
 	write->spilled = spill->spilled;
-	write->hand_start = spill->hand_start;
-	write->hand_group = spill->hand_group;
-	write->hand_tick = spill->hand_tick;
-	write->forget_hash = spill->forget_hash;
-	write->forget_before = spill->forget_before;
+	write->search = spill->search;
 	writer.write = write;
 	begin_writer(&writer);
 	write->file = writer.table->rd_rel->relfilenode;
@@ -466,14 +440,7 @@ sf_spill_total(const SfSpill *spill, const SfSpillWrite *write)
 static void
 queue_leaving(SfSpill *spill, const TwinKey *key)
 {
-	if (spill->nleaving == spill->max_leaving)
-	{
-		spill->max_leaving = Max(1024, spill->max_leaving * 2);
-		if (spill->leaving == NULL)
-			spill->leaving = MemoryContextAlloc(spill->context, sizeof(TwinKey) * spill->max_leaving);
-		else
-			spill->leaving = repalloc_huge(spill->leaving, sizeof(TwinKey) * spill->max_leaving);
-	}
+	sf_reserve(spill->context, spill->leaving, spill->max_leaving, spill->nleaving + 1, 1024);
 	spill->leaving[spill->nleaving++] = *key;
 }
 
@@ -499,9 +466,5 @@ sf_spill_settle(SfSpill *spill, SfSpillWrite *write)
 		sf_spill_show(spill, spill->store->tick + 1);
 	spill->leaving_bytes += write->bytes;
 	spill->spilled = write->spilled;
-	spill->hand_start = write->hand_start;
-	spill->hand_group = write->hand_group;
-	spill->hand_tick = write->hand_tick;
-	spill->forget_hash = write->forget_hash;
-	spill->forget_before = write->forget_before;
+	spill->search = write->search;
 }

@@ -183,13 +183,7 @@ sf_store_mirror_slots(SfStore *store, StoreWindow *window)
 void
 sf_store_mirror_reserve_chunk(SfStore *store, StoreWindow *window)
 {
-	if (window->nchunks < window->max_chunks)
-		return;
-	window->max_chunks = Max(window->max_chunks * 2, MIN_CHUNKS);
-	if (window->chunks == NULL)
-		window->chunks = MemoryContextAlloc(store->context, sizeof(char *) * window->max_chunks);
-	else
-		window->chunks = repalloc_huge(window->chunks, sizeof(char *) * window->max_chunks);
+	sf_reserve(store->context, window->chunks, window->max_chunks, window->nchunks + 1, MIN_CHUNKS);
 }
 
 static StoreWindow *
@@ -225,13 +219,7 @@ mirror_free(StoreWindow *window)
 static void
 mirrors_reserve(SfStore *store, int n)
 {
-	if (n <= store->max_windows)
-		return;
-	store->max_windows = Max(n, Max(store->max_windows * 2, MIN_WINDOWS));
-	if (store->windows == NULL)
-		store->windows = MemoryContextAlloc(store->context, sizeof(StoreWindow *) * store->max_windows);
-	else
-		store->windows = repalloc_huge(store->windows, sizeof(StoreWindow *) * store->max_windows);
+	sf_reserve(store->context, store->windows, store->max_windows, n, MIN_WINDOWS);
 }
 
 void
@@ -466,24 +454,33 @@ sf_store_forget_mirror(SfStore *store, int i)
 }
 
 /* Where groups leave, the keys of a group are in one piece of memory, which begins with the first that is not null. */
-static void
-free_keys(SfStore *store, const char *data)
+Size
+sf_store_key_bytes(const SfStore *store, const char *data, dsa_pointer *first)
 {
 	SfLayout *layout = store->layout;
-	dsa_pointer first = InvalidDsaPointer;
-	Size size = 0;
+	Size bytes = 0;
 
+	*first = InvalidDsaPointer;
 	for (int i = 0; i < layout->nkeys; i++)
 	{
 		dsa_pointer key = ((const dsa_pointer *) data)[i];
 
 		if (layout->keys[i].typbyval || !DsaPointerIsValid(key))
 			continue;
-		if (!DsaPointerIsValid(first))
-			first = key;
-		size += MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
+		if (!DsaPointerIsValid(*first))
+			*first = key;
+		bytes += MAXALIGN(datumGetSize(PointerGetDatum(store_address(store, key)), false, layout->keys[i].typlen));
 	}
-	sf_state_free(&store->blobs, first, size);
+	return bytes;
+}
+
+static void
+free_keys(SfStore *store, const char *data)
+{
+	dsa_pointer first;
+	Size bytes = sf_store_key_bytes(store, data, &first);
+
+	sf_state_free(&store->blobs, first, bytes);
 }
 
 /* Frees what a group that is no more has beside its data, but for keys in its window's memory. */

@@ -411,6 +411,9 @@ extern SfGroup *sf_store_group_at(SfStore *store, SfWindow *window, uint32 id);
 /* Keys of a group as datums (by-reference ones point into shared memory: valid while the window is). */
 extern void sf_group_keys(SfLayout *layout, dsa_area *area, const char *data, Datum *keys, bool *nulls);
 
+/* Have two groups equal keys?  As sf_layout_equal. */
+extern bool sf_group_same_keys(SfLayout *layout, dsa_area *area, const char *a, const char *b);
+
 /*
  * Flat form of one group's keys and states, for checkpoints.  Loading is a touch: within a tick.  What aggregates have
  * collected since the last checkpoint (whole: ever) may take several parts: the first call has `more` false, and a call

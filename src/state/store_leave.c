@@ -60,16 +60,7 @@ sf_store_revive(SfStore *store, SfGroup *group)
 static void
 queue_absent(SfStore *store, StoreWindow *window, SfTick version, uint32 id)
 {
-	if (window->absent_end == window->absent_max)
-	{
-		uint32 max = Max(window->absent_max * 2, MIN_ABSENT);
-
-		if (window->absent == NULL)
-			window->absent = MemoryContextAlloc(store->context, sizeof(StoreAbsent) * max);
-		else
-			window->absent = repalloc_huge(window->absent, sizeof(StoreAbsent) * max);
-		window->absent_max = max;
-	}
+	sf_reserve(store->context, window->absent, window->absent_max, window->absent_end + 1, MIN_ABSENT);
 	window->absent[window->absent_end++] = (StoreAbsent){version, id};
 }
 

@@ -180,6 +180,9 @@ store_has_parts(const SfStore *store)
 	return store->layout->nblobs + store->layout->nlists > 0 || store->layout->groups_leave;
 }
 
+/* Bytes of a group's keys that are passed by reference, where groups leave; *first: where they begin, or invalid. */
+extern Size sf_store_key_bytes(const SfStore *store, const char *data, dsa_pointer *first);
+
 static inline SfTime *
 store_life(const SfStore *store, SfGroup *group)
 {

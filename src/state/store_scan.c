@@ -232,14 +232,7 @@ lock_for_read(SfStoreScan *scan)
 static void
 add_window(SfStoreScan *scan, const ScanWindow *window)
 {
-	if (scan->nwindows == scan->max_windows)
-	{
-		scan->max_windows = Max(64, scan->max_windows * 2);
-		if (scan->windows == NULL)
-			scan->windows = MemoryContextAlloc(scan->context, sizeof(ScanWindow) * scan->max_windows);
-		else
-			scan->windows = repalloc_huge(scan->windows, sizeof(ScanWindow) * scan->max_windows);
-	}
+	sf_reserve(scan->context, scan->windows, scan->max_windows, scan->nwindows + 1, 64);
 	scan->windows[scan->nwindows++] = *window;
 }
 
@@ -389,26 +382,16 @@ copy_bytes(SfStoreScan *scan, const void *bytes, Size size)
 	return memcpy(copy, bytes, size);
 }
 
+/* The copy of a group gets keys of its own. */
 static void
-copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char *data)
+copy_keys(SfStoreScan *scan, char *copy)
 {
 	SfLayout *layout = scan->layout;
-	SfGroupCopy *copy;
-	uint64 nulls = *(const uint64 *) (data + layout->nulls_offset);
+	uint64 nulls = *(const uint64 *) (copy + layout->nulls_offset);
 
-	if (scan->nbatch == scan->max_batch)
-	{
-		scan->max_batch *= 2;
-		scan->batch = repalloc_huge(scan->batch, sizeof(SfGroupCopy) * scan->max_batch);
-	}
-	copy = &scan->batch[scan->nbatch++];
-	copy->start = window->start;
-	copy->end = window->end;
-	copy->hash = hash;
-	copy->data = copy_bytes(scan, data, layout->data_size);
 	for (int i = 0; i < layout->nkeys; i++)
 	{
-		dsa_pointer *pointer = (dsa_pointer *) copy->data + i;
+		dsa_pointer *pointer = (dsa_pointer *) copy + i;
 		char *key;
 
 		if (layout->keys[i].typbyval || (nulls & (UINT64CONST(1) << i)) != 0)
@@ -417,6 +400,21 @@ copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char 
 		*pointer = SfLocalToPointer(
 		    copy_bytes(scan, key, datumGetSize(PointerGetDatum(key), false, layout->keys[i].typlen)));
 	}
+}
+
+static void
+copy_group(SfStoreScan *scan, const ScanWindow *window, uint32 hash, const char *data)
+{
+	SfLayout *layout = scan->layout;
+	SfGroupCopy *copy;
+
+	sf_reserve(scan->context, scan->batch, scan->max_batch, scan->nbatch + 1, BATCH_GROUPS);
+	copy = &scan->batch[scan->nbatch++];
+	copy->start = window->start;
+	copy->end = window->end;
+	copy->hash = hash;
+	copy->data = copy_bytes(scan, data, layout->data_size);
+	copy_keys(scan, copy->data);
 	for (int i = 0; i < layout->nblobs; i++)
 	{
 		dsa_pointer *pointer = (dsa_pointer *) (copy->data + layout->blob_offset[i]);
@@ -600,20 +598,9 @@ copy_group_keys(SfStoreScan *scan, const char *data)
 {
 	SfLayout *layout = scan->layout;
 	char *copy = MemoryContextAlloc(scan->batch_context, layout->nulls_offset + sizeof(uint64));
-	uint64 nulls = *(const uint64 *) (data + layout->nulls_offset);
 
 	memcpy(copy, data, layout->nulls_offset + sizeof(uint64));
-	for (int i = 0; i < layout->nkeys; i++)
-	{
-		dsa_pointer *pointer = (dsa_pointer *) copy + i;
-		char *key;
-
-		if (layout->keys[i].typbyval || (nulls & (UINT64CONST(1) << i)) != 0)
-			continue;
-		key = dsa_get_address(scan->area, *pointer);
-		*pointer = SfLocalToPointer(
-		    copy_bytes(scan, key, datumGetSize(PointerGetDatum(key), false, layout->keys[i].typlen)));
-	}
+	copy_keys(scan, copy);
 	return copy;
 }
 
@@ -644,26 +631,9 @@ find_residents(SfStoreScan *scan, int row, Residents *residents)
 		data = live_version_at(scan, (SfGroup *) (chunk + place * store_group_size(scan->layout)));
 		if (data == NULL)
 			continue;
-		if (residents->n == residents->max)
-		{
-			residents->max = Max(16, residents->max * 2);
-			residents->items = residents->items == NULL
-			                       ? MemoryContextAlloc(scan->batch_context, sizeof(Resident) * residents->max)
-			                       : repalloc_huge(residents->items, sizeof(Resident) * residents->max);
-		}
+		sf_reserve(scan->batch_context, residents->items, residents->max, residents->n + 1, 16);
 		residents->items[residents->n++] = (Resident){row, copy_group_keys(scan, data)};
 	}
-}
-
-static bool
-same_key(SfStoreScan *scan, const char *one, const char *other)
-{
-	Datum keys[SF_LAYOUT_MAX_KEYS];
-	bool nulls[SF_LAYOUT_MAX_KEYS];
-
-	sf_group_keys(scan->layout, scan->area, one, scan->found_keys, scan->found_nulls);
-	sf_group_keys(scan->layout, scan->area, other, keys, nulls);
-	return sf_layout_equal(scan->layout, scan->found_keys, scan->found_nulls, keys, nulls);
 }
 
 /* Rows whose groups are in memory as of the tick say nothing: they are taken out of the batch. */
@@ -682,7 +652,7 @@ drop_resident_rows(SfStoreScan *scan)
 	{
 		SfGroupCopy *copy = &scan->batch[residents.items[i].row];
 
-		if (copy->data != NULL && same_key(scan, copy->data, residents.items[i].keys) &&
+		if (copy->data != NULL && sf_group_same_keys(scan->layout, scan->area, copy->data, residents.items[i].keys) &&
 		    !SF_BUG("resident-row-read-twice"))
 			copy->data = NULL;
 	}

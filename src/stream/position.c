@@ -79,20 +79,10 @@ sf_position_free(SfPosition *position)
 	pfree(position);
 }
 
-/* The array with room for one more at least n; *max is its room. */
-static void *
-grown(MemoryContext context, void *array, int *max, int n, Size size)
-{
-	if (n <= *max)
-		return array;
-	*max = Max(n, *max * 2);
-	return array ? repalloc_huge(array, *max * size) : MemoryContextAllocHuge(context, *max * size);
-}
-
 void
 sf_position_set_open(SfPosition *position, int nopen)
 {
-	position->open = grown(position->context, position->open, &position->max_open, nopen, sizeof(SfOpenPage));
+	sf_reserve(position->context, position->open, position->max_open, nopen, 0);
 	if (nopen > position->nopen)
 		memset(position->open + position->nopen, 0, (nopen - position->nopen) * sizeof(SfOpenPage));
 	for (int i = position->nopen; i < nopen; i++)
@@ -119,8 +109,7 @@ sf_position_advance(SfPosition *position, BlockNumber frontier)
 void
 sf_position_add_pending(SfPosition *position, SfPending pending)
 {
-	position->pending = grown(position->context, position->pending, &position->max_pending, position->npending + 1,
-	                          sizeof(SfPending));
+	sf_reserve(position->context, position->pending, position->max_pending, position->npending + 1, 0);
 	position->pending[position->npending++] = pending;
 }
 
@@ -147,8 +136,7 @@ sf_position_add_awaited(SfPosition *position, uint64 top)
 {
 	if (position->nawaited > 0 && position->awaited[position->nawaited - 1] == top)
 		return;
-	position->awaited = grown(position->context, position->awaited, &position->max_awaited, position->nawaited + 1,
-	                          sizeof(uint64));
+	sf_reserve(position->context, position->awaited, position->max_awaited, position->nawaited + 1, 0);
 	position->awaited[position->nawaited++] = top;
 }
 

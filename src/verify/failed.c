@@ -35,11 +35,7 @@ add(SfVerification *verification, int *capacity, Oid relid, BlockNumber block, O
 {
 	SfRowPlace *place;
 
-	if (verification->nfailed == *capacity)
-	{
-		*capacity *= 2;
-		verification->failed = repalloc_huge(verification->failed, *capacity * sizeof(SfRowPlace));
-	}
+	sf_reserve(verification->tick_context, verification->failed, *capacity, verification->nfailed + 1, 0);
 	place = &verification->failed[verification->nfailed++];
 	place->relid = relid;
 	ItemPointerSet(&place->tid, block, offset);
