@@ -9,13 +9,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Streamfuse::Capture;
+use Streamfuse::Server qw(start_standby);
 
 my $node = capture_node('crash', 'checkpoint_timeout = 30s');
 capture_setup($node);
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 
 my $script = $node->basedir . '/write.sql';
 append_to_file($script, q{

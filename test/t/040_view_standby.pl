@@ -7,6 +7,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use Streamfuse::Server qw(start_standby);
+
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', q{
@@ -32,10 +36,7 @@ $primary->safe_psql('postgres', q{
 	FROM generate_series(1, 1000) g;
 	SELECT streamfuse.flush();});
 
-$primary->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($primary, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($primary);
 
 # Open windows come with the next checkpoint: until then fewer rows are there, never more.
 my $total = 'SELECT sum(orders) FROM sales';

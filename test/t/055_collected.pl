@@ -135,10 +135,7 @@ is($node->safe_psql('postgres', q{SELECT ids = (SELECT array_agg(id ORDER BY cti
 # A standby reads what the last checkpoint has, put together from the same parts.
 insert_rows(30);
 checkpoint();
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert_rows(30);
 checkpoint();
 $node->wait_for_catchup($standby);

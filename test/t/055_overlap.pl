@@ -90,10 +90,7 @@ is($node->safe_psql('postgres', q{SELECT next_close FROM streamfuse.stat_views W
 $minute = 24 * 60;
 
 # A standby has the panes of the last checkpoint, and goes on from there.
-$node->backup('copy');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'copy', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert($node, 'postgres', 1) for 1 .. 5;
 $node->safe_psql('postgres', 'SELECT streamfuse.flush(); SELECT streamfuse.checkpoint()');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));

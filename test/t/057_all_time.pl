@@ -122,10 +122,7 @@ $node->safe_psql('postgres', q{SELECT streamfuse.resume('ids'); SELECT streamfus
 check('resumed');
 
 # A standby reads what was checkpointed.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('all_time_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert_rows(400);
 checkpoint();
 $node->wait_for_catchup($standby, 'replay', $node->lsn('write'));

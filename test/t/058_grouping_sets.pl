@@ -135,10 +135,7 @@ $node->safe_psql('postgres', q{SELECT streamfuse.resume('ever')});
 check('resumed');
 
 # A standby reads what was checkpointed.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('grouping_sets_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert_rows(100);
 checkpoint();
 $node->wait_for_catchup($standby, 'replay', $node->lsn('write'));

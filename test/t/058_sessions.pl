@@ -101,10 +101,7 @@ $node->poll_query_until('postgres', q{SELECT bool_and(open_windows <= 9) FROM st
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT (fragment, window_start)) <= 27 FROM streamfuse.state'), 't', 'few panes are in the state table');
 
 # A standby has the panes of the last checkpoint, and goes on from there.
-$node->backup('copy');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'copy', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert($node, 'postgres', 1) for 1 .. 5;
 $node->safe_psql('postgres', 'SELECT streamfuse.flush(); SELECT streamfuse.checkpoint()');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));

@@ -164,10 +164,7 @@ is(sql('SELECT n FROM accounts WHERE account = 19999'), sql('SELECT count(*) FRO
 touch(1, 20000, 4);
 sql(q{SELECT streamfuse.resume('accounts')});
 check('resumed');
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('spill_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 touch(1, 20000, 6);
 sql('SELECT streamfuse.flush(); SELECT streamfuse.checkpoint()');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('write'));

@@ -187,10 +187,7 @@ for my $point ('tick-before-publish', 'publish-stored', 'commit-after-state', 'c
 
 # A standby, and a view that is paused, are read from the tables.
 checkpoint();
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('state_ttl_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert_rows($second + 50, 45, 60);
 insert_rows($second + 101, 55, 65);
 checkpoint();

@@ -214,10 +214,7 @@ for (1 .. 5)
 }
 
 # A standby reads what was checkpointed; a restored view goes on from its closed windows.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('union_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 insert_rows(10, 10);
 sql('SELECT streamfuse.flush(); SELECT streamfuse.checkpoint()');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('write'));

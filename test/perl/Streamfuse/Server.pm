@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(start_server poll need_fault_points fault fault_hit fault_crash strike %AROUND_CLOSE terminate_worker terminate_launcher same_rows start_query finish_query);
+our @EXPORT = qw(start_server start_standby poll need_fault_points fault fault_hit fault_crash strike %AROUND_CLOSE terminate_worker terminate_launcher same_rows start_query finish_query);
 
 # A running server with the extension in database postgres; lines go to its postgresql.conf.
 sub start_server
@@ -66,6 +66,19 @@ sub fault_hit
 
 	$node->safe_psql('postgres', "SELECT fault_wait_hit('$point')");
 	return;
+}
+
+# A standby of the server, streaming from it.
+sub start_standby
+{
+	my $node = shift;
+	my $name = $node->name . '_standby';
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$node->backup($name);
+	$standby->init_from_backup($node, $name, has_streaming => 1);
+	$standby->start;
+	return $standby;
 }
 
 # As poll_query_until, through a crash: there psql may be gone before it has been told the query.
