@@ -127,14 +127,7 @@ add_target(Closing *closing, const char *data)
 	if (target != NULL)
 		return target->group;
 	group = sf_store_add(sessions->store, closing->window, hash, keys, nulls);
-	for (int agg = layout->naggs - 2; agg < layout->naggs; agg++)
-	{
-		Datum time = Int64GetDatum(agg == layout->naggs - 2 ? closing->start : closing->last);
-		bool isnull = false;
-
-		sf_aggregate_advance(layout->aggs[agg], sf_store_blobs(sessions->store),
-		                     group->data + layout->state_offset[agg], &time, &isnull, NULL, 0);
-	}
+	sf_session_widen(sessions->definition, sf_store_blobs(sessions->store), group->data, closing->start, closing->last);
 	target = targets_insert_hash(closing->targets, group->data, hash, &found);
 	target->group = group;
 	return group;

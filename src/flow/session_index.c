@@ -341,14 +341,11 @@ put_into_parts(SfSessions *sessions, SessionPane *pane)
 			part = make_part(sessions, pane, group, hash);
 			entry = parts_insert_hash(pane->parts, group->data, hash, &found);
 			entry->part = part;
-			add_group(pane, part, group);
-			if (sf_session_span(sessions->definition, group->data, &first, &last))
-				push_deadline(sessions, session_time(sessions, last, 1), part);
-			else
-				push_deadline(sessions, session_time(sessions, pane->start, 1), part);
+			if (!sf_session_span(sessions->definition, group->data, &first, &last))
+				last = pane->start;
+			push_deadline(sessions, session_time(sessions, last, 1), part);
 		}
-		else
-			add_group(pane, part, group);
+		add_group(pane, part, group);
 		pane->seen++;
 	}
 }

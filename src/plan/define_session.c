@@ -95,6 +95,20 @@ sf_session_span(const SfDefinition *definition, const char *data, SfTime *first,
 	return !no_first;
 }
 
+void
+sf_session_widen(const SfDefinition *definition, SfBlobSpace *blobs, char *data, SfTime first, SfTime last)
+{
+	const SfLayout *layout = definition->layout;
+
+	for (int agg = layout->naggs - 2; agg < layout->naggs; agg++)
+	{
+		Datum time = Int64GetDatum(agg == layout->naggs - 2 ? first : last);
+		bool isnull = false;
+
+		sf_aggregate_advance(layout->aggs[agg], blobs, data + layout->state_offset[agg], &time, &isnull, NULL, 0);
+	}
+}
+
 static void
 session_keys(const SfDefinition *definition, dsa_area *area, const char *data, Datum *keys, bool *nulls)
 {

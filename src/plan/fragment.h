@@ -133,6 +133,9 @@ sf_is_windowless(const SfDefinition *definition)
 /* The least and the greatest time of a group's rows, or of its session's; false: it has none yet. */
 extern bool sf_session_span(const SfDefinition *definition, const char *data, SfTime *first, SfTime *last);
 
+/* Makes the group's times reach from `first` to `last` at least. */
+extern void sf_session_widen(const SfDefinition *definition, SfBlobSpace *blobs, char *data, SfTime first, SfTime last);
+
 /*
  * Are two groups of one session key, and the hash of that key of a group which has `hash` by all of its keys.  Run the
  * types' operators: never under a lock.

@@ -167,14 +167,7 @@ finish_data(SfLiveSessions *sessions, const LiveSession *session, LivePart *part
 	memcpy(part->states, part->keys, layout->nulls_offset + sizeof(uint64));
 	for (int i = definition->ngroup_keys; i < definition->ngroup_keys + definition->nsession_keys; i++)
 		*bitmap |= UINT64CONST(1) << i;
-	for (int agg = layout->naggs - 2; agg < layout->naggs; agg++)
-	{
-		Datum time = Int64GetDatum(agg == layout->naggs - 2 ? session->first : session->last);
-		bool isnull = false;
-
-		sf_aggregate_advance(layout->aggs[agg], &sessions->local, part->states + layout->state_offset[agg], &time,
-		                     &isnull, NULL, 0);
-	}
+	sf_session_widen(definition, &sessions->local, part->states, session->first, session->last);
 }
 
 /* The key to find equal groups by: the times, and the keys. */
